@@ -1,4 +1,4 @@
-"""What every test shares: how the property tests search, and the line that names the database in the header."""
+"""What every test shares: how property tests search, and the header's line that names the database."""
 
 import os
 
@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from hypothesis import HealthCheck, settings
 
-# A database makes examples slow and uneven, which says nothing about the code under test. On CI the search starts
-# from the same seed each time: a red run can be repeated. `thorough` is for hunting by hand.
+# A database makes examples slow and uneven, which says nothing about the code under test. On CI the search
+# starts from the same seed each time: a red run can be repeated. `thorough` is for hunting by hand.
 _COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
 settings.register_profile("default", max_examples=50, **_COMMON)
 settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=True, **_COMMON)
@@ -17,4 +17,4 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which database this run is on."""
-    return f"database: {os.environ.get('STOCKANDFLOW_TEST_DB', 'sqlite')} ({connection.settings_dict['ENGINE']})"
+    return f"database: {os.environ.get('STOCKANDFLOW_TEST_DB', 'sqlite')} ({connection.vendor})"

@@ -1,19 +1,15 @@
 """The databases that the tests run on: how each is reached, and one run of pytest for each that answers.
 
-``python -m tests.databases [arguments for pytest]`` is what ``make test`` calls. Settings come from the environment:
+``python -m tests.databases [arguments for pytest]`` is what ``make test`` calls. The environment sets:
 
-========================================  =====================================================  ==============
-variable                                  meaning                                                default
-========================================  =====================================================  ==============
-STOCKANDFLOW_DATABASES                    the databases to run on, separated by commas           all three
-STOCKANDFLOW_REQUIRE_DATABASES            ``1``: a database that can't be used is a failure      ``0``
-STOCKANDFLOW_TEST_WORKERS                 processes of pytest-xdist; ``0`` runs in one process   ``auto``
-STOCKANDFLOW_TEST_DB                      the one database of this run of pytest                 ``sqlite``
-PGHOST, PGPORT, PGUSER, PGPASSWORD        PostgreSQL                                             127.0.0.1, 5432, postgres, none
-MARIADB_HOST, _PORT, _USER, _PASSWORD     MariaDB                                                127.0.0.1, 3306, root, none
-========================================  =====================================================  ==============
+- ``STOCKANDFLOW_DATABASES``: the databases to run on, separated by commas; all three by default.
+- ``STOCKANDFLOW_REQUIRE_DATABASES``: with ``1``, a database that can't be used is a failure.
+- ``STOCKANDFLOW_TEST_WORKERS``: processes of pytest-xdist; ``auto`` by default, ``0`` for none.
+- ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PGPASSWORD``: PostgreSQL; postgres at 127.0.0.1:5432 by default.
+- ``MARIADB_HOST``, ``MARIADB_PORT``, ``MARIADB_USER``, ``MARIADB_PASSWORD``: MariaDB; root at 127.0.0.1:3306.
 
-Each run makes test databases of its own, named after its process, so that runs beside each other don't meet.
+``STOCKANDFLOW_TEST_DB`` names the one database of a run of pytest itself; SQLite by default. Each run makes test
+databases of its own, named after its process, so that runs beside each other don't meet.
 """
 
 import os
@@ -27,7 +23,6 @@ from typing import Any
 
 NAMES = ("sqlite", "postgresql", "mariadb")
 PROBE_TIMEOUT_S = 5
-EXIT_NO_TESTS = 5
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -37,7 +32,7 @@ def run_id() -> str:
 
 
 def settings_for(name: str) -> dict[str, Any]:
-    """The entry of Django's ``DATABASES`` for one of ``NAMES``; reads the environment, connects to nothing."""
+    """The entry of ``DATABASES`` for one of ``NAMES``; reads the environment, connects to nothing."""
     test_name = f"test_stockandflow_{run_id()}"
     if name == "sqlite":
         # A file, since a database in memory can't be reached by a second process, and some tests start one.
@@ -149,7 +144,7 @@ def main(arguments: list[str]) -> int:
         print(f"\n#### {name}", flush=True)  # noqa: T201
         started = time.monotonic()
         code, closing = run_pytest(name, arguments)
-        failed = failed or code not in (0, EXIT_NO_TESTS)
+        failed = failed or code != 0
         outcome = "ok" if code == 0 else f"FAILED (pytest exit code {code})"
         summary.append(f"  {name:<11} {outcome}: {closing or f'{time.monotonic() - started:.0f} s'}")
     print("\nTests by database:\n" + "\n".join(summary), flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""The example project's settings, on the database that ``STOCKANDFLOW_TEST_DB`` names (``sqlite`` by default)."""
+"""The example project's settings, on the database that ``STOCKANDFLOW_TEST_DB`` names (SQLite by default)."""
 
 import importlib.util
 import os
