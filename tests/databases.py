@@ -8,8 +8,8 @@
 - ``PGHOST``, ``PGPORT``, ``PGUSER``, ``PGPASSWORD``: PostgreSQL; postgres at 127.0.0.1:5432 by default.
 - ``MARIADB_HOST``, ``MARIADB_PORT``, ``MARIADB_USER``, ``MARIADB_PASSWORD``: MariaDB; root at 127.0.0.1:3306.
 
-``STOCKANDFLOW_TEST_DB`` names the one database of a run of pytest itself; SQLite by default. Each run makes test
-databases of its own, named after its process, so that runs beside each other don't meet.
+``STOCKANDFLOW_TEST_DB`` names the one database of a run of pytest itself; SQLite by default. Each run makes
+test databases of its own, named after its process, so that runs beside each other don't meet.
 """
 
 import os
