@@ -1,4 +1,4 @@
-"""Runs the code blocks of a page in Markdown, in order, and compares what they print with what the page shows.
+"""Runs the code blocks of a page in Markdown, in order, and compares what they print with the page.
 
 How a page is written
 ---------------------
@@ -9,18 +9,18 @@ A comment on the line above a block's fence says what the block is; without one,
 - ``<!-- prints -->``: the block is what the command or the Python above it prints.
 - ``<!-- at: clone -->``: the commands are run in a clone of this repository, with ``SERVE=0``, since a server
   would never end. ``make test`` is not run but only planned (``make -n``): it is what runs this page.
-- ``python``: run in the project after ``django.setup()``, each block in a process of its own. A block that starts
-  with ``>>>`` shows its output between its lines, as in a doctest.
-- ``console``: each line after ``$ `` is a command, run in the project by bash; it continues after a backslash.
-  The lines below it are what it prints; a command with no lines below it must only succeed.
+- ``python``: run in the project after ``django.setup()``, each block in a process of its own. A block that
+  starts with ``>>>`` shows its output between its lines, as in a doctest.
+- ``console``: each line after ``$ `` is a command, run in the project by bash; it continues after a
+  backslash. The lines below it are what it prints; a command with no lines below it must only succeed.
 - ``sh``, ``bash``: a script, run in the project, that must succeed.
 
-A block that is none of these is refused, so that none is shown without being run. In an output ``...`` stands for
-anything, and blanks at the ends of lines don't count.
+A block that is none of these is refused, so that none is shown without being run. In an output ``...`` stands
+for anything, and blanks at the ends of lines don't count.
 
-The reader's project has ``manage.py``, ``config/settings.py``, ``config/urls.py`` and an empty app ``shop``, as
-``startproject`` and ``startapp`` leave them, and a database in a file of SQLite. The app is not yet in
-``INSTALLED_APPS`` there, so a page has to say it.
+The reader's project has ``manage.py``, ``config/settings.py``, ``config/urls.py`` and an app ``shop``, as
+``startproject`` and ``startapp`` leave them, and a database in a file of SQLite. The shop is in
+``INSTALLED_APPS``, ``stockandflow`` is not yet: a page has to say how.
 """
 
 import doctest
@@ -138,11 +138,12 @@ class Reader:
         elif block.language == "console":
             self.run_console(block)
         elif block.language in ("sh", "bash"):
-            self.execute(["bash", "-euc", block.text], self.place_of(block), block.line)
+            self.execute(["bash", "-euc", planned(block, block.text)], self.place_of(block), block.line)
         else:
             raise PageError(
-                f"{self.page}:{block.line}: a block of {block.language or 'no language'!r} is not run by anything; "
-                "mark it as python, console or sh, or write <!-- prints --> or <!-- file: NAME --> above it."
+                f"{self.page}:{block.line}: a block of {block.language or 'no language'!r} is not run by "
+                "anything; mark it as python, console or sh, or write <!-- prints --> or <!-- file: NAME --> "
+                "above it."
             )
 
     def place_of(self, block: Block) -> Path:
@@ -172,10 +173,8 @@ class Reader:
         """Run each command of the block and compare what it prints with the lines below it."""
         for offset, command, expected in commands_of(block):
             line = block.line + offset
-            planned = (
-                re.sub(r"^make (?=.*\btest\b)", "make -n ", command) if block.directive == "at" else command
-            )
-            printed = self.execute(["bash", "-euc", planned], self.place_of(block), line)
+            script = planned(block, command)
+            printed = self.execute(["bash", "-euc", script], self.place_of(block), line)
             if expected.strip():
                 self.compare(expected, printed, line)
 
@@ -192,6 +191,13 @@ class Reader:
             raise PageError(
                 f"{self.page}:{line}: the page shows something else than what is printed.\n{difference}"
             )
+
+
+def planned(block: Block, script: str) -> str:
+    """The script with ``make test`` turned into its plan, where it would run this page within itself."""
+    if block.directive != "at":
+        return script
+    return re.sub(r"^make (?=.*\btest\b)", "make -n ", script, flags=re.MULTILINE)
 
 
 def commands_of(block: Block) -> Iterator[tuple[int, str, str]]:
@@ -234,7 +240,7 @@ def blocks_of(markdown: str) -> list[Block]:
 
 
 def follow_page(markdown: str, page: str, folder: Path) -> int:
-    """Follow every block of a page as its reader would; how many there were. Raises PageError at the first wrong."""
+    """Follow every block of a page as its reader would; how many. Raises PageError at the first wrong one."""
     reader = Reader(folder=folder, page=page)
     blocks = blocks_of(markdown)
     for block in blocks:

@@ -85,6 +85,8 @@ def test_a_page_that_is_wrong_fails_at_its_line(page: str, message: str, tmp_pat
 
 
 def test_commands_at_the_clone_run_in_a_copy_of_this_repository(tmp_path: Path) -> None:
-    page = "<!-- at: clone -->\n```console\n$ head -1 LICENSE; basename $PWD\nMIT License\ndjango-stockandflow\n```\n"
+    shown = "MIT License\ndjango-stockandflow\n"
+    page = f"<!-- at: clone -->\n```console\n$ head -1 LICENSE; basename $PWD\n{shown}$ make test\n```\n"
     follow_page(page, "page.md", tmp_path)
     assert not (tmp_path / "django-stockandflow" / ".git").exists()
+    assert not (tmp_path / "django-stockandflow" / ".venv").exists(), "make test was run, not only planned"
