@@ -5,7 +5,7 @@ import os
 
 from tests.databases import settings_for
 
-if importlib.util.find_spec("example.settings"):
+if importlib.util.find_spec("example") and importlib.util.find_spec("example.settings"):
     from example.settings import *  # noqa: F403
 else:
     SECRET_KEY = "tests"  # noqa: S105
