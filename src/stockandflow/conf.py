@@ -1,0 +1,39 @@
+"""The project's settings: one dictionary ``STOCKANDFLOW``, read at every use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from django.conf import settings
+
+
+@dataclass(frozen=True)
+class Conf:
+    """The settings with their types and defaults; each field is a key of ``STOCKANDFLOW``, in upper case."""
+
+    time_zone: str
+    """Zone in which days, weeks and months begin (IANA name). Default: the project's ``TIME_ZONE``."""
+    week_start: int = 0
+    """First day of the week, 0 = Monday … 6 = Sunday."""
+    year_start_month: int = 1
+    """First month of the year, 1–12; quarters follow from it."""
+    record_frequency: str = "hourly"
+    """How often the schedule records everything registered (a frequency of ``stockandflow.periodic``)."""
+    deliver_frequency: str = "minutely"
+    """How often the schedule delivers pending event callables (a frequency of ``stockandflow.periodic``)."""
+
+
+NAMES = tuple(field.name.upper() for field in fields(Conf))
+
+
+def given() -> dict[str, Any]:
+    """The project's own ``STOCKANDFLOW`` dictionary as written, {} if there is none."""
+    return dict(getattr(settings, "STOCKANDFLOW", {}) or {})
+
+
+def conf() -> Conf:
+    """The settings in force now; unknown keys are left to the system check."""
+    known = {key.lower(): value for key, value in given().items() if key in NAMES}
+    known.setdefault("time_zone", settings.TIME_ZONE or "UTC")
+    return Conf(**known)

@@ -1,0 +1,202 @@
+"""Flows: the named movements of objects between stocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from django.db.models import Model, QuerySet
+
+from stockandflow.declarations.facet import AppliedFacet, Facet, applied
+from stockandflow.declarations.slugs import LENGTH, checked_slug
+from stockandflow.declarations.stock import Stock, stocks_among
+from stockandflow.exceptions import DeclarationError, UnknownSlug
+
+if TYPE_CHECKING:
+    from stockandflow.models import FlowEvent
+
+State = Any
+"""A Stock, None for external, or any other object that stands in for a state without a stock."""
+
+ANY: Final = "*"
+"""Every source, or every sink; no slug can be this."""
+
+EventCallable = Callable[..., Any]
+
+
+def state_key(state: State) -> str:
+    """The text under which events keep a state: a stock's slug, "" for external, else the object as text."""
+    if state is None:
+        return ""
+    return state.slug if isinstance(state, Stock) else str(state)
+
+
+@dataclass(frozen=True, eq=False)
+class Flow:
+    """A named relation from source stocks to sink stocks, measured per period, e.g. converting: trial → active.
+
+    ``None`` among ``sources`` or ``sinks`` is external. Any other object, such as a string, stands in for a state that
+    has no stock. Each of ``event_callables`` is called with (flowed object, source, sink) after an event of this flow
+    was committed. Building a flow makes no query.
+    """
+
+    slug: str
+    name: str
+    flow_event_model: type[FlowEvent]
+    sources: Sequence[State]
+    sinks: Sequence[State]
+    event_callables: Sequence[EventCallable] = ()
+    facets: Sequence[AppliedFacet | Facet | tuple[Facet, str]] = ()
+    description: str = ""
+    _keys: tuple[frozenset[str], frozenset[str]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        checked_slug("flow", self.slug)
+        owner = f"The flow {self.slug!r}"
+        for side in ("sources", "sinks"):
+            states = getattr(self, side)
+            if isinstance(states, str | Stock) or not isinstance(states, Sequence):
+                raise DeclarationError(
+                    f"{owner} has the {side} {states!r}; write a list, e.g. [trial] or [None] for external."
+                )
+            if not states:
+                raise DeclarationError(f"{owner} has no {side}; write [None] where objects come from or go outside.")
+            object.__setattr__(self, side, tuple(states))
+        for state in (*self.sources, *self.sinks):
+            key = state_key(state)
+            if state is not None and (not key or len(key) > LENGTH or key == ANY):
+                raise DeclarationError(
+                    f"{owner} has the state {state!r}, kept as the text {key!r}; a state needs 1 to {LENGTH} "
+                    f"characters and can't be {ANY!r}."
+                )
+        models = {stock.model._meta.concrete_model: stock for stock in self.stocks}
+        if len(models) > 1:
+            first, second, *_ = models.values()
+            raise DeclarationError(
+                f"{owner} connects {first.slug!r}, a stock of {first.model._meta.label}, with {second.slug!r}, a stock "
+                f"of {second.model._meta.label}; an object can't change its model, so declare one flow for each."
+            )
+        if not all(callable(function) for function in self.event_callables):
+            raise DeclarationError(
+                f"{owner} has the event_callables {self.event_callables!r}; write functions of (flowed_obj, source, "
+                "sink)."
+            )
+        object.__setattr__(self, "event_callables", tuple(self.event_callables))
+        object.__setattr__(self, "facets", applied(owner, self.facets))
+        keys = frozenset(map(state_key, self.sources)), frozenset(map(state_key, self.sinks))
+        object.__setattr__(self, "_keys", keys)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Flow {self.slug}>"
+
+    @classmethod
+    def for_stocks(
+        cls,
+        flow_event_model: type[FlowEvent],
+        stocks: Sequence[Stock],
+        *,
+        facets: Sequence[Facet | tuple[Facet, str]] = (),
+    ) -> list[Flow]:
+        """Flows that cover every move within one dimension, each move by one flow.
+
+        One flow into each stock, from all others and from external (slug ``to-<stock>``), and one that leaves them
+        all (slug ``leaving-<prefix>``, the common start of the stocks' slugs). Goes with ``Stock.for_choices``.
+        """
+        if not stocks:
+            raise DeclarationError("Flow.for_stocks() got no stocks; pass the stocks of one dimension.")
+        flows = [
+            cls(
+                slug=f"to-{stock.slug}",
+                name=f"To {stock.name}",
+                flow_event_model=flow_event_model,
+                sources=[None, *(other for other in stocks if other is not stock)],
+                sinks=[stock],
+                facets=facets,
+            )
+            for stock in stocks
+        ]
+        model_name = stocks[0].model._meta.model_name or "objects"
+        leaving = cls(
+            slug=f"leaving-{_common_start(stocks) or model_name}",
+            name="Leaving",
+            flow_event_model=flow_event_model,
+            sources=list(stocks),
+            sinks=[None],
+            facets=facets,
+        )
+        return [*flows, leaving]
+
+    @property
+    def applied_facets(self) -> tuple[AppliedFacet, ...]:
+        """The facets with their prefixes, in declared order."""
+        return tuple(self.facets)  # type: ignore[arg-type]
+
+    def get_facet(self, facet_slug: str) -> AppliedFacet:
+        """The facet with that slug; raises UnknownSlug, naming this flow's facets."""
+        for facet in self.applied_facets:
+            if facet.slug == facet_slug:
+                return facet
+        raise UnknownSlug(f"facet of the flow {self.slug!r}", facet_slug, [f.slug for f in self.applied_facets])
+
+    @property
+    def stocks(self) -> list[Stock]:
+        """The stocks that the flow touches, each once, sources first."""
+        return stocks_among([*self.sources, *self.sinks])
+
+    @property
+    def subject_model(self) -> type[Model]:
+        """The model of the objects that flow."""
+        subject: Any = self.flow_event_model._meta.get_field("subject")
+        model: type[Model] = subject.remote_field.model
+        return model
+
+    def covers(self, source: State, sink: State) -> bool:
+        """Whether the flow leads from ``source`` to ``sink``, given as states or as their keys."""
+        source, sink = state_key(source), state_key(sink)
+        return source != sink and source in self._keys[0] and sink in self._keys[1]
+
+    def state(self, key: str) -> State:
+        """The source or sink that events keep as ``key``: a Stock, None, a stand-in, else the key itself."""
+        for state in (*self.sources, *self.sinks):
+            if state_key(state) == key:
+                return state
+        return key or None
+
+    def add_event(
+        self, flowed_obj: Model, source: State = None, sink: State = None, *, timestamp: datetime | None = None
+    ) -> FlowEvent | None:
+        """Record that the object moved, and have the event callables called after commit.
+
+        Returns the event, or None when the flow doesn't lead from ``source`` to ``sink``. ``timestamp`` is when it
+        happened, the database's now unless given. Raises InvalidInput for an object of another model or one that was
+        never saved. Two queries at most.
+        """
+        if not self.covers(source, sink):
+            return None
+        return self.flow_event_model.record_move(self, flowed_obj, state_key(source), state_key(sink), timestamp)
+
+    def all(self, source: State | Literal["*"] = ANY, sink: State | Literal["*"] = ANY) -> QuerySet[FlowEvent]:
+        """The flow's events, newest first; of one source or sink where given (None: external). No query yet."""
+        events: QuerySet[FlowEvent] = self.flow_event_model._default_manager.filter(flow=self.slug)
+        if state_key(source) != ANY:
+            events = events.filter(source=state_key(source))
+        if state_key(sink) != ANY:
+            events = events.filter(sink=state_key(sink))
+        return events
+
+    def count(self, source: State | Literal["*"] = ANY, sink: State | Literal["*"] = ANY) -> int:
+        """How many events the flow has, of one source or sink where given. One query."""
+        return self.all(source, sink).order_by().count()
+
+
+def _common_start(stocks: Sequence[Stock]) -> str:
+    start = stocks[0].slug
+    for stock in stocks[1:]:
+        while start and not stock.slug.startswith(start):
+            start = start[:-1]
+    return start.rstrip("-_") if len(stocks) > 1 else ""

@@ -1,0 +1,241 @@
+"""Stocks: named querysets, counted over time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.db.models import Manager, Model, QuerySet
+
+from stockandflow.declarations.facet import AppliedFacet, Facet, applied
+from stockandflow.declarations.slugs import checked_slug
+from stockandflow.exceptions import DeclarationError, NotRegistered, UnknownSlug
+from stockandflow.membership.counting import CountRequest, FacetRequest
+from stockandflow.membership.predicate import reason_not_local
+from stockandflow.membership.words import describe, sql_of
+
+if TYPE_CHECKING:
+    from stockandflow.declarations.flow import Flow
+    from stockandflow.models import StockRecord
+    from stockandflow.registry import Registry
+
+
+@dataclass(frozen=True, eq=False)
+class Stock:
+    """A named queryset whose members are counted over time, e.g. the active subscriptions.
+
+    ``facets`` are Facets, or tuples (Facet, field_prefix) where the facet describes a related object: with the
+    prefix ``"profile"`` the lookup ``"country"`` becomes ``"profile__country"``. Building a stock makes no query.
+
+    Two stocks are never equal; a stock can be a key of a dict.
+    """
+
+    slug: str
+    name: str
+    queryset: QuerySet[Any]
+    facets: Sequence[AppliedFacet | Facet | tuple[Facet, str]] = ()
+    description: str = ""
+    _home: list[Registry] = field(default_factory=list, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        checked_slug("stock", self.slug)
+        queryset: Any = self.queryset
+        if isinstance(queryset, Manager):
+            queryset = queryset.all()
+            object.__setattr__(self, "queryset", queryset)
+        if not isinstance(queryset, QuerySet):
+            raise DeclarationError(
+                f"The stock {self.slug!r} has {queryset!r} as its queryset; write a queryset of objects, e.g. "
+                "Subscription.objects.filter(status='active')."
+            )
+        wrong = None
+        if queryset.query.combinator:
+            wrong = f"is a {queryset.query.combinator}; write one filter with Q(…) | Q(…)"
+        elif queryset.query.is_sliced:
+            wrong = "is sliced, and the members of a stock can't depend on an order; write a filter"
+        elif getattr(queryset, "_fields", None) is not None:
+            wrong = "gives values; a stock holds objects, so leave .values() out"
+        if wrong:
+            raise DeclarationError(f"The queryset of the stock {self.slug!r} {wrong}.")
+        object.__setattr__(self, "facets", applied(f"The stock {self.slug!r}", self.facets))
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<Stock {self.slug}>"
+
+    @classmethod
+    def for_choices(
+        cls,
+        model: type[Model],
+        field_name: str,
+        *,
+        prefix: str | None = None,
+        facets: Sequence[Facet | tuple[Facet, str]] = (),
+    ) -> list[Stock]:
+        """One stock for every choice of a field, in the field's order: a whole dimension.
+
+        Slugs are ``prefix`` + the value; the prefix is the model's name and a hyphen unless given. Names are the
+        choices' labels. Raises DeclarationError when the field has no choices.
+        """
+        column: Any = model._meta.get_field(field_name)
+        choices = [(value, label) for value, label in column.flatchoices if value is not None]
+        if not choices:
+            raise DeclarationError(
+                f"{model._meta.label}.{field_name} has no choices; declare its stocks one by one, or give the field "
+                "choices."
+            )
+        start = f"{model._meta.model_name}-" if prefix is None else prefix
+        return [
+            cls(
+                slug=f"{start}{_slug_part(value)}",
+                name=str(label),
+                queryset=model._default_manager.filter(**{field_name: value}),
+                facets=facets,
+            )
+            for value, label in choices
+        ]
+
+    @property
+    def model(self) -> type[Model]:
+        """The model of the members."""
+        return self.queryset.model
+
+    subject_model = model
+
+    @property
+    def applied_facets(self) -> tuple[AppliedFacet, ...]:
+        """The facets with their prefixes, in declared order."""
+        return tuple(self.facets)  # type: ignore[arg-type]
+
+    @property
+    def definition(self) -> str:
+        """The definition of membership in words, e.g. ``subscriptions whose status is Active``."""
+        return describe(self.queryset)
+
+    @property
+    def sql(self) -> str:
+        """The definition of membership as SQL, for reading only. Opens the connection."""
+        return sql_of(self.queryset)
+
+    def all(self) -> QuerySet[Any]:
+        """The members now, each once: a fresh queryset. The length of this list is ``count()``."""
+        if reason_not_local(self.queryset) is None:
+            return self.queryset.all()
+        members = self.queryset.model._base_manager.using(self.queryset._db)
+        return members.filter(pk__in=self.queryset.order_by().values("pk"))
+
+    def count(self) -> int:
+        """How many members there are now. One query."""
+        return self.all().order_by().count()
+
+    def get_facet(self, facet_slug: str) -> AppliedFacet:
+        """The facet with that slug; raises UnknownSlug, naming this stock's facets."""
+        for facet in self.applied_facets:
+            if facet.slug == facet_slug:
+                return facet
+        raise UnknownSlug(
+            f"facet of the stock {self.slug!r}", facet_slug, [facet.slug for facet in self.applied_facets]
+        )
+
+    def faceted_qs(self, facet_slug: str, value: Any) -> QuerySet[Any]:
+        """The members that have this value of the facet; None asks for NULL.
+
+        Raises UnknownSlug for a facet that this stock doesn't have.
+        """
+        facet = self.get_facet(facet_slug)
+        return self.members_with({facet_slug: value}) if isinstance(value, str) else self._narrowed(facet, value)
+
+    def members_with(self, slices: dict[str, str]) -> QuerySet[Any]:
+        """The members with these facet values: facet slug → value key, as records keep it (``(none)``, ``(other)``).
+
+        Raises UnknownSlug or UnknownFacetValue.
+        """
+        members = self.all()
+        for slug, key in slices.items():
+            facet = self.get_facet(slug)
+            condition = facet.condition(self.model, key)
+            if facet.column(self.model).multi_valued:
+                found = self.model._base_manager.using(self.queryset._db).filter(condition).values("pk")
+                members = members.filter(pk__in=found)
+            else:
+                members = members.filter(condition)
+        return members
+
+    def _narrowed(self, facet: AppliedFacet, value: Any) -> QuerySet[Any]:
+        condition = facet.facet.get_Q(value, facet.field_prefix)
+        found = self.model._base_manager.using(self.queryset._db).filter(condition).values("pk")
+        return self.all().filter(pk__in=found) if facet.column(self.model).multi_valued else self.all().filter(condition)
+
+    def count_request(self) -> CountRequest:
+        """What counting needs to know. No query; raises FieldError when a facet's lookup doesn't resolve."""
+        return CountRequest(
+            slug=self.slug,
+            queryset=self.queryset,
+            facets=[
+                FacetRequest(facet.slug, facet.column(self.model), facet.facet.choices) for facet in self.applied_facets
+            ],
+        )
+
+    def most_recent_record(self) -> StockRecord | None:
+        """The latest stored count, None if there is none. One query."""
+        record: Any = apps.get_model("stockandflow", "StockRecord")._default_manager.filter(stock=self.slug)
+        latest: StockRecord | None = record.order_by("-timestamp").first()
+        return latest
+
+    def save_count(self, at: datetime | None = None) -> StockRecord:
+        """Count now and store the record with its facets under ``at`` (default: the database's now).
+
+        Twice for one instant keeps one record. To record many stocks in one snapshot use ``stockandflow record``.
+        """
+        take: Any = apps.get_model("stockandflow", "StockRecord")._default_manager
+        record: StockRecord = take.take([self], at=at)[0]
+        return record
+
+    # Neighbours: known once the stock is registered.
+
+    def bind(self, registry: Registry) -> None:
+        """Tell the stock which registry answers for its neighbours; called by the registry alone."""
+        self._home[:] = [registry]
+
+    @property
+    def registry(self) -> Registry:
+        """Where the stock is registered; raises NotRegistered before that."""
+        if not self._home:
+            raise NotRegistered(
+                f"The stock {self.slug!r} isn't registered, so its flows aren't known; pass it, its tracker or its "
+                "process to register() first."
+            )
+        return self._home[0]
+
+    @property
+    def inflows(self) -> list[Flow]:
+        """The flows that have this stock as a sink, in registered order."""
+        return self.registry.inflows(self)
+
+    @property
+    def outflows(self) -> list[Flow]:
+        """The flows that have this stock as a source, in registered order."""
+        return self.registry.outflows(self)
+
+    def flows_into(self) -> dict[Flow, QuerySet[Any]]:
+        """Each inflow with its events into this stock; no query until one is evaluated."""
+        return {flow: flow.all(sink=self) for flow in self.inflows}
+
+    def flows_outfrom(self) -> dict[Flow, QuerySet[Any]]:
+        """Each outflow with its events out of this stock; no query until one is evaluated."""
+        return {flow: flow.all(source=self) for flow in self.outflows}
+
+
+def _slug_part(value: Any) -> str:
+    text = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in str(value))
+    return text.lower().strip("-") or "blank"
+
+
+def stocks_among(states: Iterable[Any]) -> list[Stock]:
+    """The stocks among the states of a flow, each once, in order."""
+    return list(dict.fromkeys(state for state in states if isinstance(state, Stock)))

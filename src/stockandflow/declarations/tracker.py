@@ -1,0 +1,117 @@
+"""Trackers: what turns changes of a model into flow events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Model
+
+from stockandflow.declarations.facet import AppliedFacet
+from stockandflow.declarations.flow import Flow, State
+from stockandflow.declarations.slugs import checked_slug
+from stockandflow.declarations.stock import Stock
+from stockandflow.exceptions import DeclarationError
+
+if TYPE_CHECKING:
+    from stockandflow.models import FlowEvent
+
+Values = tuple[Any, ...]
+States = tuple[State, ...]
+StatesToStocks = Callable[[Values | None, Values], tuple[States, States]]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelTracker:
+    """Watches one model for one dimension, and writes a flow event whenever an object changes its stock.
+
+    Derived: ``ModelTracker(stocks=[…], flows=[…])``. Membership is read from the stocks' own querysets, which exclude
+    each other; several trackers may watch one model, each with a ``slug`` of its own.
+
+    By function: ``ModelTracker(["status"], states_to_stocks, stocks, flows)``. The function gets the previous and the
+    current values of ``fields_to_track``, as tuples in that order (previous is None on creation), and returns two
+    tuples of states, compared element by element, so that it may serve several dimensions at once.
+
+    ``event_model`` is needed only where there are no flows to tell it. ``slug`` names the tracker in its events;
+    by default it is the model's label, e.g. ``shop.subscription``.
+    """
+
+    fields_to_track: Sequence[str] = ()
+    states_to_stocks_func: StatesToStocks | None = None
+    stocks: Sequence[Stock] = ()
+    flows: Sequence[Flow] = ()
+    slug: str = ""
+    event_model: type[FlowEvent] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("fields_to_track", "stocks", "flows"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Sequence):
+                raise DeclarationError(f"A ModelTracker has {given!r} as {name}; write a list.")
+            object.__setattr__(self, name, tuple(given))
+        if wrong := [stock for stock in self.stocks if not isinstance(stock, Stock)]:
+            raise DeclarationError(f"A ModelTracker has {wrong[0]!r} among its stocks; write Stock objects.")
+        if wrong := [flow for flow in self.flows if not isinstance(flow, Flow)]:
+            raise DeclarationError(f"A ModelTracker has {wrong[0]!r} among its flows; write Flow objects.")
+        if bool(self.fields_to_track) != (self.states_to_stocks_func is not None):
+            raise DeclarationError(
+                f"A ModelTracker has fields_to_track={self.fields_to_track!r} and "
+                f"states_to_stocks_func={self.states_to_stocks_func!r}; give both, or neither to derive the moves "
+                "from the stocks' querysets."
+            )
+        if not self.stocks and not self.flows:
+            raise DeclarationError("A ModelTracker has neither stocks nor flows, so it has no model to watch.")
+        if self.derived and not self.stocks:
+            raise DeclarationError(
+                "A ModelTracker without stocks can't derive moves; give it stocks, or fields_to_track and "
+                "states_to_stocks_func."
+            )
+        subjects = [*(stock.model for stock in self.stocks), *(flow.subject_model for flow in self.flows)]
+        models = {model._meta.concrete_model: model for model in subjects}
+        if len(models) > 1:
+            first, second, *_ = models.values()
+            raise DeclarationError(
+                f"A ModelTracker watches {first._meta.label} and {second._meta.label}; declare one for each model."
+            )
+        events = {flow.flow_event_model for flow in self.flows} | ({self.event_model} - {None})
+        if len(events) != 1:
+            names = sorted(model._meta.label for model in events if model is not None)
+            raise DeclarationError(
+                f"The ModelTracker of {subjects[0]._meta.label} "
+                + (f"has flows with different event models, {' and '.join(names)}; give its flows one event model."
+                   if names else "knows no event model; give it flows, or event_model=….")
+            )
+        object.__setattr__(self, "event_model", next(iter(events)))
+        object.__setattr__(self, "slug", self.slug or subjects[0]._meta.label_lower)
+        checked_slug("tracker", self.slug.replace(".", "-"))
+
+    def __repr__(self) -> str:
+        return f"<ModelTracker {self.slug}>"
+
+    @property
+    def derived(self) -> bool:
+        """Whether the moves come from the stocks' querysets, not from a function."""
+        return self.states_to_stocks_func is None
+
+    @property
+    def model(self) -> type[Model]:
+        """The model whose objects move."""
+        return self.stocks[0].model if self.stocks else self.flows[0].subject_model
+
+    @property
+    def events(self) -> type[FlowEvent]:
+        """The model of the events."""
+        assert self.event_model is not None  # set at construction
+        return self.event_model
+
+    def flow_for(self, source: State, sink: State) -> Flow | None:
+        """The first flow that covers this move, None for a move that no flow covers."""
+        return next((flow for flow in self.flows if flow.covers(source, sink)), None)
+
+    @property
+    def applied_facets(self) -> dict[str, AppliedFacet]:
+        """Facet slug → facet, of all flows and stocks: what an event keeps of its subject."""
+        return {
+            facet.slug: facet for owner in (*self.stocks, *self.flows) for facet in owner.applied_facets
+        }

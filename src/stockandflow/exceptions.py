@@ -1,0 +1,52 @@
+"""Every error that the package raises on purpose, under one root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class StockAndFlowError(Exception):
+    """The root of all errors raised on purpose; its text says what was given, wanted, and what to do."""
+
+
+class DeclarationError(StockAndFlowError, ValueError):
+    """A declaration is wrong on its own account, whatever else is declared."""
+
+
+class AutodiscoveryError(StockAndFlowError):
+    """A ``stocksandflows`` module raised while it was being imported; nothing of it stays registered."""
+
+
+class NotRegistered(StockAndFlowError):
+    """A declaration was asked about its neighbours before it was registered."""
+
+
+class NotLocal(StockAndFlowError):
+    """A queryset's membership can't be read from the subject's own row; the text is the reason, in words."""
+
+
+class InvalidInput(StockAndFlowError, ValueError):
+    """A value handed to a report, a recording or a command can't be used."""
+
+
+class UnknownSlug(InvalidInput, LookupError):
+    """No declaration of that kind has that slug."""
+
+    def __init__(self, kind: str, slug: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        close = get_close_matches(slug, known, n=1, cutoff=0.5)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        have = f"Registered: {', '.join(map(repr, known))}." if known else f"No {kind} is registered."
+        super().__init__(f"No {kind} has the slug {slug!r}.{hint} {have}")
+        self.kind, self.slug = kind, slug
+
+
+class UnknownFacetValue(InvalidInput, LookupError):
+    """A facet has no such value."""
+
+    def __init__(self, facet: str, value: object, known: Iterable[str]) -> None:
+        known = list(known)
+        shown = ", ".join(map(repr, known[:20])) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+        super().__init__(f"The facet {facet!r} has no value {value!r}; it has {shown or 'no values yet'}.")
+        self.facet, self.value = facet, value

@@ -1,0 +1,211 @@
+"""A queryset's WHERE, re-read over one row of its own table (``new`` and ``old`` in a trigger) or as a condition.
+
+A row can answer for its own columns only. What needs another table, another row or the clock is *not local*, and
+``reason_not_local`` says why in words.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet, FullResultSet
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.sqlite3 import _functions as sqlite_functions
+from django.db.models.expressions import Col, Combinable, Expression, RawSQL, Subquery, Window
+from django.db.models.functions import Now, Random
+from django.db.models.lookups import Lookup
+from django.db.models.sql import Query
+from django.db.models.sql.where import ExtraWhere, WhereNode
+
+from stockandflow.exceptions import NotLocal
+from stockandflow.membership.literals import inlined
+
+CLOCK_SQL = re.compile(
+    r"\b(CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIMESTAMP|STATEMENT_TIMESTAMP|CLOCK_TIMESTAMP|NOW)\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class RowPredicate:
+    """Membership of one row: SQL without parameters, and the columns that decide it."""
+
+    sql: str
+    columns: frozenset[str]
+    reads_generated: bool = False
+
+
+def nodes(node: Any) -> Iterator[Any]:
+    """Every node of a WHERE tree, right-hand sides included, top down."""
+    yield node
+    if isinstance(node, WhereNode):
+        below: Any = node.children
+    elif isinstance(node, Lookup):
+        rhs = node.rhs if isinstance(node.rhs, list | tuple) else [node.rhs]
+        below = [node.lhs, *(part for part in rhs if isinstance(part, Combinable | Query | Lookup))]
+    elif hasattr(node, "get_source_expressions"):
+        below = [part for part in node.get_source_expressions() if part is not None]
+    else:
+        below = []
+    for part in below:
+        yield from nodes(part)
+
+
+def reason_not_local(queryset: models.QuerySet[Any]) -> str | None:
+    """Why membership can't be read from the subject's own row, in words; None where it can. No query.
+
+    The answer for the shape of the queryset, on any database; ``row_predicate`` also knows the database's limits.
+    """
+    query = queryset.query
+    if query.combinator:
+        return f"it is a {query.combinator} of querysets; write one filter with Q(…) | Q(…)"
+    if query.is_sliced:
+        return "it is sliced, so membership depends on the other rows"
+    if query.distinct_fields:
+        return "distinct(…) on fields makes membership depend on the other rows"
+    if query.group_by is not None:
+        return "it groups rows, so membership depends on other rows"
+    if query.extra_tables or query.extra:
+        return "extra(…) is SQL that can't be re-read over one row"
+    for node in nodes(query.where):
+        if isinstance(node, Query | Subquery):
+            return "it contains a subquery, so membership changes with another table"
+        if isinstance(node, Now):
+            return "it depends on the time now, and passing time writes no row"
+        if isinstance(node, Random):
+            return "it is random"
+        if isinstance(node, RawSQL | ExtraWhere):
+            return "it contains raw SQL, which can't be re-read over one row"
+        if isinstance(node, Window) or getattr(node, "contains_aggregate", False) is True:
+            return "it aggregates, so membership depends on other rows"
+    base = query.get_initial_alias() if not query.alias_map else query.base_table
+    others = sorted({
+        str(join.table_name)
+        for alias, join in query.alias_map.items()
+        if alias != base and query.alias_refcount.get(alias)
+    })
+    if others:
+        return f"it depends on rows of another table ({', '.join(others)})"
+    return None
+
+
+@cache
+def _django_only_functions() -> frozenset[str]:
+    """Names of the SQL functions that exist on Django's own SQLite connections only, in lower case."""
+    names: set[str] = set()
+    plain = sqlite3.connect(":memory:")
+
+    class Recorder:
+        execute = staticmethod(plain.execute)  # asked whether this SQLite was built with mathematical functions
+
+        def create_function(self, name: str, *_: Any, **__: Any) -> None:
+            names.add(name.lower())
+
+        create_aggregate = create_function
+
+    sqlite_functions.register(Recorder())
+    plain.close()
+    return frozenset(names)
+
+
+def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper) -> RowPredicate:
+    """Membership of the row called ``row``, for a trigger on that database. Opens the connection.
+
+    Raises NotLocal, with the reason in words, where the row alone can't tell, or where other clients of the database
+    couldn't evaluate the condition.
+    """
+    if reason := reason_not_local(queryset):
+        raise NotLocal(reason)
+    query = queryset.query.clone()
+    base = query.get_initial_alias()
+    query.change_aliases({base: row})
+    try:
+        sql, params = query.get_compiler(connection=connection).compile(query.where)
+    except FullResultSet:
+        sql, params = "", ()
+    except EmptyResultSet:
+        return RowPredicate("1 = 0", frozenset())
+    if not sql:
+        return RowPredicate("1 = 1", frozenset())
+    if clock := CLOCK_SQL.search(sql):
+        raise NotLocal(f"it depends on the time now ({clock[0]})")
+    if connection.vendor == "sqlite":
+        _refuse_django_only(sql)
+    fields = [node.target for node in nodes(query.where) if isinstance(node, Col)]
+    return RowPredicate(
+        sql=inlined(connection, sql, params),
+        columns=frozenset(field.column for field in fields),
+        reads_generated=any(getattr(field, "generated", False) for field in fields),
+    )
+
+
+def _refuse_django_only(sql: str) -> None:
+    if re.search(r"\bREGEXP\b", sql):
+        raise NotLocal("SQLite has no regular expressions of its own, so other clients' writes would fail")
+    called = {name.lower() for name in re.findall(r"\b([A-Za-z_]\w*)\s*\(", sql)}
+    if missing := sorted(called & _django_only_functions()):
+        raise NotLocal(
+            f"SQLite itself has no function {missing[0]}; it is Django's own, so other clients' writes would fail"
+        )
+
+
+class MemberOf(Expression):
+    """True for the members of a queryset, as a condition in another query on the same model.
+
+    A local queryset contributes its own WHERE; any other is asked by primary key, which also removes the duplicates
+    that joins make.
+    """
+
+    conditional = True
+    output_field = models.BooleanField()
+
+    def __init__(self, queryset: models.QuerySet[Any]) -> None:
+        super().__init__()
+        self.local = reason_not_local(queryset) is None
+        query = queryset.query.clone()
+        query.clear_ordering(force=True)
+        if self.local:
+            self.alias: str | None = query.get_initial_alias()
+            self.condition: Any = query.where
+        else:
+            self.alias = None
+            self.condition = models.Q(pk__in=queryset.order_by().values("pk"))
+
+    def resolve_expression(self, query: Any = None, *args: Any, **kwargs: Any) -> MemberOf:
+        clone = self.copy()
+        if self.local:
+            clone.condition = self.condition.relabeled_clone({self.alias: query.get_initial_alias()})
+            clone.alias = query.get_initial_alias()
+        else:
+            clone.condition = self.condition.resolve_expression(query, *args, **kwargs)
+        return clone
+
+    def get_source_expressions(self) -> list[Any]:
+        # A WHERE tree isn't an expression to every part of Django, so it is kept out of the generic walks.
+        return []
+
+    def relabeled_clone(self, change_map: dict[str | None, str]) -> MemberOf:
+        clone = self.copy()
+        clone.condition = self.condition.relabeled_clone(change_map)
+        return clone
+
+    @property
+    def contains_aggregate(self) -> bool:  # type: ignore[override]
+        return False
+
+    def get_group_by_cols(self) -> list[Any]:
+        return [self]
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
+        try:
+            sql, params = compiler.compile(self.condition)
+        except FullResultSet:
+            return "1 = 1", ()
+        except EmptyResultSet:
+            return "1 = 0", ()
+        return (sql, params) if sql else ("1 = 1", ())

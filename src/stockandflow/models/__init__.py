@@ -1,0 +1,25 @@
+"""What is stored: flow events, records of stocks and flows, pending deliveries, and the schedule's runs."""
+
+from __future__ import annotations
+
+from stockandflow.models.delivery import Delivery
+from stockandflow.models.events import FlowEvent, Origin, SubjectForeignKey
+from stockandflow.models.records import (
+    ALL,
+    FlowFacetRecord,
+    FlowRecord,
+    StockFacetRecord,
+    StockRecord,
+)
+
+__all__ = [
+    "ALL",
+    "Delivery",
+    "FlowEvent",
+    "FlowFacetRecord",
+    "FlowRecord",
+    "Origin",
+    "StockFacetRecord",
+    "StockRecord",
+    "SubjectForeignKey",
+]

@@ -1,0 +1,36 @@
+"""Deliveries: the outbox of event callables, one row an event, written in the event's own transaction."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Delivery(models.Model):
+    """The event callables of one event's flow, to be called after commit; found by status, never by id."""
+
+    class Status(models.TextChoices):
+        """Where the delivery stands."""
+
+        PENDING = "pending", "pending"
+        DONE = "done", "done"
+        DEAD = "dead", "dead"
+
+    event_model = models.CharField(max_length=200, help_text="Label of the event's model, e.g. shop.saleevent.")
+    event_id = models.BigIntegerField()
+    flow = models.CharField(max_length=100)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    done_calls = models.PositiveIntegerField(default=0, help_text="How many of the callables have succeeded.")
+    due_at = models.DateTimeField()
+    leased_until = models.DateTimeField(null=True, blank=True)
+    owner = models.CharField(max_length=100, blank=True, default="")
+    error = models.TextField(blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [models.UniqueConstraint(fields=["event_model", "event_id"], name="sf_delivery_event")]
+        indexes = [models.Index(fields=["status", "due_at"], name="sf_delivery_due")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.flow}: {self.event_model} {self.event_id} ({self.status})"

@@ -1,0 +1,150 @@
+"""Flow events: one timestamped move of one subject."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import models, router, transaction
+from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
+
+from stockandflow.exceptions import InvalidInput
+from stockandflow.membership.facets import NONE
+from stockandflow.models.clock import database_now
+from stockandflow.models.delivery import Delivery
+from stockandflow.periods import aware
+
+if TYPE_CHECKING:
+    from stockandflow.declarations import AppliedFacet, Flow
+
+
+class Origin(models.TextChoices):
+    """How an event came to be."""
+
+    LIVE = "live", "live"
+    INITIAL = "initial", "initial"
+    SWEEP = "sweep", "sweep"
+    IMPORT = "import", "import"
+
+
+class SubjectDescriptor(ForwardManyToOneDescriptor):
+    """Gives the subject, or None once it was deleted: its history stays."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        try:
+            return super().__get__(instance, cls)
+        except self.field.remote_field.model.DoesNotExist:
+            return None
+
+
+class SubjectForeignKey(models.ForeignKey[Any, Any]):
+    """The foreign key from an event to the object that moved; the event outlives the object.
+
+    So there is no database constraint, deleting the subject leaves the event alone, and the subject of such an event
+    is None. The column is never empty; it is declared nullable only so that joins to the subject are outer joins and
+    ``select_related("subject")`` loses no event.
+    """
+
+    forward_related_accessor_class = SubjectDescriptor
+
+    def __init__(self, to: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("related_name", "+")
+        kwargs |= {"on_delete": models.DO_NOTHING, "db_constraint": False, "null": True, "blank": False}
+        super().__init__(to, **kwargs)
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        for implied in ("on_delete", "db_constraint", "null", "blank"):
+            kwargs.pop(implied, None)
+        return name, path, args, kwargs
+
+
+class FlowEvent(models.Model):
+    """One move of one subject from a source to a sink, at an instant. Abstract.
+
+    Each kind of subject has a subclass of its own, with ``subject = SubjectForeignKey(TheModel)``; it may add fields
+    that are nullable or have a ``db_default``, since the database writes the rows. ``source`` and ``sink`` are slugs
+    of stocks, or "" for external; ``flow`` is "" for a move that no flow covers. ``facets`` holds the subject's facet
+    values as they were, as text. Events with one timestamp happened in the order of their ids.
+    """
+
+    id: models.BigAutoField[int, int] = models.BigAutoField(primary_key=True)
+    tracker = models.CharField(max_length=100, blank=True, default="", editable=False)
+    flow = models.CharField(max_length=100, blank=True, default="")
+    source = models.CharField(max_length=100, blank=True, default="")
+    sink = models.CharField(max_length=100, blank=True, default="")
+    timestamp = models.DateTimeField(db_index=True, help_text="When it happened.")
+    recorded_at = models.DateTimeField(editable=False, help_text="When it was written down.")
+    facets = models.JSONField(default=dict, blank=True)
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.LIVE)
+
+    class Meta:
+        abstract = True
+        ordering = ("-timestamp", "-id")
+        get_latest_by = ("timestamp", "id")
+
+    def __str__(self) -> str:
+        subject: Any = getattr(self, "subject_id", None)
+        return f"{self.flow or 'other'}: {subject} from {self.source or 'outside'} to {self.sink or 'outside'}"
+
+    @classmethod
+    def record_move(
+        cls,
+        flow: Flow | None,
+        subject: models.Model,
+        source: str,
+        sink: str,
+        timestamp: datetime | None = None,
+        *,
+        tracker: str = "",
+        facets: dict[str, AppliedFacet] | None = None,
+        origin: Origin = Origin.LIVE,
+    ) -> FlowEvent:
+        """Write one event, and the delivery that its flow's event callables need, in one transaction.
+
+        ``source`` and ``sink`` are keys. Three queries at most: the database's clock where no timestamp is given, the
+        event, and the delivery; a facet on a related object may add one each. Raises InvalidInput for a subject that
+        isn't saved or isn't of this model's kind.
+        """
+        expected: Any = cls._meta.get_field("subject").remote_field.model  # type: ignore[union-attr]
+        if not isinstance(subject, expected) or subject.pk is None:
+            raise InvalidInput(
+                f"{subject!r} can't flow here: {cls.__name__} holds moves of saved {expected._meta.label} objects."
+            )
+        using = router.db_for_write(cls, instance=subject)
+        at = None if timestamp is None else aware(timestamp, "timestamp")
+        if facets is None:
+            facets = {} if flow is None else {facet.slug: facet for facet in flow.applied_facets}
+        now = database_now(using)
+        event = cls(
+            tracker=tracker,
+            flow=flow.slug if flow else "",
+            source=source,
+            sink=sink,
+            subject_id=subject.pk,
+            timestamp=at or now,
+            recorded_at=now,
+            facets=facet_values(subject, facets, using),
+            origin=origin,
+        )
+        with transaction.atomic(using=using):
+            event.save(using=using, force_insert=True)
+            if flow is not None and flow.event_callables:
+                Delivery.objects.using(using).create(
+                    event_model=cls._meta.label_lower, event_id=event.pk, flow=flow.slug, due_at=now
+                )
+        return event
+
+
+def facet_values(subject: models.Model, facets: dict[str, AppliedFacet], using: str) -> dict[str, str | None]:
+    """Facet slug → the subject's value as text, None for NULL. One query where there are facets, else none."""
+    columns = {slug: facet.column(type(subject)) for slug, facet in facets.items()}
+    columns = {slug: column for slug, column in columns.items() if column.capturable}
+    if not columns:
+        return {}
+    rows = type(subject)._base_manager.using(using).filter(pk=subject.pk)
+    found = rows.values_list(*(column.value_lookup for column in columns.values())).first()
+    if found is None:
+        return {}
+    keys = {slug: column.key(value) for (slug, column), value in zip(columns.items(), found, strict=True)}
+    return {slug: None if key == NONE else key for slug, key in keys.items()}

@@ -1,0 +1,157 @@
+"""Records: the stored count of a stock at an instant, and of a flow over a period."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import connections, models, router, transaction
+
+from stockandflow.membership.counting import StockCount, count_stocks
+from stockandflow.models.clock import next_instant
+from stockandflow.periods import Grain, aware
+
+if TYPE_CHECKING:
+    from stockandflow.declarations import Stock
+
+ALL = "*"
+"""In a flow record's source and sink: the total over all of them. No slug can be this."""
+
+
+class StockRecordManager(models.Manager["StockRecord"]):
+    """Counts and stores."""
+
+    def take(self, stocks: Sequence[Stock], at: datetime | None = None) -> list[StockRecord]:
+        """Count these stocks with their facets and store the records under one instant, in the stocks' order.
+
+        ``at`` is the first instant that the count doesn't cover, the database's now unless given. Counting takes one
+        query a model, storing three. See ``recording.record`` for one snapshot over several models.
+        """
+        counts = count_stocks([stock.count_request() for stock in stocks])
+        using = stocks[0].queryset.db if stocks else router.db_for_write(StockRecord)
+        return self.store(counts.values(), next_instant(using) if at is None else aware(at, "at"))
+
+    def store(
+        self, counts: Iterable[StockCount], at: datetime, method: str = "counted"
+    ) -> list[StockRecord]:
+        """Keep counts under one instant; records of the same stocks and instant are replaced. Four queries."""
+        counts = list(counts)
+        using = router.db_for_write(StockRecord)
+        slugs = [count.slug for count in counts]
+        with transaction.atomic(using=using):
+            StockFacetRecord.objects.using(using).filter(
+                stock_record__in=self.using(using).filter(stock__in=slugs, timestamp=at).values("pk")
+            ).delete()
+            self.using(using).bulk_create(
+                [StockRecord(stock=count.slug, timestamp=at, count=count.total, method=method) for count in counts],
+                update_conflicts=True,
+                update_fields=["count", "method"],
+                **_unique_fields(using, ["stock", "timestamp"]),
+            )
+            records = {record.stock: record for record in self.using(using).filter(stock__in=slugs, timestamp=at)}
+            StockFacetRecord.objects.using(using).bulk_create(
+                [
+                    StockFacetRecord(stock_record=records[count.slug], facet=facet, value=value, count=number)
+                    for count in counts
+                    for facet, values in count.facets.items()
+                    for value, number in values.items()
+                ],
+                batch_size=5000,
+            )
+        return [records[slug] for slug in slugs]
+
+
+def _unique_fields(using: str, names: list[str]) -> dict[str, list[str]]:
+    # MariaDB upserts on any unique key and takes no list of them.
+    return {"unique_fields": names} if connections[using].features.supports_update_conflicts_with_target else {}
+
+
+class StockRecord(models.Model):
+    """The count of a stock at an instant: of all its members before ``timestamp``."""
+
+    stock = models.CharField(max_length=100)
+    timestamp = models.DateTimeField()
+    count = models.PositiveBigIntegerField()
+    method = models.CharField(
+        max_length=10,
+        default="counted",
+        choices=[("counted", "counted"), ("derived", "derived from events"), ("imported", "imported")],
+    )
+
+    objects = StockRecordManager()
+
+    class Meta:
+        ordering = ("-timestamp", "stock")
+        get_latest_by = "timestamp"
+        constraints = [models.UniqueConstraint(fields=["stock", "timestamp"], name="sf_stock_instant")]
+        indexes = [models.Index(fields=["timestamp"], name="sf_stock_timestamp")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.stock}: {self.count} at {self.timestamp:%Y-%m-%d %H:%M %Z}"
+
+
+class StockFacetRecord(models.Model):
+    """The count of a stock's members with one facet value, at the instant of its stock record."""
+
+    stock_record = models.ForeignKey(StockRecord, models.CASCADE, related_name="facet_records")
+    facet = models.CharField(max_length=100)
+    value = models.CharField(max_length=200)
+    count = models.PositiveBigIntegerField()
+
+    class Meta:
+        ordering = ("stock_record", "facet", "id")
+        constraints = [models.UniqueConstraint(fields=["stock_record", "facet", "value"], name="sf_stock_facet")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.facet} {self.value}: {self.count}"
+
+
+class FlowRecord(models.Model):
+    """The moves of a flow over one period ``start <= t < end``.
+
+    ``source`` and ``sink`` are slugs, "" for external, and ``*`` in the row that totals the flow; every computed
+    period has that row, zero included. ``flow`` is "" for moves that no flow covers, which have no total row.
+    ``count`` is the number of events, ``subjects`` of the distinct objects that moved.
+    """
+
+    flow = models.CharField(max_length=100, blank=True)
+    source = models.CharField(max_length=100, blank=True)
+    sink = models.CharField(max_length=100, blank=True)
+    grain = models.CharField(max_length=10, choices=[(grain.value, grain.value) for grain in Grain])
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    count = models.PositiveBigIntegerField()
+    subjects = models.PositiveBigIntegerField()
+    computed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("-start", "flow", "source", "sink")
+        constraints = [
+            models.UniqueConstraint(fields=["flow", "source", "sink", "grain", "start"], name="sf_flow_period")
+        ]
+        indexes = [models.Index(fields=["grain", "start"], name="sf_flow_start")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.flow or 'other'} {self.source or 'outside'} → {self.sink or 'outside'}: {self.count}"
+
+
+class FlowFacetRecord(models.Model):
+    """The moves of a flow record's subjects with one facet value, as it was when they moved."""
+
+    flow_record = models.ForeignKey(FlowRecord, models.CASCADE, related_name="facet_records")
+    facet = models.CharField(max_length=100)
+    value = models.CharField(max_length=200)
+    count = models.PositiveBigIntegerField()
+    subjects = models.PositiveBigIntegerField()
+
+    class Meta:
+        ordering = ("flow_record", "facet", "id")
+        constraints = [models.UniqueConstraint(fields=["flow_record", "facet", "value"], name="sf_flow_facet")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.facet} {self.value}: {self.count}"

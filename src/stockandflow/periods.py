@@ -1,0 +1,173 @@
+"""Calendars, grains and periods: which instants belong to one hour, day, week, month, quarter or year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from stockandflow.conf import conf
+from stockandflow.exceptions import InvalidInput
+
+
+class Grain(StrEnum):
+    """The length of a period."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, order=True)
+class Period:
+    """One hour, day, week … of a calendar: the instants ``start <= t < end``, both aware and in UTC."""
+
+    start: datetime
+    end: datetime
+    grain: Grain
+
+    def __contains__(self, at: datetime) -> bool:
+        return self.start <= at < self.end
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """A time zone, the first day of the week and the first month of the year.
+
+    Bounds are found from local dates, never by adding 24 hours: a day has 23 h or 25 h when the clocks change,
+    and a date that the zone skipped has no period.
+    """
+
+    timezone: str = "UTC"
+    week_start: int = 0
+    year_start_month: int = 1
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError) as error:
+            raise InvalidInput(
+                f"Unknown time zone {self.timezone!r}; write an IANA name such as 'Europe/London' or 'UTC'."
+            ) from error
+        if self.week_start not in range(7):
+            raise InvalidInput(f"week_start is {self.week_start!r}; write 0 (Monday) … 6 (Sunday).")
+        if self.year_start_month not in range(1, 13):
+            raise InvalidInput(f"year_start_month is {self.year_start_month!r}; write 1 … 12.")
+
+    @classmethod
+    def default(cls) -> Calendar:
+        """The project's calendar, from the settings."""
+        now = conf()
+        return cls(now.time_zone, now.week_start, now.year_start_month)
+
+    @property
+    def zone(self) -> tzinfo:
+        return ZoneInfo(self.timezone)
+
+    def local_date(self, at: datetime) -> date:
+        """The date that the clocks of this calendar show at ``at``."""
+        return aware(at).astimezone(self.zone).date()
+
+    def midnight(self, day: date) -> datetime:
+        """The first instant of the local date ``day``, in UTC.
+
+        Where the clocks skip midnight, zoneinfo's earlier offset gives the instant of the change, and where they
+        repeat it, the first of the two.
+        """
+        return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+
+    def period(self, grain: Grain, at: datetime) -> Period:
+        """The period of that grain that contains ``at``."""
+        at = aware(at)
+        if grain is Grain.HOUR:
+            return self._hour(at)
+        first = self._first_day(grain, self.local_date(at))
+        start, end = self.midnight(first), self.midnight(_next_first_day(grain, first))
+        return Period(start, end, grain)
+
+    def following(self, period: Period) -> Period:
+        """The period right after; its start is the other's end."""
+        return self.period(period.grain, period.end)
+
+    def preceding(self, period: Period) -> Period:
+        """The period right before; its end is the other's start."""
+        return self.period(period.grain, period.start - timedelta(microseconds=1))
+
+    def periods(self, grain: Grain, since: datetime, until: datetime) -> Iterator[Period]:
+        """All periods that overlap ``since <= t < until``, in order and without gap."""
+        if since >= until:
+            return
+        period = self.period(grain, since)
+        while period.start < until:
+            yield period
+            period = self.following(period)
+
+    def _first_day(self, grain: Grain, day: date) -> date:
+        if grain is Grain.WEEK:
+            return day - timedelta(days=(day.weekday() - self.week_start) % 7)
+        if grain is Grain.DAY:
+            return day
+        months = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[grain]
+        index = day.year * 12 + day.month - self.year_start_month
+        index -= index % months
+        year, month = divmod(index + self.year_start_month - 1, 12)
+        return date(year, month + 1, 1)
+
+    def _hour(self, at: datetime) -> Period:
+        # Bounds are where the clock shows a whole hour, and where it jumps: Lord Howe moves by half an hour.
+        local = at.astimezone(self.zone)
+        into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        start, end = at - into, at - into + timedelta(hours=1)
+        offset = local.utcoffset()
+        if start.astimezone(self.zone).utcoffset() != offset:
+            start = self._jump(start, at)
+        if end.astimezone(self.zone).utcoffset() != offset:
+            end = self._jump(at, end)
+        return Period(start, end, Grain.HOUR)
+
+    def _jump(self, low: datetime, high: datetime) -> datetime:
+        """The instant in ``low < t <= high`` from which the zone has the offset of ``high``; bisects to 1 s."""
+        target = high.astimezone(self.zone).utcoffset()
+        low_s, high_s = int(low.timestamp()), int(high.timestamp())
+        while high_s - low_s > 1:
+            middle = (low_s + high_s) // 2
+            if datetime.fromtimestamp(middle, self.zone).utcoffset() == target:
+                high_s = middle
+            else:
+                low_s = middle
+        return datetime.fromtimestamp(high_s, UTC)
+
+
+def _next_first_day(grain: Grain, first: date) -> date:
+    if grain in (Grain.DAY, Grain.WEEK):
+        return first + timedelta(days=7 if grain is Grain.WEEK else 1)
+    index = first.year * 12 + first.month - 1 + {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[grain]
+    return date(index // 12, index % 12 + 1, 1)
+
+
+def aware(at: datetime, name: str = "the instant") -> datetime:
+    """``at`` in UTC; raises InvalidInput for a naive datetime, since it names no instant."""
+    if not isinstance(at, datetime):
+        raise InvalidInput(f"{name} is {at!r}; give an aware datetime, e.g. django.utils.timezone.now().")
+    if at.utcoffset() is None:
+        raise InvalidInput(
+            f"{name} is the naive datetime {at!r}, which names no instant; give it a time zone, e.g. "
+            f"django.utils.timezone.make_aware({at!r})."
+        )
+    return at.astimezone(UTC)
+
+
+def checked_range(since: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """``(since, until)`` in UTC; raises InvalidInput when one is naive or ``until`` doesn't come after ``since``."""
+    since, until = aware(since, "since"), aware(until, "until")
+    if until <= since:
+        raise InvalidInput(
+            f"until ({until.isoformat()}) doesn't come after since ({since.isoformat()}); a range is "
+            "since <= t < until, so swap the two or widen it."
+        )
+    return since, until

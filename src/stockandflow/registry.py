@@ -1,0 +1,155 @@
+"""The registry: what a project has declared, findable by slug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from importlib import import_module
+from typing import Any, TypeVar
+
+from django.apps import apps
+from django.db.models import Model
+from django.utils.module_loading import module_has_submodule
+
+from stockandflow.declarations import Flow, ModelTracker, Process, Stock
+from stockandflow.exceptions import AutodiscoveryError, DeclarationError, UnknownSlug
+
+MODULE = "stocksandflows"
+"""The module of an installed app that holds its declarations."""
+
+Named = TypeVar("Named", Stock, Flow, Process, ModelTracker)
+
+
+class Registry:
+    """All stocks, flows, trackers and processes of a project, each once, in the order in which they came.
+
+    Declarations with equal slugs are both kept, so that the system check can name them; a look-up gives the first.
+    """
+
+    def __init__(self) -> None:
+        self.stocks: list[Stock] = []
+        self.flows: list[Flow] = []
+        self.trackers: list[ModelTracker] = []
+        self.processes: list[Process] = []
+        self._listeners: list[Callable[[ModelTracker], None]] = []
+
+    def register(self, *declarations: Stock | Flow | ModelTracker | Process) -> None:
+        """Add declarations, and with each what it reaches: a tracker's and a process's stocks and flows, a flow's
+        stocks. Adding one again changes nothing. No query.
+        """
+        for declaration in declarations:
+            if isinstance(declaration, Stock):
+                self._add(self.stocks, declaration)
+                declaration.bind(self)
+            elif isinstance(declaration, Flow):
+                self._add(self.flows, declaration)
+                self.register(*declaration.stocks)
+            elif isinstance(declaration, ModelTracker):
+                self.register(*declaration.stocks, *declaration.flows)
+                if self._add(self.trackers, declaration):
+                    for listener in self._listeners:
+                        listener(declaration)
+            elif isinstance(declaration, Process):
+                self.register(*declaration.stocks, *(declaration.declared_flows or ()))
+                self._add(self.processes, declaration)
+                declaration.bind(self)
+            else:
+                raise DeclarationError(
+                    f"register() got {declaration!r}; it takes Stock, Flow, ModelTracker and Process objects, not "
+                    "lists of them: write register(*stocks)."
+                )
+
+    @staticmethod
+    def _add(known: list[Any], declaration: Any) -> bool:
+        if declaration in known:
+            return False
+        known.append(declaration)
+        return True
+
+    def on_tracker(self, listener: Callable[[ModelTracker], None]) -> None:
+        """Have ``listener`` called with every tracker, those here already and those to come."""
+        self._listeners.append(listener)
+        for tracker in self.trackers:
+            listener(tracker)
+
+    def stock(self, slug: str) -> Stock:
+        """The stock with that slug; raises UnknownSlug with the nearest known one."""
+        return self._by_slug("stock", self.stocks, slug)
+
+    def flow(self, slug: str) -> Flow:
+        """The flow with that slug; raises UnknownSlug with the nearest known one."""
+        return self._by_slug("flow", self.flows, slug)
+
+    def process(self, slug: str) -> Process:
+        """The process with that slug; raises UnknownSlug with the nearest known one."""
+        return self._by_slug("process", self.processes, slug)
+
+    def tracker(self, slug: str) -> ModelTracker:
+        """The tracker with that slug; raises UnknownSlug with the nearest known one."""
+        return self._by_slug("tracker", self.trackers, slug)
+
+    @staticmethod
+    def _by_slug(kind: str, known: Sequence[Named], slug: str) -> Named:
+        for declaration in known:
+            if declaration.slug == slug:
+                return declaration
+        raise UnknownSlug(kind, slug, {declaration.slug for declaration in known})
+
+    def inflows(self, stock: Stock) -> list[Flow]:
+        """The flows with this stock as a sink, in registered order."""
+        return [flow for flow in self.flows if stock in flow.sinks]
+
+    def outflows(self, stock: Stock) -> list[Flow]:
+        """The flows with this stock as a source, in registered order."""
+        return [flow for flow in self.flows if stock in flow.sources]
+
+    def tracker_of(self, stock: Stock) -> ModelTracker | None:
+        """The tracker that captures this stock's moves; None for a stock that is only counted."""
+        return next((tracker for tracker in self.trackers if stock in tracker.stocks), None)
+
+    def trackers_of(self, model: type[Model]) -> list[ModelTracker]:
+        """The trackers that watch a model."""
+        return [tracker for tracker in self.trackers if tracker.model._meta.concrete_model is model._meta.concrete_model]
+
+    def event_models(self) -> list[type[Any]]:
+        """The event models of all flows and trackers, each once."""
+        models = [flow.flow_event_model for flow in self.flows] + [tracker.events for tracker in self.trackers]
+        return list(dict.fromkeys(models))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Take back everything registered inside, should the block raise."""
+        kept = [list(known) for known in (self.stocks, self.flows, self.trackers, self.processes)]
+        try:
+            yield
+        except BaseException:
+            self.stocks, self.flows, self.trackers, self.processes = kept
+            raise
+
+    def autodiscover(self, *others: Callable[[], AbstractContextManager[None]]) -> None:
+        """Import ``stocksandflows`` of every installed app that has one.
+
+        A module that raises leaves nothing behind, here or in ``others`` (functions that give a context which takes
+        back what was registered inside it), and AutodiscoveryError names it.
+        """
+        for app in apps.get_app_configs():
+            name = f"{app.name}.{MODULE}"
+            try:
+                with ExitStack() as stack:
+                    for context in (self.transaction, *others):
+                        stack.enter_context(context())
+                    import_module(name)
+            except Exception as error:
+                if isinstance(error, ModuleNotFoundError) and not module_has_submodule(app.module, MODULE):
+                    continue
+                raise AutodiscoveryError(
+                    f"{name} could not be loaded, and nothing it declares is registered: "
+                    f"{type(error).__name__}: {error}. Mend the module; its own traceback is above."
+                ) from error
+
+
+registry = Registry()
+"""The project's registry."""
+
+register = registry.register
+"""Register declarations in the project's registry."""
