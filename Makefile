@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs bench clean help
+.PHONY: demo test lint style types layers docs bench clean help
 
 ARGS ?=
 VENV := .venv
@@ -22,10 +22,16 @@ demo: $(STAMPS)/app ## Build the example business, print its report and serve it
 test: $(STAMPS)/test $(STAMPS)/drivers ## Run the tests on SQLite, and on PostgreSQL and MariaDB when they answer
 	@$(BIN)/python -m tests.databases $(ARGS)
 
-lint: $(STAMPS)/lint ## Style, types and layers: ruff, mypy --strict, import-linter
-	$(BIN)/ruff check .
+lint: style types layers ## Style, types and layers: ruff, mypy --strict, import-linter (`make -k lint`: all three)
+
+style: $(STAMPS)/lint
+	$(BIN)/ruff check --quiet .
 	$(BIN)/ruff format --check .
+
+types: $(STAMPS)/lint
 	$(BIN)/mypy
+
+layers: $(STAMPS)/lint
 	$(BIN)/lint-imports
 
 docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; a warning is an error
