@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, settings
 
 # A database makes examples slow and uneven, which says nothing about the code under test. On CI the search
 # starts from the same seed each time: a red run can be repeated. `thorough` is for hunting by hand.
-_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("default", max_examples=50, **_COMMON)
-settings.register_profile("ci", max_examples=50, derandomize=True, print_blob=True, **_COMMON)
-settings.register_profile("thorough", max_examples=2000, **_COMMON)
+_SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+settings.register_profile("default", _SHARED, max_examples=50)
+settings.register_profile("ci", _SHARED, max_examples=50, derandomize=True, print_blob=True)
+settings.register_profile("thorough", _SHARED, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
 
 
