@@ -107,7 +107,7 @@ def why_left_out(name: str) -> str:
 def run_pytest(name: str, arguments: list[str]) -> tuple[int, str]:
     """Run pytest on one database; its exit code, and its closing line without the marks around it."""
     workers = os.environ.get("STOCKANDFLOW_TEST_WORKERS", "auto")
-    command = [sys.executable, "-m", "pytest", "-n", workers, *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "loadgroup", *arguments]
     environment = {**os.environ, "STOCKANDFLOW_TEST_DB": name, "PYTHONUNBUFFERED": "1"}
     environment.pop("STOCKANDFLOW_TEST_RUN", None)
     closing = ""
