@@ -1,0 +1,1 @@
+"""Leads: hot, warm and cold, until they are won."""

@@ -1,0 +1,1 @@
+"""Members and their subscriptions: trial, active, paused, past due, churned."""

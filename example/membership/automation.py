@@ -1,0 +1,31 @@
+"""What happens by itself: on an event, and on the schedule."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from example.membership.models import Member, Status, WelcomeNote
+
+logger = logging.getLogger(__name__)
+
+KEPT_AFTER_CHURN = timedelta(days=120)
+
+
+def write_welcome_note(member: Member, source: Any, sink: Any) -> None:
+    """Greet a member who has converted; called at least once an event, so a second call changes nothing."""
+    _, written = WelcomeNote.objects.get_or_create(
+        member=member,
+        defaults={"text": f"Dear {member.name}, welcome to the {member.plan} plan!"},
+    )
+    if written:
+        logger.info("Wrote a welcome note to member %s, who moved from %s to %s.", member.pk, source, sink)
+
+
+def erase_long_gone() -> int:
+    """Delete the members who churned over 120 days ago, as the privacy notice says; how many they were."""
+    gone = Member.objects.filter(status=Status.CHURNED, status_since__lt=timezone.now() - KEPT_AFTER_CHURN)
+    return gone.delete()[1].get(Member._meta.label, 0)

@@ -1,0 +1,1 @@
+"""The support desk: tickets from new to closed, and back."""
