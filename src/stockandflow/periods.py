@@ -107,6 +107,26 @@ class Calendar:
             yield period
             period = self.following(period)
 
+    def offsets(self, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
+        """The stretches of constant offset from UTC in ``since <= t < until``: (start in UTC, offset), in order.
+
+        Local time is UTC plus the offset. Looks at every local midnight, so a zone may change at most once a day.
+        """
+        since, until = aware(since), aware(until)
+        found = [(since, self._offset(since))]
+        for period in self.periods(Grain.DAY, since, until):
+            low, high = max(period.start, since), min(period.end, until)
+            if self._offset(high) != found[-1][1]:
+                jump = self._jump(low, high)
+                if jump < until:
+                    found.append((jump, self._offset(high)))
+        return found
+
+    def _offset(self, at: datetime) -> timedelta:
+        offset = at.astimezone(self.zone).utcoffset()
+        assert offset is not None  # the zone of a calendar is never naive
+        return offset
+
     def _first_day(self, grain: Grain, day: date) -> date:
         if grain is Grain.WEEK:
             return day - timedelta(days=(day.weekday() - self.week_start) % 7)

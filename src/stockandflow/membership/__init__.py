@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from stockandflow.membership.counting import StockCount, count_stocks
+from stockandflow.membership.counting import CountRequest, StockCount, count_stocks
 from stockandflow.membership.facets import FacetColumn, facet_key, facet_text_sql
 from stockandflow.membership.literals import literal, text_literal
-from stockandflow.membership.predicate import MemberOf, RowPredicate, reason_not_local, row_predicate
+from stockandflow.membership.predicate import (
+    MemberOf,
+    RowPredicate,
+    compiled_where,
+    reason_not_local,
+    row_predicate,
+)
 from stockandflow.membership.words import describe, sql_of
 
 __all__ = [
     "FacetColumn",
+    "CountRequest",
     "MemberOf",
     "RowPredicate",
     "StockCount",
+    "compiled_where",
     "count_stocks",
     "describe",
     "facet_key",

@@ -7,16 +7,9 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from stockandflow.exceptions import NotLocal
-
 
 def literal(connection: BaseDatabaseWrapper, value: Any) -> str:
-    """One adapted query parameter as an SQL literal. Opens the connection; on SQLite makes one query.
-
-    Raises NotLocal for text with a NUL character, which no backend can carry in a literal.
-    """
-    if isinstance(value, str) and "\x00" in value:
-        raise NotLocal(f"the value {value!r} contains a NUL character, which SQL text can't carry")
+    """One adapted query parameter as an SQL literal. Opens the connection; on SQLite makes one query."""
     connection.ensure_connection()
     raw: Any = connection.connection
     if connection.vendor == "postgresql":

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import _functions as sqlite_functions
 from django.db.models.expressions import Col, Combinable, Expression, RawSQL, Subquery, Window
 from django.db.models.functions import Now, Random
-from django.db.models.lookups import Lookup
+from django.db.models.lookups import In, Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import ExtraWhere, WhereNode
 
@@ -113,8 +113,10 @@ def _django_only_functions() -> frozenset[str]:
     return frozenset(names)
 
 
-def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper) -> RowPredicate:
-    """Membership of the row called ``row``, for a trigger on that database. Opens the connection.
+def compiled_where(
+    queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper
+) -> tuple[str, tuple[Any, ...], list[Any]]:
+    """The WHERE over the row called ``row``: SQL, its parameters, and the fields that it reads. No query.
 
     Raises NotLocal, with the reason in words, where the row alone can't tell, or where other clients of the database
     couldn't evaluate the condition.
@@ -123,20 +125,33 @@ def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseData
         raise NotLocal(reason)
     query = queryset.query.clone()
     base = query.get_initial_alias()
-    query.change_aliases({base: row})
+    query.change_aliases({base: row})  # this also copies the lookups, so that they may be touched below
+    for node in nodes(query.where):
+        if isinstance(node, In) and isinstance(node.rhs, set | frozenset):
+            node.rhs = sorted(node.rhs, key=repr)  # a set's order differs between processes, the SQL must not
     try:
         sql, params = query.get_compiler(connection=connection).compile(query.where)
     except FullResultSet:
-        sql, params = "", ()
+        return "1 = 1", (), []
     except EmptyResultSet:
-        return RowPredicate("1 = 0", frozenset())
-    if not sql:
-        return RowPredicate("1 = 1", frozenset())
+        return "1 = 0", (), []
     if clock := CLOCK_SQL.search(sql):
         raise NotLocal(f"it depends on the time now ({clock[0]})")
     if connection.vendor == "sqlite":
         _refuse_django_only(sql)
+    for param in params:
+        if isinstance(param, str) and "\x00" in param:
+            raise NotLocal(f"the value {param!r} contains a NUL character, which SQL text can't carry")
     fields = [node.target for node in nodes(query.where) if isinstance(node, Col)]
+    return sql or "1 = 1", tuple(params), fields
+
+
+def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper) -> RowPredicate:
+    """Membership of the row called ``row``, for a trigger on that database. Opens the connection.
+
+    Raises NotLocal as ``compiled_where`` does.
+    """
+    sql, params, fields = compiled_where(queryset, row, connection)
     return RowPredicate(
         sql=inlined(connection, sql, params),
         columns=frozenset(field.column for field in fields),

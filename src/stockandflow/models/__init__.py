@@ -10,7 +10,9 @@ from stockandflow.models.records import (
     FlowRecord,
     StockFacetRecord,
     StockRecord,
+    Watermark,
 )
+from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
 
 __all__ = [
     "ALL",
@@ -19,7 +21,10 @@ __all__ = [
     "FlowFacetRecord",
     "FlowRecord",
     "Origin",
+    "ScheduleEntry",
+    "ScheduleRun",
     "StockFacetRecord",
     "StockRecord",
     "SubjectForeignKey",
+    "Watermark",
 ]

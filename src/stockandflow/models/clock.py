@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import DateTimeField, Func
 
 NOW_SQL = {
     # SQLite's clock has milliseconds. Django keeps no fraction for whole seconds, and text must compare as time does.
@@ -33,13 +37,42 @@ def database_now(using: str) -> datetime:
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-def next_instant(using: str) -> datetime:
-    """An instant that no event stamped so far has reached, and that every later one has: waits a clock tick for it.
+class DatabaseNow(Func):
+    """The database's real instant now as an expression; Django's own ``Now()`` is the transaction's or the session's.
 
-    One query and, on SQLite with its clock of milliseconds, a few more.
+    Adds and subtracts timedeltas: ``DatabaseNow() + lease``.
     """
-    tick = TICK.get(connections[using].vendor, timedelta(microseconds=1))
-    at = database_now(using) + tick
-    while database_now(using) < at:
-        time.sleep(tick.total_seconds() / 4)
-    return at
+
+    output_field = DateTimeField()
+
+    def as_sql(self, compiler: Any, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        return now_sql(connection.vendor).replace("%", "%%"), []
+
+
+@contextmanager
+def snapshot(using: str) -> Iterator[datetime]:
+    """Read inside as of one moment; gives the first instant that what is read doesn't cover.
+
+    Every move that is seen inside is stamped before that instant. In a transaction of its own the whole block reads
+    one snapshot; inside a transaction that is open already, PostgreSQL and MariaDB read with that one's isolation. Two
+    queries, on SQLite a few more, since its clock of milliseconds is awaited.
+    """
+    connection = connections[using]
+    tick = TICK.get(connection.vendor, timedelta(microseconds=1))
+    own = not connection.in_atomic_block
+    if own and connection.vendor == "mysql":
+        _execute(using, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # of the next transaction alone
+    with transaction.atomic(using=using, savepoint=False):
+        if own and connection.vendor == "postgresql":
+            _execute(using, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        if connection.vendor == "sqlite":
+            _execute(using, "SELECT count(*) FROM sqlite_master")  # the first read of the file fixes what is seen
+        at = database_now(using) + tick
+        while connection.vendor == "sqlite" and database_now(using) < at:
+            time.sleep(tick.total_seconds() / 4)
+        yield at
+
+
+def _execute(using: str, sql: str) -> None:
+    with connections[using].cursor() as cursor:
+        cursor.execute(sql)

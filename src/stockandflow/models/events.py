@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ from django.db import models, router, transaction
 from django.db.models.fields.related_descriptors import ForwardManyToOneDescriptor
 
 from stockandflow.exceptions import InvalidInput
-from stockandflow.membership.facets import NONE
 from stockandflow.models.clock import database_now
 from stockandflow.models.delivery import Delivery
 from stockandflow.periods import aware
@@ -97,37 +97,37 @@ class FlowEvent(models.Model):
         timestamp: datetime | None = None,
         *,
         tracker: str = "",
-        facets: dict[str, AppliedFacet] | None = None,
-        origin: Origin = Origin.LIVE,
+        facets: dict[str, str | None] | None = None,
+        using: str | None = None,
     ) -> FlowEvent:
         """Write one event, and the delivery that its flow's event callables need, in one transaction.
 
-        ``source`` and ``sink`` are keys. Three queries at most: the database's clock where no timestamp is given, the
-        event, and the delivery; a facet on a related object may add one each. Raises InvalidInput for a subject that
-        isn't saved or isn't of this model's kind.
+        ``source`` and ``sink`` are keys. ``facets`` are the subject's facet values as text; where they aren't given,
+        those of the flow are read from the database. At most four queries: the facets, the database's clock, the
+        event, the delivery. Raises InvalidInput for a subject that isn't saved or isn't of this model's kind.
         """
         expected: Any = cls._meta.get_field("subject").remote_field.model  # type: ignore[union-attr]
         if not isinstance(subject, expected) or subject.pk is None:
             raise InvalidInput(
                 f"{subject!r} can't flow here: {cls.__name__} holds moves of saved {expected._meta.label} objects."
             )
-        using = router.db_for_write(cls, instance=subject)
         at = None if timestamp is None else aware(timestamp, "timestamp")
+        using = using or router.db_for_write(cls, instance=subject)
         if facets is None:
-            facets = {} if flow is None else {facet.slug: facet for facet in flow.applied_facets}
-        now = database_now(using)
-        event = cls(
-            tracker=tracker,
-            flow=flow.slug if flow else "",
-            source=source,
-            sink=sink,
-            subject_id=subject.pk,
-            timestamp=at or now,
-            recorded_at=now,
-            facets=facet_values(subject, facets, using),
-            origin=origin,
-        )
+            applied = flow.applied_facets if flow else ()
+            facets = facet_values(subject, {facet.slug: facet for facet in applied}, using)
         with transaction.atomic(using=using):
+            now = database_now(using)
+            event = cls(
+                tracker=tracker,
+                flow=flow.slug if flow else "",
+                source=source,
+                sink=sink,
+                subject_id=subject.pk,
+                timestamp=at or now,
+                recorded_at=now,
+                facets=facets,
+            )
             event.save(using=using, force_insert=True)
             if flow is not None and flow.event_callables:
                 Delivery.objects.using(using).create(
@@ -136,7 +136,7 @@ class FlowEvent(models.Model):
         return event
 
 
-def facet_values(subject: models.Model, facets: dict[str, AppliedFacet], using: str) -> dict[str, str | None]:
+def facet_values(subject: models.Model, facets: Mapping[str, AppliedFacet], using: str) -> dict[str, str | None]:
     """Facet slug → the subject's value as text, None for NULL. One query where there are facets, else none."""
     columns = {slug: facet.column(type(subject)) for slug, facet in facets.items()}
     columns = {slug: column for slug, column in columns.items() if column.capturable}
@@ -146,5 +146,7 @@ def facet_values(subject: models.Model, facets: dict[str, AppliedFacet], using: 
     found = rows.values_list(*(column.value_lookup for column in columns.values())).first()
     if found is None:
         return {}
-    keys = {slug: column.key(value) for (slug, column), value in zip(columns.items(), found, strict=True)}
-    return {slug: None if key == NONE else key for slug, key in keys.items()}
+    return {
+        slug: None if value is None else column.key(value)
+        for (slug, column), value in zip(columns.items(), found, strict=True)
+    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.db import connections, models, router, transaction
 
 from stockandflow.membership.counting import StockCount, count_stocks
-from stockandflow.models.clock import next_instant
+from stockandflow.models.clock import snapshot
 from stockandflow.periods import Grain, aware
 
 if TYPE_CHECKING:
@@ -23,14 +23,16 @@ class StockRecordManager(models.Manager["StockRecord"]):
     """Counts and stores."""
 
     def take(self, stocks: Sequence[Stock], at: datetime | None = None) -> list[StockRecord]:
-        """Count these stocks with their facets and store the records under one instant, in the stocks' order.
+        """Count these stocks of one database with their facets and store the records, in the stocks' order.
 
-        ``at`` is the first instant that the count doesn't cover, the database's now unless given. Counting takes one
-        query a model, storing three. See ``recording.record`` for one snapshot over several models.
+        ``at`` is the first instant that the count doesn't cover, the database's now unless given. Counting takes the
+        queries of ``count_stocks`` and three for the snapshot, storing four.
         """
-        counts = count_stocks([stock.count_request() for stock in stocks])
-        using = stocks[0].queryset.db if stocks else router.db_for_write(StockRecord)
-        return self.store(counts.values(), next_instant(using) if at is None else aware(at, "at"))
+        if not stocks:
+            return []
+        with snapshot(stocks[0].queryset.db) as now:
+            counts = count_stocks([stock.count_request() for stock in stocks])
+        return self.store(counts.values(), now if at is None else aware(at, "at"))
 
     def store(
         self, counts: Iterable[StockCount], at: datetime, method: str = "counted"
@@ -137,6 +139,19 @@ class FlowRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.flow or 'other'} {self.source or 'outside'} → {self.sink or 'outside'}: {self.count}"
+
+
+class Watermark(models.Model):
+    """How far the flow records have read the events of one model: all events up to ``event_id`` are in them."""
+
+    event_model = models.CharField(max_length=200, unique=True)
+    event_id = models.BigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.event_model}: {self.event_id}"
 
 
 class FlowFacetRecord(models.Model):

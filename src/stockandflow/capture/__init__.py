@@ -1,0 +1,32 @@
+"""Capture: every move of an object becomes one flow event, written where the change is written."""
+
+from __future__ import annotations
+
+from stockandflow.capture.install import (
+    after_migrate,
+    before_migrate,
+    TrackerStatus,
+    databases,
+    install,
+    status,
+    suspended,
+    uninstall,
+)
+from stockandflow.capture.methods import Method, database_of, method_for
+from stockandflow.capture.signals import connect, disconnect
+
+__all__ = [
+    "after_migrate",
+    "before_migrate",
+    "Method",
+    "TrackerStatus",
+    "connect",
+    "database_of",
+    "databases",
+    "disconnect",
+    "install",
+    "method_for",
+    "status",
+    "suspended",
+    "uninstall",
+]

@@ -1,0 +1,392 @@
+"""System checks: what is wrong with declarations together, found at start-up with the cure.
+
+One function a rule. Ids are never reused; docs/reference/checks.md explains each.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.core import checks
+from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.db import DatabaseError, connections, models
+from django.db.models.sql import Query
+
+from stockandflow.capture import database_of, method_for, status
+from stockandflow.conf import NAMES, given
+from stockandflow.declarations import Stock, state_key
+from stockandflow.declarations.facet import AppliedFacet
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import FlowEvent, SubjectForeignKey
+from stockandflow.periods import Calendar
+from stockandflow.registry import Registry
+from stockandflow.registry import registry as project_registry
+
+Messages = Iterator[checks.CheckMessage]
+
+
+def register() -> None:
+    """Have Django run the checks on the project's registry."""
+    checks.register(check_declarations, "stockandflow")
+    checks.register(check_databases, checks.Tags.database)
+
+
+def check_declarations(
+    app_configs: Sequence[Any] | None = None, *, registry: Registry = project_registry, **_: Any
+) -> list[checks.CheckMessage]:
+    """Everything that can be told without a database."""
+    return [message for rule in RULES for message in rule(registry)]
+
+
+def check_databases(
+    app_configs: Sequence[Any] | None = None,
+    *,
+    databases: Sequence[str] | None = None,
+    registry: Registry = project_registry,
+    **_: Any,
+) -> list[checks.CheckMessage]:
+    """Whether the triggers that capture the trackers are in the databases asked about. Three queries each."""
+    found: list[checks.CheckMessage] = []
+    for using in databases or ():
+        try:
+            states = status(registry, using)
+        except DatabaseError as error:
+            found.append(_warning("W003", f"The triggers of the database {using!r} can't be looked at: {error}",
+                                  "See whether the database is reachable and migrated.", using))
+            continue
+        found += [
+            _error(
+                "E030",
+                f"The triggers of the tracker {state.tracker.slug!r} are missing or stale in the database {using!r}, "
+                f"so moves of {state.tracker.model._meta.label} objects aren't recorded.",
+                "Run 'manage.py stockandflow sync'. 'migrate' does it too.",
+                state.tracker,
+            )
+            for state in states
+            if state.missing
+        ]
+    return found
+
+
+def _error(number: str, text: str, hint: str, obj: Any) -> checks.Error:
+    return checks.Error(text, hint=hint, obj=obj, id=f"stockandflow.{number}")
+
+
+def _warning(number: str, text: str, hint: str, obj: Any) -> checks.Warning:
+    return checks.Warning(text, hint=hint, obj=obj, id=f"stockandflow.{number}")
+
+
+def _twice(declarations: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Slugs that several declarations share, whatever their case: some databases' collations don't tell it."""
+    by_slug: dict[str, list[Any]] = defaultdict(list)
+    for declaration in declarations:
+        by_slug[declaration.slug.casefold()].append(declaration)
+    return ((same[0].slug, same) for same in by_slug.values() if len(same) > 1)
+
+
+def _unique_slugs(registry: Registry) -> Messages:
+    for number, kind, declarations in (
+        ("E001", "stocks", registry.stocks),
+        ("E002", "flows", registry.flows),
+        ("E003", "processes", registry.processes),
+        ("E004", "trackers", registry.trackers),
+    ):
+        for slug, same in _twice(declarations):
+            yield _error(
+                number,
+                f"{len(same)} {kind} share the slug {slug!r}: {', '.join(_home(one) for one in same)}.",
+                "Give each a slug of its own; records, events and pages are kept by slug.",
+                same[0],
+            )
+
+
+def _home(declaration: Any) -> str:
+    model = getattr(declaration, "model", None) or getattr(declaration, "subject_model", None)
+    name = getattr(declaration, "name", declaration.slug)
+    return f"{name!r} of {model._meta.label}" if model is not None else repr(name)
+
+
+def _stock_facets_resolve(registry: Registry) -> Messages:
+    for stock in registry.stocks:
+        for facet in stock.applied_facets:
+            try:
+                facet.column(stock.model)
+            except FieldError as error:
+                yield _error(
+                    "E005",
+                    f"The facet {facet.slug!r} of the stock {stock.slug!r} reads {facet.lookup!r}, which "
+                    f"{stock.model._meta.label} can't resolve: {error}",
+                    "Correct field_lookup, or give the facet as (Facet, 'field_prefix') with the path that leads from "
+                    f"{stock.model._meta.object_name} to the object it describes.",
+                    stock,
+                )
+
+
+def _flow_facets_resolve(registry: Registry) -> Messages:
+    for flow in registry.flows:
+        if not _has_subject(flow.flow_event_model):
+            continue
+        for facet in flow.applied_facets:
+            try:
+                column = facet.column(flow.subject_model)
+            except FieldError as error:
+                yield _error(
+                    "E006",
+                    f"The facet {facet.slug!r} of the flow {flow.slug!r} reads {facet.lookup!r}, which "
+                    f"{flow.subject_model._meta.label} can't resolve: {error}",
+                    "Correct field_lookup, or give the facet as (Facet, 'field_prefix').",
+                    flow,
+                )
+                continue
+            if not column.capturable:
+                why = "asks a question" if column.condition else "can have several values for one object"
+                yield _error(
+                    "E007",
+                    f"The facet {facet.slug!r} of the flow {flow.slug!r} {why}, so an event can't keep its value.",
+                    "Split flows by facets that read one column; keep this facet on stocks.",
+                    flow,
+                )
+
+
+def _facets_of_a_tracker_agree(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        seen: dict[str, AppliedFacet] = {}
+        for owner in (*tracker.stocks, *tracker.flows):
+            for facet in owner.applied_facets:
+                other = seen.setdefault(facet.slug, facet)
+                if other.lookup != facet.lookup:
+                    yield _error(
+                        "E008",
+                        f"The facet slug {facet.slug!r} reads {other.lookup!r} and {facet.lookup!r} within the tracker "
+                        f"{tracker.slug!r}, but an event keeps one value for it.",
+                        "Use one Facet with one prefix, or give the second a slug of its own.",
+                        tracker,
+                    )
+
+
+def _has_subject(model: type[models.Model]) -> bool:
+    try:
+        return isinstance(model._meta.get_field("subject"), SubjectForeignKey)
+    except FieldDoesNotExist:
+        return False
+
+
+def _event_models_are_sound(registry: Registry) -> Messages:
+    own = {field.name for field in FlowEvent._meta.get_fields()} | {"subject"}
+    for model in registry.event_models():
+        if not (isinstance(model, type) and issubclass(model, FlowEvent)) or model._meta.abstract:
+            yield _error(
+                "E009",
+                f"{model!r} is used as an event model, but it isn't a concrete subclass of FlowEvent.",
+                "Write 'class SaleFlowEvent(FlowEvent): subject = SubjectForeignKey(Sale)' and use that.",
+                model,
+            )
+        elif not _has_subject(model):
+            yield _error(
+                "E010",
+                f"The event model {model._meta.label} has no 'subject' that is a SubjectForeignKey.",
+                "Add 'subject = SubjectForeignKey(TheModelThatFlows)'; an ordinary ForeignKey would forbid deleting "
+                "subjects, or delete their history.",
+                model,
+            )
+        for field in model._meta.concrete_fields:
+            if field.name not in own and not field.null and not field.has_db_default():
+                yield _error(
+                    "E011",
+                    f"{model._meta.label}.{field.name} can't be left out by the database, which writes the events.",
+                    "Give the field null=True or a db_default.",
+                    model,
+                )
+
+
+def _subjects_match(registry: Registry) -> Messages:
+    for flow in registry.flows:
+        if not _has_subject(flow.flow_event_model):
+            continue
+        for stock in flow.stocks:
+            if stock.model._meta.concrete_model is not flow.subject_model._meta.concrete_model:
+                yield _error(
+                    "E012",
+                    f"The flow {flow.slug!r} moves {flow.subject_model._meta.label} objects, by the subject of "
+                    f"{flow.flow_event_model._meta.label}, but {stock.slug!r} is a stock of {stock.model._meta.label}.",
+                    f"Use an event model whose subject is {stock.model._meta.label}.",
+                    flow,
+                )
+
+
+def _one_tracker_a_stock(registry: Registry) -> Messages:
+    for stock in registry.stocks:
+        mine = [tracker for tracker in registry.trackers if stock in tracker.stocks]
+        if len(mine) > 1:
+            yield _error(
+                "E013",
+                f"The stock {stock.slug!r} stands in the trackers {' and '.join(repr(t.slug) for t in mine)}, so each "
+                "of its moves would be recorded more than once.",
+                "Keep it in one tracker: a tracker is one dimension.",
+                stock,
+            )
+
+
+def _tracked_fields_resolve(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        for name in tracker.fields_to_track:
+            try:
+                rest, path, _ = Query(tracker.model).solve_lookup_type(name)
+                if rest or not path:
+                    raise FieldError(f"{name!r} isn't a field of {tracker.model._meta.label}")
+            except FieldError as error:
+                yield _error(
+                    "E014",
+                    f"The tracker {tracker.slug!r} watches {name!r}, which isn't a field: {error}",
+                    "fields_to_track takes field names of the model, or paths over foreign keys.",
+                    tracker,
+                )
+
+
+def _one_flow_a_move(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        taken: dict[tuple[str, str], str] = {}
+        for flow in tracker.flows:
+            for source in map(state_key, flow.sources):
+                for sink in map(state_key, flow.sinks):
+                    first = taken.setdefault((source, sink), flow.slug)
+                    if source != sink and first != flow.slug:
+                        yield _error(
+                            "E015",
+                            f"The flows {first!r} and {flow.slug!r} of the tracker {tracker.slug!r} both cover the move "
+                            f"from {source or 'outside'!r} to {sink or 'outside'!r}; a move is one event of one flow.",
+                            "Take the pair out of one of them.",
+                            tracker,
+                        )
+
+
+def _stand_ins_are_no_stocks(registry: Registry) -> Messages:
+    slugs = {stock.slug for stock in registry.stocks}
+    for flow in registry.flows:
+        for state in dict.fromkeys((*flow.sources, *flow.sinks)):
+            if state is not None and not isinstance(state, Stock) and state_key(state) in slugs:
+                yield _error(
+                    "E016",
+                    f"The flow {flow.slug!r} uses {state!r} as a state of its own, but {state_key(state)!r} is the slug "
+                    "of a stock, and events couldn't tell them apart.",
+                    "Use the Stock object itself, or another stand-in.",
+                    flow,
+                )
+
+
+def _keys_are_single(registry: Registry) -> Messages:
+    for stock in registry.stocks:
+        if isinstance(stock.model._meta.pk, getattr(models, "CompositePrimaryKey", ())):
+            yield _error(
+                "E017",
+                f"The stock {stock.slug!r} holds {stock.model._meta.label} objects, which have a composite primary key; "
+                "Django can't point a foreign key of an event at one.",
+                "Give the model a single primary key.",
+                stock,
+            )
+
+
+def _flows_stay_in_their_tracker(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        mine = set(tracker.stocks)
+        for flow in tracker.flows:
+            if strangers := [stock for stock in flow.stocks if stock not in mine]:
+                yield _error(
+                    "E018",
+                    f"The flow {flow.slug!r} of the tracker {tracker.slug!r} touches {strangers[0].slug!r}, a stock "
+                    "that the tracker doesn't watch, so that move is never seen.",
+                    "Add the stock to the tracker, or the flow to the tracker of that stock.",
+                    tracker,
+                )
+
+
+def _settings_are_known(registry: Registry) -> Messages:
+    for key in sorted(set(given()) - set(NAMES)):
+        yield _error(
+            "E020",
+            f"STOCKANDFLOW[{key!r}] is no setting of this package.",
+            f"Known: {', '.join(NAMES)}.",
+            None,
+        )
+
+
+def _settings_are_sound(registry: Registry) -> Messages:
+    try:
+        Calendar.default()
+    except (InvalidInput, TypeError) as error:
+        yield _error("E021", f"The calendar in STOCKANDFLOW can't be used: {error}", "Correct the setting.", None)
+
+
+def _permissions_exist(registry: Registry) -> Messages:
+    known = {
+        f"{model._meta.app_label}.{codename}"
+        for model in apps.get_models()
+        for codename in (
+            *(f"{action}_{model._meta.model_name}" for action in model._meta.default_permissions),
+            *(codename for codename, _ in model._meta.permissions),
+        )
+    }
+    for process in registry.processes:
+        if process.permission is not None and process.permission not in known:
+            yield _warning(
+                "W004",
+                f"The process {process.slug!r} asks for the permission {process.permission!r}, which no installed model "
+                "defines, so only superusers see it.",
+                "Correct the name, or ignore this where an authentication backend grants it.",
+                process,
+            )
+
+
+def _every_stock_is_reached(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        for stock in tracker.stocks:
+            missing = [
+                side
+                for side, flows in (("into", registry.inflows(stock)), ("out of", registry.outflows(stock)))
+                if tracker.derived and not flows
+            ]
+            if len(missing) == 2:
+                yield _warning(
+                    "W001",
+                    f"No flow leads into or out of {stock.slug!r}, so all its moves are reported as \"Other\".",
+                    "Declare flows for it, with None as source or sink for external.",
+                    stock,
+                )
+
+
+def _capture_sees_everything(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        if tracker.derived:
+            method = method_for(tracker, connections[database_of(tracker)])
+            if method.kind == "signals":
+                yield _warning(
+                    "W002",
+                    f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. save() and delete() "
+                    "are captured by signals; other changes appear as unexplained.",
+                    "Where you can, write the stocks' filters on the subject's own columns.",
+                    tracker,
+                )
+
+
+RULES: tuple[Callable[[Registry], Messages], ...] = (
+    _unique_slugs,
+    _stock_facets_resolve,
+    _flow_facets_resolve,
+    _facets_of_a_tracker_agree,
+    _event_models_are_sound,
+    _subjects_match,
+    _one_tracker_a_stock,
+    _tracked_fields_resolve,
+    _one_flow_a_move,
+    _stand_ins_are_no_stocks,
+    _keys_are_single,
+    _flows_stay_in_their_tracker,
+    _settings_are_known,
+    _settings_are_sound,
+    _permissions_exist,
+    _every_stock_is_reached,
+    _capture_sees_everything,
+)

@@ -1,0 +1,278 @@
+"""Recording: counts of stocks at an instant, and of flows over whole days, kept so that reports need not count."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db import models, router, transaction
+from django.db.models import Case, Count, DateField, F, Func, Max, Min, Value, When
+from django.db.models.functions import TruncDate
+
+from stockandflow.declarations import Flow, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.membership import StockCount, count_stocks
+from stockandflow.membership.facets import FacetText, facet_key
+from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, StockRecord, Watermark
+from stockandflow.models.clock import database_now, snapshot
+from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
+from stockandflow.registry import Registry
+
+LAG = timedelta(hours=1)
+"""Events recorded within this time are read again next time, since a transaction may commit them late."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What one run recorded: ``at`` is the instant of the stock records, None where no stock is registered."""
+
+    at: datetime | None
+    stocks: int
+    facet_values: int
+    periods: int
+    flow_records: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stocks} stocks with {self.facet_values} facet values, "
+            f"{self.flow_records} flow records over {self.periods} days"
+        )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The stocks as they were at one instant, counted and not yet stored."""
+
+    at: datetime
+    counts: tuple[StockCount, ...]
+
+
+def record(
+    registry: Registry,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    calendar: Calendar | None = None,
+) -> Recording:
+    """Count every registered stock now, and bring the daily flow records up to date.
+
+    Flow records are computed for the days that got events since the last run, for those from the last computed day to
+    today, and for all days that overlap ``since <= t < until`` where given. Running twice changes nothing but adds
+    the stock records of another instant.
+    """
+    counted = count(registry.stocks)
+    stored = store(counted)
+    flows = record_flows(registry, since=since, until=until, calendar=calendar)
+    return Recording(
+        at=counted.at if counted else None,
+        stocks=len(stored),
+        facet_values=sum(len(values) for c in (counted.counts if counted else ()) for values in c.facets.values()),
+        periods=flows[0],
+        flow_records=flows[1],
+    )
+
+
+def count(stocks: Sequence[Stock]) -> Counted | None:
+    """Count stocks with their facets, all under one instant; the stocks of one database from one snapshot.
+
+    Queries: three for each database, and those of ``count_stocks``. None for no stocks.
+    """
+    by_database: dict[str, list[Stock]] = defaultdict(list)
+    for stock in stocks:
+        by_database[stock.queryset.db].append(stock)
+    at: datetime | None = None
+    counts: dict[str, StockCount] = {}
+    for using, members in by_database.items():
+        with snapshot(using) as now:
+            at = at or now
+            counts.update(count_stocks([stock.count_request() for stock in members]))
+    if at is None:
+        return None
+    return Counted(at, tuple(counts[stock.slug] for stock in stocks))
+
+
+def store(counted: Counted | None) -> list[StockRecord]:
+    """Keep counts as records, in the stocks' order; counts of one instant replace each other."""
+    return StockRecord.objects.store(counted.counts, counted.at) if counted else []
+
+
+def record_flows(
+    registry: Registry,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    calendar: Calendar | None = None,
+) -> tuple[int, int]:
+    """Bring the daily flow records up to date; how many (event model, day) were computed, and records written."""
+    calendar = calendar or Calendar.default()
+    if since is not None and until is not None:
+        since, until = checked_range(since, until)
+    elif until is not None:
+        raise InvalidInput(f"until is {until!r} and since is missing; give both, or since alone.")
+    by_model: dict[type[models.Model], list[Flow]] = defaultdict(list)
+    for flow in registry.flows:
+        by_model[flow.flow_event_model].append(flow)
+    periods = written = 0
+    for event_model, flows in by_model.items():
+        source = _Events(event_model, flows, calendar)
+        days = source.days(aware(since) if since else None, aware(until) if until else None)
+        written += source.compute(days)
+        periods += len(days)
+        source.advance()
+    return periods, written
+
+
+class LocalDate(Func):
+    """The local date of an instant, by plain arithmetic: each database adds the calendar's offset of that stretch.
+
+    No database needs to know time zones, and none is asked for a function of its own.
+    """
+
+    output_field = DateField()
+
+    def __init__(self, expression: str, offsets: list[tuple[datetime, timedelta]]) -> None:
+        seconds: Any = Value(int(offsets[0][1].total_seconds()))
+        if len(offsets) > 1:
+            seconds = Case(
+                *(
+                    When(**{f"{expression}__lt": end}, then=Value(int(offset.total_seconds())))
+                    for (_, offset), (end, _) in zip(offsets, offsets[1:], strict=False)
+                ),
+                default=Value(int(offsets[-1][1].total_seconds())),
+            )
+        super().__init__(F(expression), seconds)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template="date(%(expressions)s || ' seconds')", **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        # The connection's zone is UTC under USE_TZ, and a timestamptz is turned into UTC here in any case.
+        at, seconds = self.get_source_expressions()
+        at_sql, at_params = compiler.compile(at)
+        seconds_sql, seconds_params = compiler.compile(seconds)
+        sql = f"(({at_sql} AT TIME ZONE 'UTC') + ({seconds_sql}) * INTERVAL '1 second')::date"
+        return sql, (*at_params, *seconds_params)
+
+    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        at, seconds = self.get_source_expressions()
+        at_sql, at_params = compiler.compile(at)
+        seconds_sql, seconds_params = compiler.compile(seconds)
+        return f"DATE({at_sql} + INTERVAL ({seconds_sql}) SECOND)", (*at_params, *seconds_params)
+
+
+class _Events:
+    """The events of one model, read for flow records."""
+
+    def __init__(self, model: type[Any], flows: Sequence[Flow], calendar: Calendar) -> None:
+        self.model, self.flows, self.calendar = model, flows, calendar
+        self.using = router.db_for_read(model)
+        self.rows = model._default_manager.using(self.using).order_by().exclude(origin=Origin.INITIAL)
+        self.label = model._meta.label_lower
+        self.records = FlowRecord.objects.using(router.db_for_write(FlowRecord))
+
+    def days(self, since: datetime | None, until: datetime | None) -> list[Period]:
+        """The days to compute, in order."""
+        now = database_now(self.using)
+        mark = Watermark.objects.filter(event_model=self.label).values_list("event_id", flat=True).first()
+        fresh = self.rows if mark is None else self.rows.filter(pk__gt=mark)
+        dirty = fresh.annotate(sf_day=TruncDate("timestamp", tzinfo=UTC)).values_list("sf_day", flat=True).distinct()
+        found: set[Period] = set()
+        for day in dirty:
+            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+            found.update(self.calendar.periods(Grain.DAY, start, start + timedelta(days=1)))
+        # Every day gets its row, also one on which nothing moved: no row means "not computed".
+        computed = self.records.filter(flow__in=[flow.slug for flow in self.flows], grain=Grain.DAY)
+        last = computed.aggregate(last=Max("start"))["last"]
+        first = last or min((period.start for period in found), default=now)
+        for low, high in ((first, now), (since, until or now)):
+            if low is not None and low <= high:
+                found.update(self.calendar.periods(Grain.DAY, low, high + timedelta(microseconds=1)))
+        return sorted(period for period in found if period.start <= now)
+
+    def compute(self, days: list[Period]) -> int:
+        """Compute whole days anew and replace their records; how many were written."""
+        written = 0
+        for start in range(0, len(days), 366):
+            written += self._compute(days[start : start + 366])
+        return written
+
+    def _compute(self, days: list[Period]) -> int:
+        since, until = days[0].start, days[-1].end
+        wanted = {self.calendar.local_date(period.start): period for period in days}
+        with snapshot(self.using) as at:
+            local = LocalDate("timestamp", self.calendar.offsets(since, until))
+            rows = self.rows.filter(timestamp__gte=since, timestamp__lt=until).annotate(sf_day=local)
+            measures = {"sf_count": Count("pk"), "sf_subjects": Count("subject", distinct=True)}
+            pairs = list(rows.values_list("flow", "source", "sink", "sf_day").annotate(**measures))
+            totals = {
+                (flow, day): (count, subjects)
+                for flow, day, count, subjects in rows.values_list("flow", "sf_day").annotate(**measures)
+            }
+            facets = list(self._facets(rows, measures))
+        slugs = [flow.slug for flow in self.flows]
+        # Moves that no flow covers are known by their stocks, since an empty flow has no event model.
+        covered = {stock.slug for flow in self.flows for stock in flow.stocks}
+        made = [
+            FlowRecord(flow=flow, source=source, sink=sink, count=count, subjects=subjects, **_of(wanted[day], at))
+            for flow, source, sink, day, count, subjects in pairs
+            if day in wanted and (flow in slugs or (not flow and covered & {source, sink}))
+        ]
+        for slug in slugs:
+            for day, period in wanted.items():
+                count, subjects = totals.get((slug, day), (0, 0))
+                made.append(
+                    FlowRecord(flow=slug, source=ALL, sink=ALL, count=count, subjects=subjects, **_of(period, at))
+                )
+        starts = [period.start for period in days]
+        others = models.Q(flow="") & (models.Q(source__in=covered) | models.Q(sink__in=covered))
+        using = self.records.db
+        with transaction.atomic(using=using):
+            old = self.records.filter(models.Q(flow__in=slugs) | others, grain=Grain.DAY, start__in=starts)
+            FlowFacetRecord.objects.using(using).filter(flow_record__in=old.values("pk")).delete()
+            old.delete()
+            self.records.bulk_create(made, batch_size=2000)
+            keys = self.records.filter(flow__in=slugs, source=ALL, sink=ALL, grain=Grain.DAY, start__in=starts)
+            ids = {(flow, start): pk for pk, flow, start in keys.values_list("pk", "flow", "start")}
+            FlowFacetRecord.objects.using(using).bulk_create(
+                [
+                    FlowFacetRecord(
+                        flow_record_id=ids[flow, wanted[day].start], facet=facet, value=value, count=n, subjects=m
+                    )
+                    for facet, flow, day, value, n, m in facets
+                    if day in wanted
+                ],
+                batch_size=2000,
+            )
+        return len(made)
+
+    def _facets(
+        self, rows: models.QuerySet[Any], measures: dict[str, Count]
+    ) -> Iterable[tuple[str, str, date, str, int, int]]:
+        """(facet slug, flow slug, day, value key, events, subjects); one query a facet."""
+        columns = {facet.slug: facet.column(flow.subject_model) for flow in self.flows for facet in flow.applied_facets}
+        for slug, column in columns.items():
+            flows = [flow.slug for flow in self.flows if slug in {facet.slug for facet in flow.applied_facets}]
+            cells = rows.filter(flow__in=flows).annotate(sf_value=FacetText(slug))
+            merged: dict[tuple[str, date, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+            for flow, day, text, count, subjects in cells.values_list("flow", "sf_day", "sf_value").annotate(**measures):
+                key = flow, day, facet_key(None) if text is None else column.key(text)
+                merged[key] = merged[key][0] + count, merged[key][1] + subjects
+            for (flow, day, value), (count, subjects) in merged.items():
+                yield slug, flow, day, value, count, subjects
+
+    def advance(self) -> None:
+        """Move the watermark up to the first event that was recorded within LAG; no further."""
+        mark = Watermark.objects.filter(event_model=self.label).values_list("event_id", flat=True).first()
+        events = self.model._default_manager.using(self.using).filter(pk__gt=mark or 0)
+        recent = models.Q(recorded_at__gte=database_now(self.using) - LAG)
+        found = events.aggregate(recent=Min("pk", filter=recent), last=Max("pk"))
+        last = found["last"] if found["recent"] is None else found["recent"] - 1
+        if last is not None:
+            Watermark.objects.update_or_create(event_model=self.label, defaults={"event_id": last})
+
+
+def _of(period: Period, at: datetime) -> dict[str, Any]:
+    return {"grain": Grain.DAY, "start": period.start, "end": period.end, "computed_at": at}

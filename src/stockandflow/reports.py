@@ -1,0 +1,256 @@
+"""Reports: what a process held, what came, what went, and what nobody can explain.
+
+    opening + inflow − outflow + unexplained = closing
+
+Levels come from counts (stock records, and the live tables for now); flows come from events. Where they disagree, the
+difference is shown as *unexplained*.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from django.db import router
+from django.db.models import Count, Max, Min, Q, QuerySet
+
+from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.membership import CountRequest, count_stocks
+from stockandflow.models import Origin, StockRecord
+from stockandflow.models.clock import snapshot
+from stockandflow.periods import checked_range
+
+Method = Literal["counted", "derived"]
+
+OUTSIDE = "outside"
+OTHER = "Other"
+
+
+@dataclass(frozen=True)
+class FlowLine:
+    """The moves of one flow between one source and one sink; ``flow`` is None for moves that no flow covers."""
+
+    flow: Flow | None
+    source: str
+    sink: str
+    count: int
+    source_name: str
+    sink_name: str
+
+    @property
+    def name(self) -> str:
+        return self.flow.name if self.flow else OTHER
+
+
+@dataclass(frozen=True)
+class StockBalance:
+    """One stock over a range; ``opening + inflow - outflow + unexplained == closing``, always.
+
+    ``unexplained`` is None for a stock that stands in no tracker: nobody promised to explain it, so ``change`` is all
+    there is to say. A level is ``counted`` where a count was taken at that very instant, and ``derived`` where the
+    nearest count was carried there by the events between.
+    """
+
+    stock: Stock
+    opening: int
+    closing: int
+    inflows: tuple[FlowLine, ...]
+    outflows: tuple[FlowLine, ...]
+    opening_method: Method
+    closing_method: Method
+    tracked: bool
+
+    @property
+    def inflow(self) -> int:
+        return sum(line.count for line in self.inflows)
+
+    @property
+    def outflow(self) -> int:
+        return sum(line.count for line in self.outflows)
+
+    @property
+    def net(self) -> int:
+        return self.inflow - self.outflow
+
+    @property
+    def change(self) -> int:
+        return self.closing - self.opening
+
+    @property
+    def unexplained(self) -> int | None:
+        return self.change - self.net if self.tracked else None
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A process over ``since <= t < until``, stocks in the order declared. ``at`` is the instant of ``closing``.
+
+    While the range is ``in_progress`` the closing levels are those of now, and all numbers can still change.
+    """
+
+    process: Process
+    since: datetime
+    until: datetime
+    at: datetime
+    in_progress: bool
+    stocks: tuple[StockBalance, ...]
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether any stock has a change that no event accounts for."""
+        return any(line.unexplained for line in self.stocks)
+
+
+@dataclass(frozen=True)
+class _Anchor:
+    """A known level: a stock record, or the count taken just now."""
+
+    at: datetime
+    count: int
+
+
+def balance(process: Process, since: datetime, until: datetime) -> Balance:
+    """The balance of a process over ``since <= t < until``; an ``until`` in the future means now.
+
+    Raises InvalidInput for naive datetimes, for ``until`` not after ``since``, and for a ``since`` in the future.
+    Queries, whatever the range and the number of stocks and flows: three for the snapshot, four for the records, one
+    for each event model, and one for each model where live counts are needed: up to now, or where no record stands.
+    """
+    since, until = checked_range(since, until)
+    # One snapshot for counts and events: a move between the two would seem unexplained.
+    with snapshot(process.stocks[0].queryset.db) as now:
+        if since >= now:
+            raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
+        return _balance(process, since, until, now)
+
+
+def _balance(process: Process, since: datetime, until: datetime, now: datetime) -> Balance:
+    stocks, in_progress = list(process.stocks), until > now
+    end = now if in_progress else until
+    opening = _anchors(stocks, since)
+    closing = {} if in_progress else _anchors(stocks, end)
+    live = _live([stock for stock in stocks if stock.slug not in opening or stock.slug not in closing], now)
+    opening, closing = live | opening, live | closing
+    spans = {(min(a.at, t), max(a.at, t)) for at, t in ((opening, since), (closing, end)) for a in at.values()}
+    moves = _moves(process, {span for span in spans if span[0] < span[1]} | {(since, end)})
+
+    def level(stock: Stock, anchors: dict[str, _Anchor], at: datetime) -> tuple[int, Method]:
+        anchor = anchors[stock.slug]
+        if anchor.at == at:
+            return anchor.count, "counted"
+        net = _net(moves[min(anchor.at, at), max(anchor.at, at)], stock)
+        return anchor.count + (net if anchor.at < at else -net), "derived"
+
+    names = {stock.slug: stock.name for flow in process.flows for stock in flow.stocks}
+    names |= {stock.slug: stock.name for stock in stocks}
+    flows = {flow.slug: flow for flow in process.flows}
+    order = {slug: position for position, slug in enumerate(flows)}
+    lines = []
+    for stock in stocks:
+        ins, outs = [], []
+        for (slug, source, sink), number in moves[since, end].items():
+            line = FlowLine(
+                flows.get(slug), source, sink, number, names.get(source, source) or OUTSIDE,
+                names.get(sink, sink) or OUTSIDE,
+            )
+            if stock.slug == sink:
+                ins.append(line)
+            if stock.slug == source:
+                outs.append(line)
+        opened, opening_method = level(stock, opening, since)
+        closed, closing_method = level(stock, closing, end)
+
+        def rank(line: FlowLine) -> tuple[int, str, str]:
+            return order.get(line.flow.slug, 0) if line.flow else len(order), line.source, line.sink
+
+        lines.append(
+            StockBalance(
+                stock=stock,
+                opening=opened,
+                closing=closed,
+                inflows=tuple(sorted(_merged(ins), key=rank)),
+                outflows=tuple(sorted(_merged(outs), key=rank)),
+                opening_method=opening_method,
+                closing_method=closing_method,
+                tracked=stock.registry.tracker_of(stock) is not None,
+            )
+        )
+    return Balance(process, since, until, end, in_progress, tuple(lines))
+
+
+def _merged(lines: Iterable[FlowLine]) -> list[FlowLine]:
+    """Lines with one flow, source and sink made one: moves of flows outside the process are all "Other"."""
+    found: dict[tuple[Flow | None, str, str], list[FlowLine]] = defaultdict(list)
+    for line in lines:
+        found[line.flow, line.source, line.sink].append(line)
+    return [
+        FlowLine(flow, source, sink, sum(line.count for line in same), same[0].source_name, same[0].sink_name)
+        for (flow, source, sink), same in found.items()
+    ]
+
+
+def _live(stocks: list[Stock], now: datetime) -> dict[str, _Anchor]:
+    """The stocks counted now."""
+    counts = count_stocks([CountRequest(stock.slug, stock.queryset) for stock in stocks])
+    return {slug: _Anchor(now, found.total) for slug, found in counts.items()}
+
+
+def _anchors(stocks: list[Stock], at: datetime) -> dict[str, _Anchor]:
+    """The recorded level nearest to ``at`` for each stock that has one: the last until then, else the first after."""
+    slugs = [stock.slug for stock in stocks]
+    bounds = (
+        StockRecord.objects.filter(stock__in=slugs)
+        .order_by()
+        .values("stock")
+        .annotate(before=Max("timestamp", filter=Q(timestamp__lte=at)), after=Min("timestamp", filter=Q(timestamp__gt=at)))
+    )
+    nearest = {row["stock"]: row["before"] or row["after"] for row in bounds}
+    found = {}
+    if nearest:
+        wanted = Q(*(Q(stock=slug, timestamp=instant) for slug, instant in nearest.items()), _connector=Q.OR)
+        for slug, instant, number in StockRecord.objects.filter(wanted).values_list("stock", "timestamp", "count"):
+            found[slug] = _Anchor(instant, number)
+    return found
+
+
+Move = tuple[str, str, str]
+"""Flow slug, source key, sink key."""
+
+
+def _moves(process: Process, spans: set[tuple[datetime, datetime]]) -> dict[tuple[datetime, datetime], Counter[Move]]:
+    """The moves that touch the process's stocks in each span, by flow, source and sink; one query an event model."""
+    slugs = [stock.slug for stock in process.stocks]
+    models_of = {flow.flow_event_model for flow in process.flows}
+    models_of |= {t.events for stock in process.stocks if (t := stock.registry.tracker_of(stock)) is not None}
+    found: dict[tuple[datetime, datetime], Counter[Move]] = {span: Counter() for span in spans}
+    ordered = sorted(spans)
+    low, high = min(span[0] for span in ordered), max(span[1] for span in ordered)
+    for model in models_of:
+        rows: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
+        rows = rows.filter(Q(source__in=slugs) | Q(sink__in=slugs), timestamp__gte=low, timestamp__lt=high)
+        rows = rows.exclude(origin=Origin.INITIAL)
+        sums = {
+            f"span_{index}": Count("pk", filter=Q(timestamp__gte=since, timestamp__lt=until))
+            for index, (since, until) in enumerate(ordered)
+        }
+        for flow, source, sink, *counts in rows.values_list("flow", "source", "sink").annotate(**sums):
+            for span, number in zip(ordered, counts, strict=True):
+                if number:
+                    found[span][flow, source, sink] += number
+    return found
+
+
+def _net(moves: Counter[Move], stock: Stock) -> int:
+    return sum(
+        number * ((sink == stock.slug) - (source == stock.slug)) for (_, source, sink), number in moves.items()
+    )
+
+
+def events_of(flow: Flow, since: datetime, until: datetime) -> QuerySet[Any]:
+    """The events of a flow over ``since <= t < until``, newest first. No query yet."""
+    since, until = checked_range(since, until)
+    return flow.all().filter(timestamp__gte=since, timestamp__lt=until).exclude(origin=Origin.INITIAL)
