@@ -9,25 +9,25 @@ from django.db.models.signals import post_migrate, pre_migrate
 
 
 class StockAndFlowConfig(AppConfig):
-    """The app: finds the project's declarations, has them captured, and keeps the triggers right over migrations."""
+    """The app: finds the project's declarations, and keeps their capture right over migrations."""
 
     name = "stockandflow"
     verbose_name = "Stocks and flows"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        import stockandflow.capture as capture
-        import stockandflow.checks as checks
+        from stockandflow.capture import after_migrate, before_migrate, connect
+        from stockandflow.checks import register
         from stockandflow.registry import registry
 
-        def before_migrate(using: str, plan: list[Any], **_: Any) -> None:
-            capture.before_migrate(registry, using, plan)
+        def before(using: str, plan: list[Any], **_: Any) -> None:
+            before_migrate(registry, using, plan)
 
-        def after_migrate(using: str, **kwargs: Any) -> None:
-            capture.after_migrate(registry, using, flushed="plan" not in kwargs)
+        def after(using: str, **kwargs: Any) -> None:
+            after_migrate(registry, using, flushed="plan" not in kwargs)
 
-        checks.register()
-        pre_migrate.connect(before_migrate, sender=self, weak=False, dispatch_uid="stockandflow.capture")
-        post_migrate.connect(after_migrate, sender=self, weak=False, dispatch_uid="stockandflow.capture")
+        register()
+        pre_migrate.connect(before, sender=self, weak=False, dispatch_uid="stockandflow.capture")
+        post_migrate.connect(after, sender=self, weak=False, dispatch_uid="stockandflow.capture")
         registry.autodiscover()
-        registry.on_tracker(capture.connect)
+        registry.on_tracker(connect)

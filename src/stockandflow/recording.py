@@ -1,4 +1,4 @@
-"""Recording: counts of stocks at an instant, and of flows over whole days, kept so that reports need not count."""
+"""Recording: stocks counted at an instant and flows over whole days, kept so that reports need not count."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.db import models, router, transaction
@@ -27,7 +28,7 @@ LAG = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Recording:
-    """What one run recorded: ``at`` is the instant of the stock records, None where no stock is registered."""
+    """What one run recorded; ``at`` is the instant of the stock records, None where no stock is registered."""
 
     at: datetime | None
     stocks: int
@@ -69,7 +70,9 @@ def record(
     return Recording(
         at=counted.at if counted else None,
         stocks=len(stored),
-        facet_values=sum(len(values) for c in (counted.counts if counted else ()) for values in c.facets.values()),
+        facet_values=sum(
+            len(values) for c in (counted.counts if counted else ()) for values in c.facets.values()
+        ),
         periods=flows[0],
         flow_records=flows[1],
     )
@@ -139,7 +142,7 @@ class LocalDate(Func):
             seconds = Case(
                 *(
                     When(**{f"{expression}__lt": end}, then=Value(int(offset.total_seconds())))
-                    for (_, offset), (end, _) in zip(offsets, offsets[1:], strict=False)
+                    for (_, offset), (end, _) in pairwise(offsets)
                 ),
                 default=Value(int(offsets[-1][1].total_seconds())),
             )
@@ -176,18 +179,25 @@ class _Events:
     def days(self, since: datetime | None, until: datetime | None) -> list[Period]:
         """The days to compute, in order."""
         now = database_now(self.using)
-        mark = Watermark.objects.filter(event_model=self.label).values_list("event_id", flat=True).first()
-        fresh = self.rows if mark is None else self.rows.filter(pk__gt=mark)
-        dirty = fresh.annotate(sf_day=TruncDate("timestamp", tzinfo=UTC)).values_list("sf_day", flat=True).distinct()
+        fresh = self.rows.filter(pk__gt=self._mark())
+        dirty = (
+            fresh.annotate(sf_day=TruncDate("timestamp", tzinfo=UTC))
+            .values_list("sf_day", flat=True)
+            .distinct()
+        )
         found: set[Period] = set()
         for day in dirty:
             start = datetime(day.year, day.month, day.day, tzinfo=UTC)
             found.update(self.calendar.periods(Grain.DAY, start, start + timedelta(days=1)))
         # Every day gets its row, also one on which nothing moved: no row means "not computed".
         computed = self.records.filter(flow__in=[flow.slug for flow in self.flows], grain=Grain.DAY)
-        last = computed.aggregate(last=Max("start"))["last"]
-        first = last or min((period.start for period in found), default=now)
-        for low, high in ((first, now), (since, until or now)):
+        known = computed.aggregate(first=Min("start"), last=Max("start"))
+        earliest = min((period.start for period in found), default=now)
+        for low, high in (
+            (earliest, known["first"] or now),
+            (known["last"], now),
+            (since, until or now),
+        ):
             if low is not None and low <= high:
                 found.update(self.calendar.periods(Grain.DAY, low, high + timedelta(microseconds=1)))
         return sorted(period for period in found if period.start <= now)
@@ -216,7 +226,9 @@ class _Events:
         # Moves that no flow covers are known by their stocks, since an empty flow has no event model.
         covered = {stock.slug for flow in self.flows for stock in flow.stocks}
         made = [
-            FlowRecord(flow=flow, source=source, sink=sink, count=count, subjects=subjects, **_of(wanted[day], at))
+            FlowRecord(
+                flow=flow, source=source, sink=sink, count=count, subjects=subjects, **_of(wanted[day], at)
+            )
             for flow, source, sink, day, count, subjects in pairs
             if day in wanted and (flow in slugs or (not flow and covered & {source, sink}))
         ]
@@ -224,22 +236,32 @@ class _Events:
             for day, period in wanted.items():
                 count, subjects = totals.get((slug, day), (0, 0))
                 made.append(
-                    FlowRecord(flow=slug, source=ALL, sink=ALL, count=count, subjects=subjects, **_of(period, at))
+                    FlowRecord(
+                        flow=slug, source=ALL, sink=ALL, count=count, subjects=subjects, **_of(period, at)
+                    )
                 )
         starts = [period.start for period in days]
         others = models.Q(flow="") & (models.Q(source__in=covered) | models.Q(sink__in=covered))
         using = self.records.db
         with transaction.atomic(using=using):
+            # One writer a model at a time; what it replaces is gone before the next one looks.
+            Watermark.objects.using(using).select_for_update().get(event_model=self.label)
             old = self.records.filter(models.Q(flow__in=slugs) | others, grain=Grain.DAY, start__in=starts)
             FlowFacetRecord.objects.using(using).filter(flow_record__in=old.values("pk")).delete()
             old.delete()
             self.records.bulk_create(made, batch_size=2000)
-            keys = self.records.filter(flow__in=slugs, source=ALL, sink=ALL, grain=Grain.DAY, start__in=starts)
+            keys = self.records.filter(
+                flow__in=slugs, source=ALL, sink=ALL, grain=Grain.DAY, start__in=starts
+            )
             ids = {(flow, start): pk for pk, flow, start in keys.values_list("pk", "flow", "start")}
             FlowFacetRecord.objects.using(using).bulk_create(
                 [
                     FlowFacetRecord(
-                        flow_record_id=ids[flow, wanted[day].start], facet=facet, value=value, count=n, subjects=m
+                        flow_record_id=ids[flow, wanted[day].start],
+                        facet=facet,
+                        value=value,
+                        count=n,
+                        subjects=m,
                     )
                     for facet, flow, day, value, n, m in facets
                     if day in wanted
@@ -252,12 +274,20 @@ class _Events:
         self, rows: models.QuerySet[Any], measures: dict[str, Count]
     ) -> Iterable[tuple[str, str, date, str, int, int]]:
         """(facet slug, flow slug, day, value key, events, subjects); one query a facet."""
-        columns = {facet.slug: facet.column(flow.subject_model) for flow in self.flows for facet in flow.applied_facets}
+        columns = {
+            facet.slug: facet.column(flow.subject_model)
+            for flow in self.flows
+            for facet in flow.applied_facets
+        }
         for slug, column in columns.items():
-            flows = [flow.slug for flow in self.flows if slug in {facet.slug for facet in flow.applied_facets}]
+            flows = [
+                flow.slug for flow in self.flows if slug in {facet.slug for facet in flow.applied_facets}
+            ]
             cells = rows.filter(flow__in=flows).annotate(sf_value=FacetText(slug))
             merged: dict[tuple[str, date, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
-            for flow, day, text, count, subjects in cells.values_list("flow", "sf_day", "sf_value").annotate(**measures):
+            for flow, day, text, count, subjects in cells.values_list("flow", "sf_day", "sf_value").annotate(
+                **measures
+            ):
                 key = flow, day, facet_key(None) if text is None else column.key(text)
                 merged[key] = merged[key][0] + count, merged[key][1] + subjects
             for (flow, day, value), (count, subjects) in merged.items():
@@ -265,13 +295,17 @@ class _Events:
 
     def advance(self) -> None:
         """Move the watermark up to the first event that was recorded within LAG; no further."""
-        mark = Watermark.objects.filter(event_model=self.label).values_list("event_id", flat=True).first()
-        events = self.model._default_manager.using(self.using).filter(pk__gt=mark or 0)
+        mark = self._mark()
+        events = self.model._default_manager.using(self.using).filter(pk__gt=mark)
         recent = models.Q(recorded_at__gte=database_now(self.using) - LAG)
         found = events.aggregate(recent=Min("pk", filter=recent), last=Max("pk"))
         last = found["last"] if found["recent"] is None else found["recent"] - 1
-        if last is not None:
-            Watermark.objects.update_or_create(event_model=self.label, defaults={"event_id": last})
+        if last is not None and last > mark:
+            Watermark.objects.filter(event_model=self.label).update(event_id=last)
+
+    def _mark(self) -> int:
+        """The last event that all records have taken in, 0 before the first run."""
+        return Watermark.objects.get_or_create(event_model=self.label, defaults={"event_id": 0})[0].event_id
 
 
 def _of(period: Period, at: datetime) -> dict[str, Any]:

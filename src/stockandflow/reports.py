@@ -135,7 +135,9 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
     closing = {} if in_progress else _anchors(stocks, end)
     live = _live([stock for stock in stocks if stock.slug not in opening or stock.slug not in closing], now)
     opening, closing = live | opening, live | closing
-    spans = {(min(a.at, t), max(a.at, t)) for at, t in ((opening, since), (closing, end)) for a in at.values()}
+    spans = {
+        (min(a.at, t), max(a.at, t)) for at, t in ((opening, since), (closing, end)) for a in at.values()
+    }
     moves = _moves(process, {span for span in spans if span[0] < span[1]} | {(since, end)})
 
     def level(stock: Stock, anchors: dict[str, _Anchor], at: datetime) -> tuple[int, Method]:
@@ -154,7 +156,11 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
         ins, outs = [], []
         for (slug, source, sink), number in moves[since, end].items():
             line = FlowLine(
-                flows.get(slug), source, sink, number, names.get(source, source) or OUTSIDE,
+                flows.get(slug),
+                source,
+                sink,
+                number,
+                names.get(source, source) or OUTSIDE,
                 names.get(sink, sink) or OUTSIDE,
             )
             if stock.slug == sink:
@@ -206,13 +212,18 @@ def _anchors(stocks: list[Stock], at: datetime) -> dict[str, _Anchor]:
         StockRecord.objects.filter(stock__in=slugs)
         .order_by()
         .values("stock")
-        .annotate(before=Max("timestamp", filter=Q(timestamp__lte=at)), after=Min("timestamp", filter=Q(timestamp__gt=at)))
+        .annotate(
+            before=Max("timestamp", filter=Q(timestamp__lte=at)),
+            after=Min("timestamp", filter=Q(timestamp__gt=at)),
+        )
     )
     nearest = {row["stock"]: row["before"] or row["after"] for row in bounds}
     found = {}
     if nearest:
         wanted = Q(*(Q(stock=slug, timestamp=instant) for slug, instant in nearest.items()), _connector=Q.OR)
-        for slug, instant, number in StockRecord.objects.filter(wanted).values_list("stock", "timestamp", "count"):
+        for slug, instant, number in StockRecord.objects.filter(wanted).values_list(
+            "stock", "timestamp", "count"
+        ):
             found[slug] = _Anchor(instant, number)
     return found
 
@@ -221,7 +232,9 @@ Move = tuple[str, str, str]
 """Flow slug, source key, sink key."""
 
 
-def _moves(process: Process, spans: set[tuple[datetime, datetime]]) -> dict[tuple[datetime, datetime], Counter[Move]]:
+def _moves(
+    process: Process, spans: set[tuple[datetime, datetime]]
+) -> dict[tuple[datetime, datetime], Counter[Move]]:
     """The moves that touch the process's stocks in each span, by flow, source and sink; one query an event model."""
     slugs = [stock.slug for stock in process.stocks]
     models_of = {flow.flow_event_model for flow in process.flows}
@@ -246,7 +259,8 @@ def _moves(process: Process, spans: set[tuple[datetime, datetime]]) -> dict[tupl
 
 def _net(moves: Counter[Move], stock: Stock) -> int:
     return sum(
-        number * ((sink == stock.slug) - (source == stock.slug)) for (_, source, sink), number in moves.items()
+        number * ((sink == stock.slug) - (source == stock.slug))
+        for (_, source, sink), number in moves.items()
     )
 
 

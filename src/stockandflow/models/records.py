@@ -34,9 +34,7 @@ class StockRecordManager(models.Manager["StockRecord"]):
             counts = count_stocks([stock.count_request() for stock in stocks])
         return self.store(counts.values(), now if at is None else aware(at, "at"))
 
-    def store(
-        self, counts: Iterable[StockCount], at: datetime, method: str = "counted"
-    ) -> list[StockRecord]:
+    def store(self, counts: Iterable[StockCount], at: datetime, method: str = "counted") -> list[StockRecord]:
         """Keep counts under one instant; records of the same stocks and instant are replaced. Four queries."""
         counts = list(counts)
         using = router.db_for_write(StockRecord)
@@ -46,12 +44,17 @@ class StockRecordManager(models.Manager["StockRecord"]):
                 stock_record__in=self.using(using).filter(stock__in=slugs, timestamp=at).values("pk")
             ).delete()
             self.using(using).bulk_create(
-                [StockRecord(stock=count.slug, timestamp=at, count=count.total, method=method) for count in counts],
+                [
+                    StockRecord(stock=count.slug, timestamp=at, count=count.total, method=method)
+                    for count in counts
+                ],
                 update_conflicts=True,
                 update_fields=["count", "method"],
-                **_unique_fields(using, ["stock", "timestamp"]),
+                unique_fields=_conflict_target(using, ["stock", "timestamp"]),
             )
-            records = {record.stock: record for record in self.using(using).filter(stock__in=slugs, timestamp=at)}
+            records = {
+                record.stock: record for record in self.using(using).filter(stock__in=slugs, timestamp=at)
+            }
             StockFacetRecord.objects.using(using).bulk_create(
                 [
                     StockFacetRecord(stock_record=records[count.slug], facet=facet, value=value, count=number)
@@ -64,9 +67,9 @@ class StockRecordManager(models.Manager["StockRecord"]):
         return [records[slug] for slug in slugs]
 
 
-def _unique_fields(using: str, names: list[str]) -> dict[str, list[str]]:
+def _conflict_target(using: str, names: list[str]) -> list[str] | None:
     # MariaDB upserts on any unique key and takes no list of them.
-    return {"unique_fields": names} if connections[using].features.supports_update_conflicts_with_target else {}
+    return names if connections[using].features.supports_update_conflicts_with_target else None
 
 
 class StockRecord(models.Model):
@@ -104,7 +107,9 @@ class StockFacetRecord(models.Model):
 
     class Meta:
         ordering = ("stock_record", "facet", "id")
-        constraints = [models.UniqueConstraint(fields=["stock_record", "facet", "value"], name="sf_stock_facet")]
+        constraints = [
+            models.UniqueConstraint(fields=["stock_record", "facet", "value"], name="sf_stock_facet")
+        ]
         default_permissions = ("view",)
 
     def __str__(self) -> str:
@@ -132,7 +137,9 @@ class FlowRecord(models.Model):
     class Meta:
         ordering = ("-start", "flow", "source", "sink")
         constraints = [
-            models.UniqueConstraint(fields=["flow", "source", "sink", "grain", "start"], name="sf_flow_period")
+            models.UniqueConstraint(
+                fields=["flow", "source", "sink", "grain", "start"], name="sf_flow_period"
+            )
         ]
         indexes = [models.Index(fields=["grain", "start"], name="sf_flow_start")]
         default_permissions = ("view",)
@@ -165,7 +172,9 @@ class FlowFacetRecord(models.Model):
 
     class Meta:
         ordering = ("flow_record", "facet", "id")
-        constraints = [models.UniqueConstraint(fields=["flow_record", "facet", "value"], name="sf_flow_facet")]
+        constraints = [
+            models.UniqueConstraint(fields=["flow_record", "facet", "value"], name="sf_flow_facet")
+        ]
         default_permissions = ("view",)
 
     def __str__(self) -> str:
