@@ -23,6 +23,7 @@ class Delivery(models.Model):
     done_calls = models.PositiveIntegerField(default=0, help_text="How many of the callables have succeeded.")
     due_at = models.DateTimeField()
     leased_until = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True, help_text="When it was done, or given up.")
     owner = models.CharField(max_length=100, blank=True, default="")
     error = models.TextField(blank=True, default="")
 

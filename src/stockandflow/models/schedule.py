@@ -1,0 +1,75 @@
+"""The schedule's memory: what is known of each entry, and one row for each period that an entry ran for."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class ScheduleEntry(models.Model):
+    """What the schedule knows of an entry; whoever claims one of its periods locks this row first."""
+
+    name = models.CharField(max_length=200, unique=True)
+    high_water = models.DateTimeField(
+        null=True, blank=True, help_text="The start of the latest period that was run or passed over."
+    )
+    seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="When a run of the schedule last looked at it."
+    )
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name_plural = "schedule entries"
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScheduleRun(models.Model):
+    """One entry for one period ``period_start <= t < period_end``; there is never a second row for the two.
+
+    A row that is running belongs to ``owner`` until ``leased_until`` by the database's clock, then anyone may
+    take it over, with a higher ``attempt``. Only the holder of the last attempt can make it done.
+    """
+
+    class Status(models.TextChoices):
+        """Where the run stands; a failed one is tried again as long as its period is wanted."""
+
+        WAITING = "waiting", "waiting"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+        SKIPPED = "skipped", "skipped"
+
+    SETTLED = (Status.DONE, Status.SKIPPED)
+
+    entry = models.ForeignKey(ScheduleEntry, models.CASCADE, related_name="runs")
+    period_start = models.DateTimeField()
+    period_end = models.DateTimeField()
+    missed_since = models.DateTimeField(
+        null=True, blank=True, help_text="Start of the first period before this one that was never run for."
+    )
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
+    attempt = models.PositiveIntegerField(default=0)
+    owner = models.CharField(max_length=100, blank=True, default="")
+    leased_until = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    duration = models.DurationField(null=True, blank=True)
+    message = models.TextField(blank=True, default="")
+    traceback = models.TextField(blank=True, default="")
+
+    class Meta:
+        ordering = ("-period_start", "entry")
+        constraints = [models.UniqueConstraint(fields=["entry", "period_start"], name="sf_run_period")]
+        indexes = [models.Index(fields=["entry", "status"], name="sf_run_status")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.entry}: {self.period_start:%Y-%m-%d %H:%M %Z} ({self.status})"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the period needs no run any more."""
+        return self.status in self.SETTLED
