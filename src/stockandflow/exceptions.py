@@ -30,6 +30,10 @@ class InvalidInput(StockAndFlowError, ValueError):
     """A value handed to a report, a recording or a command can't be used."""
 
 
+class LeaseLost(StockAndFlowError):
+    """A runner held something for too long, and another took it over; what it did in the database is taken back."""
+
+
 class UnknownSlug(InvalidInput, LookupError):
     """No declaration of that kind has that slug."""
 

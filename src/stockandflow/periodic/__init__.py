@@ -1,0 +1,45 @@
+"""The schedule: callables that are called once for every minute, hour, day … that passes.
+
+``periodic.schedule.register(periodic.DAILY, function)`` in a ``stocksandflows`` module, and
+``manage.py run_periodic_schedule`` every minute or so.
+"""
+
+from __future__ import annotations
+
+from stockandflow.periodic.entries import LEASE, Entry, Schedule, schedule
+from stockandflow.periodic.frequencies import Bounds, Frequency
+from stockandflow.periodic.running import Look, Outcome, Result, State, look, run
+
+NEVER = Frequency.NEVER
+MINUTELY = Frequency.MINUTELY
+TWELVE_MINUTELY = Frequency.TWELVE_MINUTELY
+HOURLY = Frequency.HOURLY
+DAILY = Frequency.DAILY
+WEEKLY = Frequency.WEEKLY
+TWO_WEEKLY = Frequency.TWO_WEEKLY
+FOUR_WEEKLY = Frequency.FOUR_WEEKLY
+MONTHLY = Frequency.MONTHLY
+
+__all__ = [
+    "DAILY",
+    "FOUR_WEEKLY",
+    "HOURLY",
+    "LEASE",
+    "MINUTELY",
+    "MONTHLY",
+    "NEVER",
+    "TWELVE_MINUTELY",
+    "TWO_WEEKLY",
+    "WEEKLY",
+    "Bounds",
+    "Entry",
+    "Frequency",
+    "Look",
+    "Outcome",
+    "Result",
+    "Schedule",
+    "State",
+    "look",
+    "run",
+    "schedule",
+]

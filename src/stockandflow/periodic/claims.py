@@ -1,0 +1,242 @@
+"""Holding a period of an entry: claimed by one runner at a time, and noted as done by the last claimant alone.
+
+A claim is taken under the lock of its entry's row, by a conditional UPDATE with the database's clock. The
+effect commits together with the note that the period is done, and that note fails for whoever lost the claim
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError, connections, transaction
+from django.db.models import F, Q, QuerySet
+
+from stockandflow.exceptions import LeaseLost
+from stockandflow.models import ScheduleEntry, ScheduleRun
+from stockandflow.models.clock import DatabaseNow
+from stockandflow.periodic.entries import Entry
+from stockandflow.periodic.frequencies import Bounds
+
+logger = logging.getLogger(__name__)
+
+Status = ScheduleRun.Status
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A period that this runner holds. ``missed_since``: the start of the first period before it without a run."""
+
+    pk: int
+    entry_pk: int
+    owner: str
+    attempt: int
+    lease: timedelta
+    using: str
+    period: Bounds
+    missed_since: datetime | None
+
+    @property
+    def row(self) -> QuerySet[ScheduleRun]:
+        """The row of the period, and no row once somebody else holds it."""
+        return ScheduleRun.objects.using(self.using).filter(
+            pk=self.pk, owner=self.owner, attempt=self.attempt, status=Status.RUNNING
+        )
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no period was claimed.
+
+    ``skipped``: the period was passed over, for good. ``busy``: another runner is at the entry. Neither:
+    nothing is due, and there is no period.
+    """
+
+    period: Bounds | None = None
+    busy: bool = False
+    skipped: bool = False
+    missed_since: datetime | None = None
+
+
+def owner_name() -> str:
+    """A name that no other runner has, with the process and the machine for people."""
+    return f"{uuid.uuid4().hex[:12]} {os.getpid()}@{socket.gethostname()}"[:100]
+
+
+def wanted(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> Iterator[Bounds]:
+    """The periods that may want a run while ``current`` is under way, oldest first; ``current`` is the last."""
+    if entry.catch_up == "all" and state is not None and state.high_water is not None:
+        period = entry.period(state.high_water)
+        while period is not None and (period := entry.period(period.end)) and period.start < current.start:
+            yield period
+    yield current
+
+
+def passed_over(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> bool:
+    """Whether an entry with ``catch_up="skip"`` comes to ``current`` after a gap of a whole period or more.
+
+    Where somebody looked within the period before, ``current`` is wanted, and stays so until it is done.
+    """
+    if entry.catch_up != "skip":
+        return False
+    before = entry.period(current.start - timedelta(microseconds=1))
+    seen = None if state is None else state.seen_at
+    return before is None or seen is None or seen < before.start
+
+
+def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -> Claim | Refusal:
+    """Take the oldest period that the entry wants at ``at``, within ``current``. One transaction of ten queries."""
+    entries, runs = ScheduleEntry.objects.using(using), ScheduleRun.objects.using(using)
+    with transaction.atomic(using=using):
+        # Writing the row to itself locks it on every database; SQLite has no SELECT … FOR UPDATE.
+        entries.filter(name=entry.name).update(name=entry.name)
+        state = entries.get(name=entry.name)
+        skip = passed_over(entry, state, current)
+        if state.seen_at is None or state.seen_at < at:
+            entries.filter(pk=state.pk).update(seen_at=at)
+        period, row = _first_unsettled(entry, state, current, using)
+        if period is None:
+            return Refusal()
+        running = runs.filter(entry=state, status=Status.RUNNING)
+        if running.filter(leased_until__gt=DatabaseNow()).exists():
+            return Refusal(period, busy=True)
+        missed_since = _missed_since(entry, state, period)
+        if row is None:
+            row = runs.create(
+                entry=state, period_start=period.start, period_end=period.end, missed_since=missed_since
+            )
+        # Whoever was at it is gone, or stalled; its note that it is done would find no running row any more.
+        running.exclude(pk=row.pk).update(
+            status=Status.FAILED, leased_until=None, message="The runner was gone before the end."
+        )
+        if skip:
+            runs.filter(pk=row.pk).update(status=Status.SKIPPED, finished_at=DatabaseNow())
+            _raise_high_water(state.pk, period, using)
+            return Refusal(period, skipped=True, missed_since=missed_since)
+        free = ~Q(status=Status.RUNNING) | Q(leased_until__lte=DatabaseNow())
+        taken = runs.filter(free, pk=row.pk, attempt=row.attempt).update(
+            status=Status.RUNNING,
+            attempt=F("attempt") + 1,
+            owner=owner,
+            leased_until=DatabaseNow() + entry.lease,
+            heartbeat_at=DatabaseNow(),
+            started_at=DatabaseNow(),
+            finished_at=None,
+            duration=None,
+            message="",
+            traceback="",
+        )
+    if not taken:
+        return Refusal(period, busy=True)
+    return Claim(row.pk, state.pk, owner, row.attempt + 1, entry.lease, using, period, missed_since)
+
+
+def _first_unsettled(
+    entry: Entry, state: ScheduleEntry, current: Bounds, using: str
+) -> tuple[Bounds | None, ScheduleRun | None]:
+    """The oldest wanted period that is neither done nor passed over, with its row if there is one."""
+    for period in wanted(entry, state, current):
+        row = ScheduleRun.objects.using(using).filter(entry=state, period_start=period.start).first()
+        if row is None or not row.settled:
+            return period, row
+    return None, None
+
+
+def _missed_since(entry: Entry, state: ScheduleEntry, period: Bounds) -> datetime | None:
+    last = None if state.high_water is None else entry.period(state.high_water)
+    return last.end if last is not None and last.end < period.start else None
+
+
+def hold_on_sqlite(claim: Claim) -> None:
+    """Become SQLite's one writer before anything is read; raises LeaseLost.
+
+    A transaction that has read can't write any more once somebody else has written, so the effect would be
+    lost to any other writer. On the other databases this lock would keep everybody from taking over after a
+    stalled runner.
+    """
+    if connections[claim.using].vendor == "sqlite" and not claim.row.update(heartbeat_at=DatabaseNow()):
+        raise LeaseLost(_lost(claim))
+
+
+def settle(claim: Claim, duration: timedelta, message: str) -> None:
+    """Note the period as done, in the transaction of its effect; raises LeaseLost, which takes the effect back."""
+    # The entry's row before the run's, as in claim(): two runners never wait for each other.
+    _raise_high_water(claim.entry_pk, claim.period, claim.using)
+    noted = claim.row.update(
+        status=Status.DONE, leased_until=None, finished_at=DatabaseNow(), duration=duration, message=message
+    )
+    if not noted:
+        raise LeaseLost(_lost(claim))
+
+
+def give_up(claim: Claim, duration: timedelta, message: str, traceback: str) -> None:
+    """Keep the traceback and free the period; when the database is gone, its lease's end frees it."""
+    try:
+        connections[claim.using].close_if_unusable_or_obsolete()
+        claim.row.update(
+            status=Status.FAILED,
+            leased_until=None,
+            finished_at=DatabaseNow(),
+            duration=duration,
+            message=message,
+            traceback=traceback,
+        )
+    except DatabaseError:
+        logger.exception("The failure of the run %s could not be noted.", claim.pk)
+
+
+def _lost(claim: Claim) -> str:
+    return (
+        f"The run for the period from {claim.period.start.isoformat()} was taken over by another runner once its "
+        f"lease of {claim.lease} was over; what this one did in the database is taken back. If nothing stalled it, "
+        "give the entry a longer lease."
+    )
+
+
+def _raise_high_water(entry_pk: int, period: Bounds, using: str) -> None:
+    below = Q(high_water=None) | Q(high_water__lt=period.start)
+    ScheduleEntry.objects.using(using).filter(below, pk=entry_pk).update(high_water=period.start)
+
+
+@contextmanager
+def heartbeat(claim: Claim) -> Iterator[None]:
+    """Renew the lease three times in its length while the block runs, from a thread with its own connection.
+
+    Not in a transaction of the caller's, where no other connection can see the claim.
+    """
+    if connections[claim.using].in_atomic_block:
+        yield
+        return
+    over = threading.Event()
+    thread = threading.Thread(target=_beat, args=(claim, over), name=f"heartbeat {claim.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _beat(claim: Claim, over: threading.Event) -> None:
+    try:
+        while not over.wait(claim.lease.total_seconds() / 3):
+            try:
+                held = claim.row.update(heartbeat_at=DatabaseNow(), leased_until=DatabaseNow() + claim.lease)
+            except DatabaseError:
+                # SQLite's one writer is the entry itself, or the database is away for a moment: the next
+                # beat.
+                logger.debug("No heartbeat for the run %s.", claim.pk, exc_info=True)
+                connections[claim.using].close()
+            else:
+                if not held:
+                    return
+    finally:
+        connections.close_all()

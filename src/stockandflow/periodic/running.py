@@ -1,0 +1,255 @@
+"""Running what is due: each entry once for each period, by however many runners, and one failing alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import islice
+from typing import Any
+
+from django.db import DatabaseError, connections, router, transaction
+from django.db.models import Q
+
+from stockandflow.models import ScheduleEntry, ScheduleRun
+from stockandflow.models.clock import database_now
+from stockandflow.periodic.claims import (
+    Claim,
+    Refusal,
+    claim,
+    give_up,
+    heartbeat,
+    hold_on_sqlite,
+    owner_name,
+    passed_over,
+    settle,
+    wanted,
+)
+from stockandflow.periodic.entries import Entry, Schedule
+from stockandflow.periodic.frequencies import Bounds
+from stockandflow.periods import aware
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_LENGTH = 2000
+"""What an entry returns, or its error, is kept up to this many characters."""
+LISTED = 1000
+"""``look`` names this many due periods of an entry at most."""
+
+
+class State(StrEnum):
+    """What became of an entry in one run of the schedule."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    BUSY = "busy"
+    NOT_DUE = "not due"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of an entry, for one period; ``period`` is None when nothing of it was due.
+
+    ``missed_since`` is the start of the first period before this one that was never run for, None without a
+    gap; ``next_due`` is when its next period begins.
+    """
+
+    entry: Entry
+    state: State
+    period: Bounds | None = None
+    message: str = ""
+    duration: timedelta | None = None
+    traceback: str = ""
+    missed_since: datetime | None = None
+    next_due: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run of the schedule did: results in the order of the entries, and of their periods."""
+
+    at: datetime
+    results: tuple[Result, ...]
+
+    @property
+    def failed(self) -> list[Result]:
+        """The results that somebody must look at."""
+        return [result for result in self.results if result.state is State.FAILED]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is known of an entry at an instant.
+
+    ``due`` are the periods that a run would run now, oldest first, a thousand at most. ``next_due`` is the
+    instant from which something is due, in the past when something is; None for an entry that never runs.
+    ``last_run`` is its run for the latest period.
+    """
+
+    entry: Entry
+    due: tuple[Bounds, ...]
+    next_due: datetime | None
+    last_run: ScheduleRun | None
+
+
+class _Known:
+    """What two queries say of entries: their states, and whether their periods at an instant are settled."""
+
+    def __init__(self, entries: Sequence[Entry], at: datetime, using: str) -> None:
+        names = [entry.name for entry in entries]
+        starts = {period.start for entry in entries if (period := entry.period(at))}
+        self.states = {
+            state.name: state for state in ScheduleEntry.objects.using(using).filter(name__in=names)
+        }
+        runs = ScheduleRun.objects.using(using).filter(
+            entry__in=[state.pk for state in self.states.values()], period_start__in=starts
+        )
+        self._settled = {(run.entry_id, run.period_start) for run in runs if run.settled}
+
+    def settled(self, entry: Entry, period: Bounds) -> bool:
+        state = self.states.get(entry.name)
+        return state is not None and (state.pk, period.start) in self._settled
+
+
+def run(
+    schedule: Schedule,
+    *,
+    now: datetime | None = None,
+    using: str | None = None,
+    only: Sequence[str] | None = None,
+) -> Outcome:
+    """Run what is due, entry after entry; safe with any number of runners at once.
+
+    ``now`` decides what is due, the database's clock unless given. ``only`` names the entries to look at. An
+    entry that raises is noted as failed, with its traceback, and tried again by the next run; it stops no
+    other. Raises InvalidInput for an unknown name. Four queries when nothing is due.
+    """
+    using = using or router.db_for_write(ScheduleRun)
+    entries = schedule.chosen(only)
+    at = database_now(using) if now is None else aware(now, "now")
+    owner = owner_name()
+    known = _Known(entries, at, using)
+    new = [entry for entry in entries if entry.name not in known.states and entry.period(at)]
+    if new:
+        ScheduleEntry.objects.using(using).bulk_create(
+            [ScheduleEntry(name=entry.name) for entry in new], ignore_conflicts=True
+        )
+    idle, results = [], []
+    for entry in entries:
+        current = entry.period(at)
+        if current is None:
+            results.append(Result(entry, State.NEVER))
+        elif known.settled(entry, current):
+            idle.append(known.states[entry.name].pk)
+            results.append(Result(entry, State.NOT_DUE, next_due=current.end))
+        else:
+            connections[using].close_if_unusable_or_obsolete()
+            results += _run_entry(entry, current, at, owner, using)
+    unseen = Q(seen_at=None) | Q(seen_at__lt=at)
+    if idle:
+        ScheduleEntry.objects.using(using).filter(unseen, pk__in=idle).update(seen_at=at)
+    return Outcome(at, tuple(results))
+
+
+def look(
+    schedule: Schedule,
+    *,
+    now: datetime | None = None,
+    using: str | None = None,
+    only: Sequence[str] | None = None,
+) -> list[Look]:
+    """What is due, when the rest will be, and how it went last; writes nothing.
+
+    Three queries, and one for each entry that has been seen.
+    """
+    using = using or router.db_for_read(ScheduleRun)
+    entries = schedule.chosen(only)
+    at = database_now(using) if now is None else aware(now, "now")
+    known = _Known(entries, at, using)
+    found = []
+    for entry in entries:
+        current, state = entry.period(at), known.states.get(entry.name)
+        last = None if state is None else state.runs.using(using).order_by("-period_start").first()
+        due: tuple[Bounds, ...] = ()
+        if current is None:
+            found.append(Look(entry, (), None, last))
+            continue
+        if not known.settled(entry, current) and not passed_over(entry, state, current):
+            due = tuple(islice(wanted(entry, state, current), LISTED))
+        found.append(Look(entry, due, due[0].start if due else current.end, last))
+    return found
+
+
+def _run_entry(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -> list[Result]:
+    """Run one period, or with ``catch_up="all"`` one after the other until one fails."""
+    results: list[Result] = []
+    while True:
+        try:
+            claimed = claim(entry, current, at, owner, using)
+        except DatabaseError as error:
+            logger.exception("The schedule's entry %r could not be claimed.", entry.name)
+            trace = traceback.format_exc()
+            return [*results, Result(entry, State.FAILED, None, _describe(error), traceback=trace)]
+        if isinstance(claimed, Refusal):
+            refused = _refused(entry, claimed, current)
+            return results if results and refused.state is State.NOT_DUE else [*results, refused]
+        results.append(_perform(entry, claimed))
+        if entry.catch_up != "all" or results[-1].state is not State.DONE:
+            return results
+
+
+def _refused(entry: Entry, refusal: Refusal, current: Bounds) -> Result:
+    if refusal.busy:
+        message = "another runner is at it"
+        return Result(entry, State.BUSY, refusal.period, message, next_due=current.end)
+    state = State.SKIPPED if refusal.skipped else State.NOT_DUE
+    return Result(entry, state, refusal.period, missed_since=refusal.missed_since, next_due=current.end)
+
+
+def _perform(entry: Entry, claim: Claim) -> Result:
+    """Call the entry for the period that is held, and note how it went."""
+    started = time.monotonic()
+
+    def result(state: State, message: str, trace: str = "") -> Result:
+        return Result(
+            entry=entry,
+            state=state,
+            period=claim.period,
+            message=message,
+            duration=timedelta(seconds=time.monotonic() - started),
+            traceback=trace,
+            missed_since=claim.missed_since,
+            next_due=claim.period.end,
+        )
+
+    try:
+        with heartbeat(claim):
+            last_step = entry.call if entry.atomic else _last_step(entry.call())
+            with transaction.atomic(using=claim.using):
+                hold_on_sqlite(claim)
+                returned = last_step()
+                done = result(State.DONE, "" if returned is None else str(returned)[:MESSAGE_LENGTH])
+                settle(claim, done.duration or timedelta(), done.message)
+    except BaseException as error:
+        failed = result(State.FAILED, _describe(error), traceback.format_exc())
+        give_up(claim, failed.duration or timedelta(), failed.message, failed.traceback)
+        if not isinstance(error, Exception):
+            raise  # the process is told to end; what it held is free again
+        logger.exception("The schedule's entry %r failed, period from %s.", entry.name, claim.period.start)
+        return failed
+    return done
+
+
+def _last_step(returned: Any) -> Any:
+    """What is left for the transaction that notes the period as done: to call, or to give, what was returned."""
+    return returned if callable(returned) else lambda: returned
+
+
+def _describe(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:MESSAGE_LENGTH]
