@@ -1,0 +1,27 @@
+"""The subcommands of ``manage.py stockandflow``: one module for each, listed here in the order of the help."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from stockandflow.commands import record, report
+
+__all__ = ["SUBCOMMANDS", "Subcommand"]
+
+
+class Subcommand(Protocol):
+    """What a module of this package holds."""
+
+    HELP: str
+    """What it does, in one sentence."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare its arguments."""
+
+    def run(self, command: BaseCommand, options: dict[str, Any]) -> None:
+        """Do it, and write to ``command.stdout``; a StockAndFlowError is told to the user as it is."""
+
+
+SUBCOMMANDS: dict[str, Subcommand] = {"report": report, "record": record}

@@ -1,0 +1,100 @@
+"""``stockandflow report SLUG``: what a process held, what came, what went, and what nobody can explain."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import Calendar
+from stockandflow.ranges import DEFAULT_DAYS, asked_range, instant
+from stockandflow.registry import registry
+from stockandflow.rendering import PLAIN, Paint, Signs, to_csv, to_json, to_table
+from stockandflow.reports import Balance, balance
+
+HELP = "Show how a process moved: opening + in - out + unexplained = closing, for each of its stocks."
+
+WIDTHS = range(60, 101)
+"""The table follows the terminal within these; elsewhere it has DEFAULT_WIDTH columns."""
+DEFAULT_WIDTH = 80
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """The slug, ``--since``, ``--until`` and ``--format``."""
+    parser.add_argument("slug", metavar="SLUG", help="The slug of a registered process.")
+    parser.add_argument(
+        "--since",
+        metavar="DATE",
+        help="Where the range begins: YYYY-MM-DD for the first instant of that day in the calendar of STOCKANDFLOW, or "
+        f"an instant such as 2026-03-29T14:00+00:00. Default: {DEFAULT_DAYS} days before its end, today among them.",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="DATE",
+        help="Where it ends, itself not included: all of October is --since 2026-10-01 --until 2026-11-01. Default: "
+        "the end of today, and closing counts are those of now.",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("table", "json", "csv"),
+        default="table",
+        help="A table to read (default), or JSON or CSV for other programs.",
+    )
+
+
+def run(command: BaseCommand, options: dict[str, Any]) -> None:
+    """Write the report; raises InvalidInput, UnknownSlug among them. The queries are those of ``reports.balance``."""
+    calendar = Calendar.default()
+    process = registry.process(options["slug"])
+    since, until = (
+        None if options[name] is None else instant(options[name], calendar, name)
+        for name in ("since", "until")
+    )
+    found = balance(process, *asked_range(since, until, calendar=calendar, now=timezone.now()))
+    if options["format"] == "json":
+        command.stdout.write(to_json(found, calendar))
+    elif options["format"] == "csv":
+        command.stdout.write(_writable(to_csv(found), command), ending="")
+    else:
+        command.stdout.write(_table(command, found, calendar, options), ending="")
+
+
+def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: dict[str, Any]) -> str:
+    encoding = getattr(command.stdout, "encoding", None) or "utf-8"
+    terminal = command.stdout.isatty()
+    columns = shutil.get_terminal_size().columns if terminal else DEFAULT_WIDTH
+    text = to_table(
+        found,
+        calendar,
+        width=min(max(columns, WIDTHS[0]), WIDTHS[-1]),
+        signs=Signs.for_encoding(encoding),
+        # Django's styles know --no-color and DJANGO_COLORS, but they look at sys.stdout, not at where we write.
+        paint=_paint(command) if terminal or options["force_color"] else PLAIN,
+    )
+    return text.encode(encoding, "replace").decode(encoding)
+
+
+def _paint(command: BaseCommand) -> Paint:
+    style = command.style
+    return Paint(
+        heading=style.MIGRATE_LABEL,
+        inflow=style.HTTP_NOT_MODIFIED,
+        outflow=style.HTTP_NOT_FOUND,
+        warning=style.WARNING,
+    )
+
+
+def _writable(text: str, command: BaseCommand) -> str:
+    """The text itself; raises InvalidInput where the output can't hold it, rather than change data."""
+    encoding = getattr(command.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            f"The output's encoding {encoding!r} can't hold {error.object[error.start : error.end]!r}; set "
+            "PYTHONIOENCODING=utf-8, or ask for --format json, which is ASCII."
+        ) from error
+    return text

@@ -1,0 +1,69 @@
+"""A balance as JSON: for programs that want the same numbers."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from stockandflow.periods import Calendar
+from stockandflow.reports import Balance, FlowLine, StockBalance
+
+VERSION = 1
+"""Of the keys and their meaning: a new key leaves it, anything else raises it."""
+
+
+def to_json(balance: Balance, calendar: Calendar) -> str:
+    """The balance as a JSON document, indented, in ASCII, so that any terminal and file can hold it."""
+    return json.dumps(as_document(balance, calendar), indent=2)
+
+
+def as_document(balance: Balance, calendar: Calendar) -> dict[str, Any]:
+    """The balance as dictionaries and lists, for JSON; ``docs/reference/report-json.md`` says what each key holds."""
+    return {
+        "version": VERSION,
+        "process": {
+            "slug": balance.process.slug,
+            "name": balance.process.name,
+            "description": balance.process.description,
+        },
+        "since": iso(balance.since),
+        "until": iso(balance.until),
+        "at": iso(balance.at),
+        "time_zone": calendar.timezone,
+        "in_progress": balance.in_progress,
+        "stocks": [_stock(line) for line in balance.stocks],
+    }
+
+
+def iso(at: datetime) -> str:
+    """An instant in UTC, e.g. ``2026-03-29T00:00:00Z``."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _stock(line: StockBalance) -> dict[str, Any]:
+    return {
+        "slug": line.stock.slug,
+        "name": line.stock.name,
+        "opening": line.opening,
+        "opening_method": line.opening_method,
+        "inflow": line.inflow,
+        "outflow": line.outflow,
+        "net": line.net,
+        "unexplained": line.unexplained,
+        "closing": line.closing,
+        "closing_method": line.closing_method,
+        "change": line.change,
+        "inflows": [_flow(flow) for flow in line.inflows],
+        "outflows": [_flow(flow) for flow in line.outflows],
+    }
+
+
+def _flow(line: FlowLine) -> dict[str, Any]:
+    return {
+        "flow": line.flow.slug if line.flow else None,
+        "name": line.name,
+        "source": line.source or None,
+        "sink": line.sink or None,
+        "count": line.count,
+    }

@@ -1,0 +1,255 @@
+"""A balance as a table for a terminal: the ledger, what is unexplained, and each stock's flows."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from stockandflow.periods import Calendar
+from stockandflow.rendering.words import (
+    UNICODE,
+    Signs,
+    arrow,
+    count,
+    largest_first,
+    moment,
+    percent,
+    signed,
+    span,
+)
+from stockandflow.reports import Balance, FlowLine, StockBalance
+
+NARROWEST_NAME = 8
+"""Columns that a name keeps however wide the numbers are: then the table grows wider than asked, and loses none."""
+
+LONGEST_BAR = 20
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours, or none: functions that wrap a text in what a terminal needs to paint it."""
+
+    heading: Callable[[str], str] = str
+    inflow: Callable[[str], str] = str
+    outflow: Callable[[str], str] = str
+    warning: Callable[[str], str] = str
+
+
+PLAIN = Paint()
+
+
+def to_table(
+    balance: Balance, calendar: Calendar, *, width: int = 80, signs: Signs = UNICODE, paint: Paint = PLAIN
+) -> str:
+    """The balance as lines of at most ``width`` columns, from 60 on, with a line feed after each.
+
+    Names too long are cut, numbers never. Wide characters take two columns.
+    """
+    table = _Table(balance, calendar, width, signs, paint)
+    blocks = [table.title(), table.ledger(), table.notes(), *(table.flows(line) for line in balance.stocks)]
+    return "\n".join("".join(f"{row.rstrip()}\n" for row in block) for block in map(list, blocks) if block)
+
+
+class _Table:
+    def __init__(self, balance: Balance, calendar: Calendar, width: int, signs: Signs, paint: Paint) -> None:
+        self.balance, self.calendar, self.width, self.signs, self.paint = (
+            balance,
+            calendar,
+            width,
+            signs,
+            paint,
+        )
+
+    def title(self) -> Iterator[str]:
+        process, calendar = self.balance.process, self.calendar
+        yield self.paint.heading(self.fitted(process.name, self.width).rstrip())
+        if process.description:
+            yield from self.wrapped(process.description)
+        facts = [span(self.balance.since, self.balance.until, calendar, self.signs), calendar.timezone]
+        if self.balance.in_progress:
+            facts += ["in progress", f"counted {moment(self.balance.at, calendar)}"]
+        yield from self.wrapped(f" {self.signs.dot} ".join(facts))
+
+    def ledger(self) -> Iterator[str]:
+        now = "Now" if self.balance.in_progress else "Closing"
+        head = ["Opening", "In", "Out", "Net", "Unexplained", now, "Change"]
+        percents = [percent(line.opening, line.closing) for line in self.balance.stocks]
+        longest = max(map(columns_of, percents))
+        rows = [
+            [*self.cells(line), f"{arrow(line.change, self.signs)} {right(change, longest)}"]
+            for line, change in zip(self.balance.stocks, percents, strict=True)
+        ]
+        columns = [max(map(columns_of, column)) for column in zip(head, *rows, strict=True)]
+        room = self.width - sum(columns) - 2 * len(columns)
+        names = [line.stock.name for line in self.balance.stocks]
+        wanted = max(columns_of(clean(name)) for name in ("Stock", *names))
+        first = max(min(wanted, room), NARROWEST_NAME)
+        full = first + sum(columns) + 2 * len(columns)
+
+        def row(name: str, cells: list[str]) -> list[str]:
+            return [
+                self.fitted(name, first),
+                *(right(cell, size) for cell, size in zip(cells, columns, strict=True)),
+            ]
+
+        yield self.paint.heading("  ".join(row("Stock", head)))
+        yield self.signs.rule * full
+        for line, cells in zip(self.balance.stocks, rows, strict=True):
+            made = row(line.stock.name, cells)
+            if line.unexplained:
+                made[5] = self.paint.warning(made[5])
+            yield "  ".join(made)
+        yield self.signs.rule * full
+        yield right(f"opening + in {self.signs.minus} out + unexplained = {now.lower()}", full)
+
+    def cells(self, line: StockBalance) -> list[str]:
+        signs, number = self.signs, line.unexplained
+        return [
+            count(line.opening, signs),
+            signed(line.inflow, signs),
+            signed(-line.outflow, signs),
+            signed(line.net, signs),
+            signs.dash if number is None else signed(number, signs),
+            count(line.closing, signs),
+        ]
+
+    def notes(self) -> Iterator[str]:
+        """What the ledger's numbers don't say by themselves; each note begins with the stock that it is about."""
+        signs = self.signs
+        for line in self.balance.stocks:
+            if line.unexplained:
+                expected = count(line.closing - line.unexplained, signs)
+                text = (
+                    f"{line.stock.name}: {signed(line.unexplained, signs)} unexplained. Its flows lead from "
+                    f"{count(line.opening, signs)} to {expected}, and it has {count(line.closing, signs)}: something "
+                    f"changed objects without being seen, such as a write that went round the capture."
+                )
+                yield from map(self.paint.warning, self.wrapped(text, indent=2))
+        untracked = [line.stock.name for line in self.balance.stocks if line.unexplained is None]
+        if untracked:
+            yield from self.wrapped(
+                f"{', '.join(untracked)}: in no tracker. Nothing promises to account for every change, so "
+                f"Unexplained is {signs.dash}.",
+                indent=2,
+            )
+        derived = [
+            when
+            for when, method in (("opening", "opening_method"), ("closing", "closing_method"))
+            if any(getattr(line, method) == "derived" for line in self.balance.stocks)
+        ]
+        if derived:
+            yield from self.wrapped(
+                f"{' and '.join(derived).capitalize()} levels are derived: the nearest count, carried to that instant "
+                "by the flow events between.",
+                indent=2,
+            )
+
+    def flows(self, line: StockBalance) -> Iterator[str]:
+        signs = self.signs
+        change = f"{arrow(line.change, signs)} {signed(line.change, signs)}"
+        facts = f"{signs.dot} {count(line.closing, signs)} {signs.dot} {change}"
+        name = self.fitted(line.stock.name, self.width - columns_of(facts) - 1).rstrip()
+        yield f"{self.paint.heading(name)} {facts}"
+        if not line.inflows and not line.outflows:
+            yield "  Nothing came and nothing went."
+        for title, total, lines, paint in (
+            ("In", line.inflow, line.inflows, self.paint.inflow),
+            ("Out", -line.outflow, line.outflows, self.paint.outflow),
+        ):
+            if lines:
+                yield self.flow_row((f"  {title}", ""), signed(total, signs), "")
+            for flow in largest_first(lines):
+                other = f"to {flow.sink_name}" if total < 0 else f"from {flow.source_name}"
+                bar = self.bar(flow.count)
+                yield self.flow_row((f"    {flow.name}", other), count(flow.count, signs), paint(bar))
+        if line.unexplained:
+            yield self.paint.warning(
+                self.flow_row(("  Unexplained", ""), signed(line.unexplained, signs), "").rstrip()
+            )
+
+    def flow_row(self, names: tuple[str, str], number: str, bar: str) -> str:
+        first, second, numbers = self.flow_columns
+        return f"{self.fitted(names[0], first)}  {self.fitted(names[1], second)}  {right(number, numbers)}  {bar}"
+
+    @property
+    def flow_columns(self) -> tuple[int, int, int]:
+        """Columns for a flow's name, its other end, and its number: the same for all stocks."""
+        lines = list(self.lines())
+        totals = [
+            signed(-max(line.inflow, line.outflow, abs(line.unexplained or 0)), self.signs)
+            for line in self.balance.stocks
+        ]
+        numbers = max(map(columns_of, totals))
+        first = max((columns_of(clean(line.name)) + 4 for line in lines), default=0)
+        first = max(first, columns_of("  Unexplained"))
+        ends = [f"from {line.source_name}" for line in lines] + [f"to {line.sink_name}" for line in lines]
+        second = max((columns_of(clean(end)) for end in ends), default=0)
+        room = max(self.width - numbers - LONGEST_BAR - 6, 2 * NARROWEST_NAME)
+        if first + second > room:
+            first = max(min(first, room // 2), room - second)
+            second = room - first
+        return first, second, numbers
+
+    def lines(self) -> Iterator[FlowLine]:
+        for line in self.balance.stocks:
+            yield from (*line.inflows, *line.outflows)
+
+    def bar(self, number: int) -> str:
+        """A bar as long as the number, against the largest one in the whole report."""
+        parts = self.signs.bar
+        largest = max((line.count for line in self.lines()), default=0)
+        length = max(1, round(number / largest * LONGEST_BAR * len(parts))) if number > 0 else 0
+        whole, part = divmod(length, len(parts))
+        return parts[-1] * whole + (parts[part - 1] if part else "")
+
+    def fitted(self, text: str, columns: int) -> str:
+        """The text in exactly that many columns: filled up, or cut with an ellipsis."""
+        text, signs = clean(text), self.signs
+        if columns_of(text) > columns:
+            text = cut(text, columns - columns_of(signs.ellipsis)) + signs.ellipsis
+        return text + " " * (columns - columns_of(text))
+
+    def wrapped(self, text: str, indent: int = 0) -> list[str]:
+        """The text in lines that fit, all but the first with an indent; a word that is too long is broken."""
+        rows, row = [], ""
+        for word in clean(text).split():
+            if row.strip() and columns_of(f"{row} {word}") > self.width:
+                rows.append(row)
+                row = " " * indent
+            row += f" {word}" if row.strip() else word
+            while columns_of(row) > self.width:
+                kept = cut(row, self.width)
+                rows.append(kept)
+                row = " " * indent + row[len(kept) :]
+        return [*rows, row]
+
+
+def clean(text: Any) -> str:
+    """The text on one line, without characters that would move a terminal's cursor or change its colours."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(text)).rstrip()
+
+
+def cut(text: str, columns: int) -> str:
+    """As much of the text's beginning as fits into that many columns, at least one character."""
+    while len(text) > 1 and columns_of(text) > columns:
+        text = text[:-1]
+    return text
+
+
+def columns_of(text: str) -> int:
+    """How many columns a terminal gives to the text: two for a wide character, none for one that combines."""
+    return sum(
+        0
+        if unicodedata.combining(letter) or unicodedata.category(letter) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(letter) in "WF"
+        else 1
+        for letter in text
+    )
+
+
+def right(text: str, columns: int) -> str:
+    """The text at the right end of that many columns."""
+    return " " * (columns - columns_of(text)) + text

@@ -1,0 +1,111 @@
+"""Numbers, changes and ranges in the words of every report: the signs, the rounding, which day is the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from stockandflow.periods import Calendar
+from stockandflow.ranges import is_midnight, last_date
+from stockandflow.reports import FlowLine
+
+
+@dataclass(frozen=True)
+class Signs:
+    """The characters that carry meaning; each list of signs is for one kind of output."""
+
+    minus: str = "−"
+    up: str = "▲"
+    down: str = "▼"
+    same: str = "■"
+    dash: str = "–"
+    dot: str = "·"
+    rule: str = "─"
+    ellipsis: str = "…"
+    bar: str = "▏▎▍▌▋▊▉█"
+    """The parts of one full character, smallest first."""
+
+    @classmethod
+    def ascii(cls) -> Signs:
+        """For output that can hold no more than ASCII."""
+        return cls("-", "^", "v", "=", "-", "|", "-", "...", "#")
+
+    @classmethod
+    def for_encoding(cls, encoding: str | None) -> Signs:
+        """The signs of Unicode where that encoding can hold them all, else those of ASCII; None holds anything."""
+        signs = cls()
+        try:
+            "".join(vars(signs).values()).encode(encoding or "utf-8")
+        except (UnicodeEncodeError, LookupError):
+            return cls.ascii()
+        return signs
+
+
+UNICODE = Signs()
+
+
+def grouped(number: float, decimals: int = 0) -> str:
+    """A number of zero or more with commas between thousands, whatever the locale."""
+    return f"{number:,.{decimals}f}"
+
+
+Group = Callable[[float, int], str]
+
+
+def count(number: int, signs: Signs = UNICODE, group: Group = grouped) -> str:
+    """A count; a level derived from wrong events may be negative."""
+    return f"{signs.minus if number < 0 else ''}{group(abs(number), 0)}"
+
+
+def signed(number: int, signs: Signs = UNICODE, group: Group = grouped) -> str:
+    """A number with its sign always shown, but 0 without."""
+    return f"{'+' if number > 0 else ''}{count(number, signs, group)}"
+
+
+def arrow(change: int, signs: Signs = UNICODE) -> str:
+    """The direction of a change."""
+    return signs.up if change > 0 else signs.down if change < 0 else signs.same
+
+
+def percent(opening: int, closing: int, group: Group = grouped) -> str:
+    """How much ``closing`` differs from ``opening``, without its sign: ``6.1 %``.
+
+    A change that rounds to nothing is ``<0.1 %``, from 1,000 % on there are no decimals, and from nothing there is
+    no percentage: ``from 0``.
+    """
+    change = abs(closing - opening)
+    if not change:
+        return f"{group(0, 1)} %"
+    if opening <= 0:
+        return "from 0" if opening == 0 else ""
+    share = change / opening * 100
+    if share < 0.05:
+        return f"<{group(0.1, 1)} %"
+    return f"{group(share, 0 if share >= 999.95 else 1)} %"
+
+
+def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
+    """The lines by their count, equal ones in the order given; moves that no flow covers come last."""
+    return sorted(lines, key=lambda line: (line.flow is None, -line.count))
+
+
+def day(value: date) -> str:
+    """A date as ``25 Oct 2026``, in English whatever the locale."""
+    return f"{value.day} {value:%b %Y}"
+
+
+def moment(at: datetime, calendar: Calendar) -> str:
+    """A local date and time as ``25 Oct 2026, 14:30``."""
+    local = at.astimezone(calendar.zone)
+    return f"{day(local.date())}, {local:%H:%M}"
+
+
+def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:
+    """A range as a person says it: its first and its last day, or its first and last moment when it cuts a day."""
+    if not (is_midnight(since, calendar) and is_midnight(until, calendar)):
+        return f"{moment(since, calendar)} {signs.dash} {moment(until, calendar)}"
+    first, last = calendar.local_date(since), last_date(until, calendar)
+    if first == last:
+        return day(first)
+    return f"{f'{first.day} {first:%b}' if first.year == last.year else day(first)} {signs.dash} {day(last)}"
