@@ -12,7 +12,7 @@ from example.membership.models import Member, Status, WelcomeNote
 
 logger = logging.getLogger(__name__)
 
-KEPT_AFTER_CHURN = timedelta(days=120)
+KEPT_AFTER_CHURN = timedelta(days=150)
 
 
 def write_welcome_note(member: Member, source: Any, sink: Any) -> None:
@@ -26,6 +26,6 @@ def write_welcome_note(member: Member, source: Any, sink: Any) -> None:
 
 
 def erase_long_gone() -> int:
-    """Delete the members who churned over 120 days ago, as the privacy notice says; how many they were."""
+    """Delete the members who churned over 150 days ago, as the privacy notice says; how many they were."""
     gone = Member.objects.filter(status=Status.CHURNED, status_since__lt=timezone.now() - KEPT_AFTER_CHURN)
     return gone.delete()[1].get(Member._meta.label, 0)

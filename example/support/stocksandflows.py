@@ -14,7 +14,7 @@ channel = Facet(
     field_lookup="channel",
     values={label: value for value, label in Channel.choices},
 )
-facets = [channel, (plan, "member")]
+facets = (channel, (plan, "member"))
 
 # A stock for every status, e.g. "ticket-new".
 stocks = Stock.for_choices(Ticket, "status", facets=facets)
