@@ -1,0 +1,278 @@
+"""Recording: one instant for all stocks, whole days for flows, and twice changes nothing."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from example.membership.models import Member, MemberFlowEvent, Plan, Status
+from stockandflow import recording
+from stockandflow.declarations import Facet, Flow, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import (
+    ALL,
+    FlowFacetRecord,
+    FlowRecord,
+    Origin,
+    StockFacetRecord,
+    StockRecord,
+    Watermark,
+)
+from stockandflow.periods import Calendar
+from stockandflow.registry import Registry, registry
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+UTC_DAYS = Calendar("UTC")
+
+
+@pytest.fixture
+def plans() -> list[Plan]:
+    return [Plan.objects.create(name=name, monthly_price=9) for name in ("Basic", "Pro")]
+
+
+def join(plan: Plan, number: int = 1, **fields: Any) -> None:
+    Member.objects.bulk_create(
+        [Member(name=f"m{n}", email="m@example.org", plan=plan, **fields) for n in range(number)]
+    )
+
+
+def past_event(subject: int, timestamp: datetime, flow: str = "signing-up", **fields: Any) -> MemberFlowEvent:
+    values: dict[str, Any] = {"source": "", "sink": "trial", "origin": Origin.IMPORT, "facets": {}} | fields
+    recorded_at = values.pop("recorded_at", timezone.now())
+    return MemberFlowEvent.objects.create(
+        tracker="membership.member",
+        flow=flow,
+        subject_id=subject + 1,  # MariaDB has no key 0
+        timestamp=timestamp,
+        recorded_at=recorded_at,
+        **values,
+    )
+
+
+def rows_of(**filters: Any) -> list[tuple[Any, ...]]:
+    found = FlowRecord.objects.filter(**filters).order_by("start", "flow", "source", "sink")
+    return list(found.values_list("flow", "source", "sink", "start", "end", "count", "subjects"))
+
+
+def facet_rows() -> list[tuple[Any, ...]]:
+    found = FlowFacetRecord.objects.values_list(
+        "flow_record__flow", "flow_record__start", "facet", "value", "count", "subjects"
+    )
+    return sorted(found)
+
+
+def test_all_stocks_share_one_instant(plans: list[Plan]) -> None:
+    join(plans[0], 3)
+    made = recording.record(registry)
+
+    assert StockRecord.objects.values_list("timestamp", flat=True).distinct().get() == made.at
+    assert StockRecord.objects.count() == len(registry.stocks) == made.stocks
+    assert StockRecord.objects.get(stock="trial").count == 3
+
+
+def test_the_instant_is_the_first_one_that_the_count_does_not_cover(plans: list[Plan]) -> None:
+    join(plans[0])
+    made = recording.record(registry)
+    join(plans[0])
+
+    stamps = list(MemberFlowEvent.objects.order_by("id").values_list("timestamp", flat=True))
+    assert made.at is not None
+    assert stamps[0] < made.at <= stamps[1]
+
+
+def test_facets_sum_to_the_total_and_keep_null_and_other(plans: list[Plan]) -> None:
+    for index, country in enumerate(["GB", "GB", None, "ZZ"]):
+        join(plans[index % 2], country=country)
+    recording.record(registry)
+
+    def values(facet: str) -> dict[str, int]:
+        found = StockFacetRecord.objects.filter(stock_record__stock="trial", facet=facet)
+        return {value: count for value, count in found.values_list("value", "count") if count}
+
+    assert values("country") == {"GB": 2, "(none)": 1, "(other)": 1}
+    assert values("plan") == {"Basic": 2, "Pro": 2}
+
+
+def test_counting_takes_as_many_queries_for_a_hundred_values_as_for_one(plans: list[Plan]) -> None:
+    def queries(values: int) -> int:
+        facet = Facet("name", "Name", "name", [f"m{n}" for n in range(values)])
+        stocks = [
+            Stock(status, status, Member.objects.filter(status=status), facets=[facet])
+            for status in Status.values
+        ]
+        with CaptureQueriesContext(connection) as captured:
+            counted = recording.count(stocks)
+        assert counted is not None
+        assert len(counted.counts[0].facets["name"]) >= values
+        return sum("membership_member" in query["sql"] for query in captured)
+
+    join(plans[0], 100)
+    assert queries(1) == queries(100) == 1
+
+
+def test_a_record_of_the_same_instant_is_replaced(plans: list[Plan]) -> None:
+    at = timezone.now()
+    trial = registry.stock("trial")
+    trial.save_count(at)
+    join(plans[0], 2)
+    record = trial.save_count(at)
+
+    assert StockRecord.objects.get() == record
+    assert record.count == 2
+    assert StockFacetRecord.objects.filter(facet="plan").aggregate(Sum("count"))["count__sum"] == 2
+
+
+def test_every_computed_day_has_a_total_row_also_without_moves() -> None:
+    first = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    past_event(1, first)
+    past_event(2, first + 2 * DAY)
+    recording.record_flows(registry, calendar=UTC_DAYS)
+
+    totals = rows_of(flow="signing-up", source=ALL)
+    midnight = datetime(2026, 3, 1, tzinfo=UTC)
+    assert totals[:3] == [
+        ("signing-up", ALL, ALL, midnight + n * DAY, midnight + (n + 1) * DAY, count, count)
+        for n, count in enumerate([1, 0, 1])
+    ]
+    today = UTC_DAYS.period(recording.Grain.DAY, timezone.now())
+    assert totals[-1][3:5] == (today.start, today.end)
+    assert len(totals) == (today.end - midnight).days
+
+
+def test_events_and_distinct_subjects_are_two_measures() -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for subject, source in ((1, "paused"), (1, "past-due"), (2, "past-due")):
+        past_event(subject, at, flow="churning", source=source, sink="churned", facets={"plan": "Pro"})
+    recording.record_flows(registry, calendar=UTC_DAYS)
+
+    day = {"start": datetime(2026, 3, 1, tzinfo=UTC), "flow": "churning"}
+    assert [(source, count, subjects) for _, source, _, _, _, count, subjects in rows_of(**day)] == [
+        (ALL, 3, 2),
+        ("past-due", 2, 2),
+        ("paused", 1, 1),
+    ]
+    assert [row[2:] for row in facet_rows()] == [("country", "(none)", 3, 2), ("plan", "Pro", 3, 2)]
+
+
+def test_running_twice_changes_nothing() -> None:
+    for n in range(40):
+        past_event(
+            n % 7, datetime(2026, 3, 1, tzinfo=UTC) + n * timedelta(hours=9), facets={"plan": f"p{n % 3}"}
+        )
+    since = datetime(2026, 3, 1, tzinfo=UTC)
+    recording.record_flows(registry, since=since)
+    before = rows_of(), facet_rows()
+    recording.record_flows(registry)
+    recording.record_flows(registry, since=since)
+
+    assert (rows_of(), facet_rows()) == before
+
+
+def test_a_late_event_lands_on_the_day_when_it_happened() -> None:
+    long_ago = timezone.now() - 5 * DAY
+    past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), recorded_at=long_ago)
+    recording.record_flows(registry, calendar=UTC_DAYS)
+    assert Watermark.objects.get(event_model="membership.memberflowevent").event_id > 0
+
+    past_event(2, datetime(2026, 5, 1, 10, tzinfo=UTC))
+    past_event(3, datetime(2026, 2, 1, 10, tzinfo=UTC))  # before everything computed so far
+    recording.record_flows(registry, calendar=UTC_DAYS)
+
+    totals = rows_of(flow="signing-up", source=ALL)
+    assert {row[3].date(): row[5] for row in totals if row[5]} == {date(2026, 2, 1): 1, date(2026, 5, 1): 2}
+    assert totals[0][3].date() == date(2026, 2, 1)
+    assert len({row[3] for row in totals}) == (totals[-1][3] - totals[0][3]).days + 1
+
+
+def test_an_event_written_down_within_the_lag_is_read_again() -> None:
+    settled = past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), recorded_at=timezone.now() - 2 * DAY)
+    past_event(2, datetime(2026, 5, 1, 9, tzinfo=UTC))
+    recording.record_flows(registry)
+
+    assert Watermark.objects.get(event_model="membership.memberflowevent").event_id == settled.pk
+
+
+def test_initial_events_are_no_flow() -> None:
+    past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), origin=Origin.INITIAL)
+    recording.record_flows(registry)
+
+    assert not FlowRecord.objects.filter(count__gt=0).exists()
+
+
+def test_a_move_that_no_flow_covers_is_recorded_by_its_stocks() -> None:
+    past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), flow="", source="paused", sink="past-due")
+    recording.record_flows(registry, calendar=UTC_DAYS)
+    recording.record_flows(registry, calendar=UTC_DAYS)
+
+    (row,) = rows_of(flow="")
+    assert row[:3] == ("", "paused", "past-due")
+    assert row[5:] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "day"),
+    [
+        ("Europe/London", datetime(2026, 3, 28, 23, 59, tzinfo=UTC), date(2026, 3, 28)),
+        ("Europe/London", datetime(2026, 3, 29, 22, 59, tzinfo=UTC), date(2026, 3, 29)),
+        ("Europe/London", datetime(2026, 3, 29, 23, 0, tzinfo=UTC), date(2026, 3, 30)),
+        ("America/New_York", datetime(2026, 11, 2, 4, 59, tzinfo=UTC), date(2026, 11, 1)),
+        ("America/New_York", datetime(2026, 11, 2, 5, 0, tzinfo=UTC), date(2026, 11, 2)),
+        ("Australia/Lord_Howe", datetime(2026, 4, 4, 15, 0, tzinfo=UTC), date(2026, 4, 5)),
+        ("Asia/Kathmandu", datetime(2026, 1, 1, 18, 14, tzinfo=UTC), date(2026, 1, 1)),
+        ("Asia/Kathmandu", datetime(2026, 1, 1, 18, 15, tzinfo=UTC), date(2026, 1, 2)),
+    ],
+)
+def test_a_day_is_a_local_day(zone: str, at: datetime, day: date) -> None:
+    past_event(1, at)
+    calendar = Calendar(zone)
+    recording.record_flows(registry, calendar=calendar)
+
+    (row,) = (row for row in rows_of(flow="signing-up", source=ALL) if row[5])
+    assert row[3] == calendar.midnight(day)
+    assert row[4] == calendar.midnight(day + DAY)
+
+
+def test_the_number_of_queries_does_not_depend_on_days_or_events() -> None:
+    def queries(calls: int) -> int:
+        for n in range(calls):
+            past_event(n, timezone.now() - n * timedelta(hours=5))
+        with CaptureQueriesContext(connection) as captured:
+            recording.record_flows(registry)
+        return len([query for query in captured if "strftime" not in query["sql"]])
+
+    queries(1)
+    assert queries(30) <= queries(2)
+
+
+def test_a_registry_without_anything_records_nothing() -> None:
+    made = recording.record(Registry())
+
+    assert (made.at, made.stocks, made.flow_records) == (None, 0, 0)
+
+
+def test_a_flow_of_stand_ins_is_recorded() -> None:
+    own = Registry()
+    own.register(Flow("warming", "Warming", MemberFlowEvent, ["cold"], ["hot"]))
+    past_event(1, timezone.now(), flow="warming", source="cold", sink="hot")
+    recording.record_flows(own)
+
+    assert [(row[0], row[1], row[2], row[5]) for row in rows_of(count__gt=0)] == [
+        ("warming", ALL, ALL, 1),
+        ("warming", "cold", "hot", 1),
+    ]
+
+
+def test_until_without_since_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="since is missing"):
+        recording.record_flows(registry, until=timezone.now())
+
+
+def test_a_naive_since_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="naive"):
+        recording.record_flows(registry, since=datetime(2026, 1, 1))  # noqa: DTZ001
