@@ -18,6 +18,7 @@ class StockAndFlowConfig(AppConfig):
     def ready(self) -> None:
         from stockandflow.capture import after_migrate, before_migrate, connect
         from stockandflow.checks import register
+        from stockandflow.periodic import schedule
         from stockandflow.registry import registry
 
         def before(using: str, plan: list[Any], **_: Any) -> None:
@@ -29,5 +30,5 @@ class StockAndFlowConfig(AppConfig):
         register()
         pre_migrate.connect(before, sender=self, weak=False, dispatch_uid="stockandflow.capture")
         post_migrate.connect(after, sender=self, weak=False, dispatch_uid="stockandflow.capture")
-        registry.autodiscover()
+        registry.autodiscover(schedule.transaction)
         registry.on_tracker(connect)
