@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         SubjectForeignKey,
     )
     from stockandflow.periods import Calendar, Grain, Period
-    from stockandflow.registry import Registry, register, registry
+    from stockandflow.registry import Registry, register
 
 __version__ = "1.0.0.dev0"
 
@@ -41,7 +41,6 @@ _HOMES = {
     "StockRecord": "models",
     "SubjectForeignKey": "models",
     "register": "registry",
-    "registry": "registry",
 }
 
 __all__ = [
@@ -61,7 +60,6 @@ __all__ = [
     "StockRecord",
     "SubjectForeignKey",
     "register",
-    "registry",
 ]
 
 
