@@ -92,6 +92,8 @@ class StockRecord(models.Model):
         constraints = [models.UniqueConstraint(fields=["stock", "timestamp"], name="sf_stock_instant")]
         indexes = [models.Index(fields=["timestamp"], name="sf_stock_timestamp")]
         default_permissions = ("view",)
+        # The pages of a process have no model of their own, and all that they show begins with stock records.
+        permissions = [("view_process", "Can view the pages of processes")]
 
     def __str__(self) -> str:
         return f"{self.stock}: {self.count} at {self.timestamp:%Y-%m-%d %H:%M %Z}"
