@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from django.views.generic import RedirectView
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="stockandflow:index")),
+    path("stockandflow/", include("stockandflow.urls")),
     path("admin/", admin.site.urls),
 ]

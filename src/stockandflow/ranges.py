@@ -69,20 +69,19 @@ def asked_range(
     Without ``until`` it ends with today; without ``since`` it has the last DEFAULT_DAYS local days before its end.
     Raises InvalidInput when ``since`` hasn't come yet or ``until`` doesn't come after it.
     """
-    if since is not None and since >= now:
-        raise InvalidInput(
-            f"since is {described(since, calendar)}, which hasn't come yet; ask for a range that begins before now."
-        )
-    if until is None:
-        until = end_of_day(calendar, now)
-    if since is None:
-        since = last_days(DEFAULT_DAYS, calendar, until)
-    elif until <= since:
+    end = end_of_day(calendar, now) if until is None else until
+    if since is not None and until is not None and until <= since:
         raise InvalidInput(
             f"until ({described(until, calendar)}) doesn't come after since ({described(since, calendar)}); a range "
             f"is since <= t < until, so swap the two, or widen it."
         )
-    return checked_range(since, until)
+    begin = last_days(DEFAULT_DAYS, calendar, end) if since is None else since
+    if begin >= now:
+        given = "since" if since is not None else "since, by default,"
+        raise InvalidInput(
+            f"{given} is {described(begin, calendar)}, which hasn't come yet; ask for a range that begins before now."
+        )
+    return checked_range(begin, end)
 
 
 def is_midnight(at: datetime, calendar: Calendar) -> bool:

@@ -1,0 +1,44 @@
+"""The views: the processes that a user may see, and one process over a range."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import Calendar
+from stockandflow.registry import registry
+from stockandflow.reports import balance
+from stockandflow.site.access import process_or_404, visible
+from stockandflow.site.filters import read_range
+
+
+@require_safe
+@login_required
+def index(request: HttpRequest) -> HttpResponse:
+    """The processes that the user may see. No query but those for the user."""
+    context = {"processes": visible(request.user, registry), "any_registered": bool(registry.processes)}
+    return render(request, "stockandflow/index.html", context)
+
+
+@require_safe
+@login_required
+def process(request: HttpRequest, slug: str) -> HttpResponse:
+    """One process over the range asked for: its ledger, and each stock's flows.
+
+    Invalid parameters are told beside their fields, above the report of the default range. The queries are those for
+    the user and those of ``reports.balance``.
+    """
+    shown = process_or_404(request.user, registry, slug)
+    calendar, now = Calendar.default(), timezone.now()
+    asked = read_range(request.GET, calendar, now)
+    try:
+        found = balance(shown, asked.since, asked.until)
+    except InvalidInput as error:  # the database's clock may be behind ours
+        asked = read_range(request.GET, calendar, now, errors={"since": str(error)})
+        found = balance(shown, asked.since, asked.until)
+    context = {"process": shown, "asked": asked, "balance": found, "calendar": calendar}
+    return render(request, "stockandflow/process.html", context)

@@ -1,0 +1,118 @@
+"""``{% load stockandflow %}``: numbers, changes and ranges as the pages show them, by the reader's locale."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django import template
+from django.utils.formats import date_format, number_format
+from django.utils.translation import gettext as _
+
+from stockandflow.periods import Calendar
+from stockandflow.ranges import is_midnight, last_date
+from stockandflow.rendering import words
+from stockandflow.reports import Balance, FlowLine, StockBalance
+
+register = template.Library()
+
+
+def _grouped(number: float, decimals: int) -> str:
+    # number_format() cuts decimals off, it doesn't round.
+    return number_format(round(number, decimals), decimals, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def count(number: int) -> str:
+    """A count: ``4,445``."""
+    return words.count(number, group=_grouped)
+
+
+@register.filter
+def signed(number: int) -> str:
+    """A number with its sign always shown, but 0 without: ``+1,289``, ``−3``."""
+    return words.signed(number, group=_grouped)
+
+
+@register.filter
+def negative(number: int) -> str:
+    """What goes out, as it counts in the sum: ``−1,280``."""
+    return words.signed(-number, group=_grouped)
+
+
+@register.filter
+def arrow(change: int) -> str:
+    """The direction of a change: ▲, ▼ or ■."""
+    return words.arrow(change)
+
+
+@register.filter
+def direction(change: int) -> str:
+    """The direction of a change in a word, for those who hear the page."""
+    return _("up") if change > 0 else _("down") if change < 0 else _("unchanged")
+
+
+@register.filter
+def percent(line: StockBalance) -> str:
+    """How much a stock changed, without the sign: ``6.1 %``."""
+    return words.percent(line.opening, line.closing, group=_grouped)
+
+
+@register.filter
+def largest_first(lines: tuple[FlowLine, ...]) -> list[FlowLine]:
+    """The lines by their count, those that no flow covers last."""
+    return words.largest_first(lines)
+
+
+@register.filter
+def expected(line: StockBalance) -> int:
+    """What the stock would hold had nothing but its flows changed it."""
+    return line.opening + line.net
+
+
+@register.filter
+def untracked(balance: Balance) -> list[str]:
+    """The names of the stocks that stand in no tracker."""
+    return [line.stock.name for line in balance.stocks if line.unexplained is None]
+
+
+@register.filter
+def derived(balance: Balance, when: str) -> bool:
+    """Whether an ``opening`` or a ``closing`` level was carried there by events, not counted at that very instant."""
+    methods = {"opening": [line.opening_method for line in balance.stocks]}
+    methods["closing"] = [line.closing_method for line in balance.stocks]
+    return "derived" in methods[when]
+
+
+@register.simple_tag
+def share_of_largest(line: FlowLine, balance: Balance) -> str:
+    """The line's count against the largest one of the whole report, as a width in SVG: ``66.4%``."""
+    largest = max(flow.count for stock in balance.stocks for flow in (*stock.inflows, *stock.outflows))
+    return f"{line.count / largest * 100:.1f}%"  # never by locale: 66,4% is no width
+
+
+@register.simple_tag
+def day(at: datetime, calendar: Calendar) -> str:
+    """The local day of an instant: ``25 October``."""
+    return date_format(calendar.local_date(at), "MONTH_DAY_FORMAT")
+
+
+@register.simple_tag
+def last_day(until: datetime, calendar: Calendar) -> str:
+    """The last local day that a range touches which ends at an instant, excluded."""
+    return date_format(last_date(until, calendar), "MONTH_DAY_FORMAT")
+
+
+@register.simple_tag
+def moment(at: datetime, calendar: Calendar) -> str:
+    """The local date and time of an instant."""
+    return date_format(at.astimezone(calendar.zone), "DATETIME_FORMAT")
+
+
+@register.simple_tag
+def span(since: datetime, until: datetime, calendar: Calendar) -> str:
+    """A range by its first and last day, or by its first and last moment where it cuts a day."""
+    if not (is_midnight(since, calendar) and is_midnight(until, calendar)):
+        return f"{moment(since, calendar)} – {moment(until, calendar)}"
+    first, last = calendar.local_date(since), last_date(until, calendar)
+    days = [date_format(day, "DATE_FORMAT") for day in dict.fromkeys((first, last))]
+    return " – ".join(days)
