@@ -54,8 +54,14 @@ def check_databases(
         try:
             states = status(registry, using)
         except DatabaseError as error:
-            found.append(_warning("W003", f"The triggers of the database {using!r} can't be looked at: {error}",
-                                  "See whether the database is reachable and migrated.", using))
+            found.append(
+                _warning(
+                    "W003",
+                    f"The triggers of the database {using!r} can't be looked at: {error}",
+                    "See whether the database is reachable and migrated.",
+                    using,
+                )
+            )
             continue
         found += [
             _error(
@@ -317,7 +323,9 @@ def _settings_are_sound(registry: Registry) -> Messages:
     try:
         Calendar.default()
     except (InvalidInput, TypeError) as error:
-        yield _error("E021", f"The calendar in STOCKANDFLOW can't be used: {error}", "Correct the setting.", None)
+        yield _error(
+            "E021", f"The calendar in STOCKANDFLOW can't be used: {error}", "Correct the setting.", None
+        )
 
 
 def _permissions_exist(registry: Registry) -> Messages:
@@ -351,7 +359,7 @@ def _every_stock_is_reached(registry: Registry) -> Messages:
             if len(missing) == 2:
                 yield _warning(
                     "W001",
-                    f"No flow leads into or out of {stock.slug!r}, so all its moves are reported as \"Other\".",
+                    f'No flow leads into or out of {stock.slug!r}, so all its moves are reported as "Other".',
                     "Declare flows for it, with None as source or sink for external.",
                     stock,
                 )

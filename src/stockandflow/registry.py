@@ -109,11 +109,17 @@ class Registry:
 
     def trackers_of(self, model: type[Model]) -> list[ModelTracker]:
         """The trackers that watch a model."""
-        return [tracker for tracker in self.trackers if tracker.model._meta.concrete_model is model._meta.concrete_model]
+        return [
+            tracker
+            for tracker in self.trackers
+            if tracker.model._meta.concrete_model is model._meta.concrete_model
+        ]
 
     def event_models(self) -> list[type[Any]]:
         """The event models of all flows and trackers, each once."""
-        models = [flow.flow_event_model for flow in self.flows] + [tracker.events for tracker in self.trackers]
+        models = [flow.flow_event_model for flow in self.flows] + [
+            tracker.events for tracker in self.trackers
+        ]
         return list(dict.fromkeys(models))
 
     @contextmanager

@@ -69,7 +69,11 @@ class Facet:
     def get_Q(self, value: Any, field_prefix: str = "") -> Q:  # noqa: N802 - the 2011 name
         """The condition that an object has this value; None asks for NULL. The prefix leads to the faceted object."""
         lookup = self.lookup(field_prefix)
-        return Q(**{f"{lookup.removesuffix('__exact')}__isnull": True}) if value is None else Q(**{lookup: value})
+        return (
+            Q(**{f"{lookup.removesuffix('__exact')}__isnull": True})
+            if value is None
+            else Q(**{lookup: value})
+        )
 
     def lookup(self, field_prefix: str = "") -> str:
         """The field lookup as seen from an object that reaches the faceted one by ``field_prefix``."""
@@ -115,7 +119,9 @@ class AppliedFacet(NamedTuple):
             if key in (facet_key(value), label):
                 return self.facet.get_Q(value, self.field_prefix)
         if choices is not None and key == OTHER:
-            declared = [self.facet.get_Q(value, self.field_prefix) for _, value in choices if value is not None]
+            declared = [
+                self.facet.get_Q(value, self.field_prefix) for _, value in choices if value is not None
+            ]
             rest = ~self.facet.get_Q(None, self.field_prefix)
             for condition in declared:
                 rest &= ~condition

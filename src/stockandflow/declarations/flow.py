@@ -62,7 +62,9 @@ class Flow:
                     f"{owner} has the {side} {states!r}; write a list, e.g. [trial] or [None] for external."
                 )
             if not states:
-                raise DeclarationError(f"{owner} has no {side}; write [None] where objects come from or go outside.")
+                raise DeclarationError(
+                    f"{owner} has no {side}; write [None] where objects come from or go outside."
+                )
             object.__setattr__(self, side, tuple(states))
         for state in (*self.sources, *self.sinks):
             key = state_key(state)
@@ -141,7 +143,9 @@ class Flow:
         for facet in self.applied_facets:
             if facet.slug == facet_slug:
                 return facet
-        raise UnknownSlug(f"facet of the flow {self.slug!r}", facet_slug, [f.slug for f in self.applied_facets])
+        raise UnknownSlug(
+            f"facet of the flow {self.slug!r}", facet_slug, [f.slug for f in self.applied_facets]
+        )
 
     @property
     def stocks(self) -> list[Stock]:
@@ -168,7 +172,12 @@ class Flow:
         return key or None
 
     def add_event(
-        self, flowed_obj: Model, source: State = None, sink: State = None, *, timestamp: datetime | None = None
+        self,
+        flowed_obj: Model,
+        source: State = None,
+        sink: State = None,
+        *,
+        timestamp: datetime | None = None,
     ) -> FlowEvent | None:
         """Record that the object moved, and have the event callables called after commit.
 
@@ -178,9 +187,13 @@ class Flow:
         """
         if not self.covers(source, sink):
             return None
-        return self.flow_event_model.record_move(self, flowed_obj, state_key(source), state_key(sink), timestamp)
+        return self.flow_event_model.record_move(
+            self, flowed_obj, state_key(source), state_key(sink), timestamp
+        )
 
-    def all(self, source: State | Literal["*"] = ANY, sink: State | Literal["*"] = ANY) -> QuerySet[FlowEvent]:
+    def all(
+        self, source: State | Literal["*"] = ANY, sink: State | Literal["*"] = ANY
+    ) -> QuerySet[FlowEvent]:
         """The flow's events, newest first; of one source or sink where given (None: external). No query yet."""
         events: QuerySet[FlowEvent] = self.flow_event_model._default_manager.filter(flow=self.slug)
         if state_key(source) != ANY:

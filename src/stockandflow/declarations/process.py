@@ -34,11 +34,17 @@ class Process:
         self.name, self.description, self.permission = name, description, permission
         owner = f"The process {slug!r}"
         if isinstance(stocks, Stock) or not stocks or not all(isinstance(stock, Stock) for stock in stocks):
-            raise DeclarationError(f"{owner} has the stocks {stocks!r}; write a list of one or more Stock objects.")
+            raise DeclarationError(
+                f"{owner} has the stocks {stocks!r}; write a list of one or more Stock objects."
+            )
         if len(set(stocks)) != len(stocks):
             raise DeclarationError(f"{owner} lists a stock twice; keep one of them.")
-        if flows is not None and (isinstance(flows, Flow) or not all(isinstance(flow, Flow) for flow in flows)):
-            raise DeclarationError(f"{owner} has the flows {flows!r}; write a list of Flow objects, or leave it out.")
+        if flows is not None and (
+            isinstance(flows, Flow) or not all(isinstance(flow, Flow) for flow in flows)
+        ):
+            raise DeclarationError(
+                f"{owner} has the flows {flows!r}; write a list of Flow objects, or leave it out."
+            )
         if permission is not None and permission.count(".") != 1:
             raise DeclarationError(
                 f"{owner} has the permission {permission!r}; write 'app_label.codename', e.g. "

@@ -148,7 +148,9 @@ class Stock:
         Raises UnknownSlug for a facet that this stock doesn't have.
         """
         facet = self.get_facet(facet_slug)
-        return self.members_with({facet_slug: value}) if isinstance(value, str) else self._narrowed(facet, value)
+        return (
+            self.members_with({facet_slug: value}) if isinstance(value, str) else self._narrowed(facet, value)
+        )
 
     def members_with(self, slices: dict[str, str]) -> QuerySet[Any]:
         """The members with these facet values: facet slug → value key, as records keep it (``(none)``, ``(other)``).
@@ -169,7 +171,11 @@ class Stock:
     def _narrowed(self, facet: AppliedFacet, value: Any) -> QuerySet[Any]:
         condition = facet.facet.get_Q(value, facet.field_prefix)
         found = self.model._base_manager.using(self.queryset._db).filter(condition).values("pk")
-        return self.all().filter(pk__in=found) if facet.column(self.model).multi_valued else self.all().filter(condition)
+        return (
+            self.all().filter(pk__in=found)
+            if facet.column(self.model).multi_valued
+            else self.all().filter(condition)
+        )
 
     def count_request(self) -> CountRequest:
         """What counting needs to know. No query; raises FieldError when a facet's lookup doesn't resolve."""
@@ -177,7 +183,8 @@ class Stock:
             slug=self.slug,
             queryset=self.queryset,
             facets=[
-                FacetRequest(facet.slug, facet.column(self.model), facet.facet.choices) for facet in self.applied_facets
+                FacetRequest(facet.slug, facet.column(self.model), facet.facet.choices)
+                for facet in self.applied_facets
             ],
         )
 
@@ -232,7 +239,9 @@ class Stock:
 
 
 def _slug_part(value: Any) -> str:
-    text = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in str(value))
+    text = "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "-" for letter in str(value)
+    )
     return text.lower().strip("-") or "blank"
 
 

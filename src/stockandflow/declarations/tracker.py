@@ -61,7 +61,9 @@ class ModelTracker:
                 "from the stocks' querysets."
             )
         if not self.stocks and not self.flows:
-            raise DeclarationError("A ModelTracker has neither stocks nor flows, so it has no model to watch.")
+            raise DeclarationError(
+                "A ModelTracker has neither stocks nor flows, so it has no model to watch."
+            )
         if self.derived and not self.stocks:
             raise DeclarationError(
                 "A ModelTracker without stocks can't derive moves; give it stocks, or fields_to_track and "
@@ -79,8 +81,11 @@ class ModelTracker:
             names = sorted(model._meta.label for model in events if model is not None)
             raise DeclarationError(
                 f"The ModelTracker of {subjects[0]._meta.label} "
-                + (f"has flows with different event models, {' and '.join(names)}; give its flows one event model."
-                   if names else "knows no event model; give it flows, or event_model=….")
+                + (
+                    f"has flows with different event models, {' and '.join(names)}; give its flows one event model."
+                    if names
+                    else "knows no event model; give it flows, or event_model=…."
+                )
             )
         object.__setattr__(self, "event_model", next(iter(events)))
         object.__setattr__(self, "slug", self.slug or subjects[0]._meta.label_lower)
@@ -112,6 +117,4 @@ class ModelTracker:
     @property
     def applied_facets(self) -> dict[str, AppliedFacet]:
         """Facet slug → facet, of all flows and stocks: what an event keeps of its subject."""
-        return {
-            facet.slug: facet for owner in (*self.stocks, *self.flows) for facet in owner.applied_facets
-        }
+        return {facet.slug: facet for owner in (*self.stocks, *self.flows) for facet in owner.applied_facets}

@@ -15,8 +15,8 @@ from stockandflow.membership.predicate import (
 from stockandflow.membership.words import describe, sql_of
 
 __all__ = [
-    "FacetColumn",
     "CountRequest",
+    "FacetColumn",
     "MemberOf",
     "RowPredicate",
     "StockCount",

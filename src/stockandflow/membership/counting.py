@@ -102,7 +102,9 @@ def _count_together(requests: list[CountRequest]) -> dict[str, StockCount]:
 
     for key, facet in apart.items():
         by_facet[key] = (
-            _by_condition(rows, facet, values_of(facet) or []) if facet.column.condition else _by_many(rows, facet)
+            _by_condition(rows, facet, values_of(facet) or [])
+            if facet.column.condition
+            else _by_many(rows, facet)
         )
 
     results: dict[str, StockCount] = {}
@@ -125,7 +127,9 @@ def _count_together(requests: list[CountRequest]) -> dict[str, StockCount]:
             slug=request.slug,
             total=sum(count for group, count in totals.items() if group & flag),
             facets=facets,
-            multi_valued=frozenset(f.slug for f in request.facets if f.column.multi_valued or f.column.condition),
+            multi_valued=frozenset(
+                f.slug for f in request.facets if f.column.multi_valued or f.column.condition
+            ),
         )
     return results
 
@@ -157,7 +161,9 @@ def _by_many(rows: models.QuerySet[Any], facet: FacetRequest) -> Counter[tuple[i
     """Distinct objects by (mask, value) where an object may have several values."""
     named = rows.annotate(sf_value=F(facet.column.value_lookup))
     found: Counter[tuple[int, str]] = Counter()
-    for mask, value, count in named.values_list("sf_mask", "sf_value").annotate(sf_count=Count("pk", distinct=True)):
+    for mask, value, count in named.values_list("sf_mask", "sf_value").annotate(
+        sf_count=Count("pk", distinct=True)
+    ):
         found[mask, facet.column.key(value)] += count
     return found
 
@@ -170,7 +176,9 @@ def _by_condition(
     if not values:
         return found
     sums = {
-        f"sf_value_{index}": Count("pk", filter=Q(**{facet.column.lookup: value}), distinct=facet.column.multi_valued)
+        f"sf_value_{index}": Count(
+            "pk", filter=Q(**{facet.column.lookup: value}), distinct=facet.column.multi_valued
+        )
         for index, (_, value) in enumerate(values)
     }
     for mask, *counts in rows.values_list("sf_mask").annotate(**sums):

@@ -182,8 +182,12 @@ def _as_text(value: str, column: FacetColumn, connection: BaseDatabaseWrapper) -
 
 def facets_json_sql(columns: dict[str, FacetColumn], row: str, connection: BaseDatabaseWrapper) -> str:
     """A JSON object of facet slug → value as text, or null, for a trigger body; ``{}`` without facets."""
-    function = {"sqlite": "json_object", "postgresql": "jsonb_build_object"}.get(connection.vendor, "JSON_OBJECT")
-    pairs = [f"'{slug}', {facet_text_sql(column, row, connection)}" for slug, column in sorted(columns.items())]
+    function = {"sqlite": "json_object", "postgresql": "jsonb_build_object"}.get(
+        connection.vendor, "JSON_OBJECT"
+    )
+    pairs = [
+        f"'{slug}', {facet_text_sql(column, row, connection)}" for slug, column in sorted(columns.items())
+    ]
     if not pairs:
         return "'{}'"
     return f"{function}({', '.join(pairs)})"

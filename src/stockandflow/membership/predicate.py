@@ -27,7 +27,8 @@ from stockandflow.exceptions import NotLocal
 from stockandflow.membership.literals import inlined
 
 CLOCK_SQL = re.compile(
-    r"\b(CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIMESTAMP|STATEMENT_TIMESTAMP|CLOCK_TIMESTAMP|NOW)\b", re.I
+    r"\b(CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIMESTAMP|STATEMENT_TIMESTAMP|CLOCK_TIMESTAMP|NOW)\b",
+    re.IGNORECASE,
 )
 
 
@@ -84,11 +85,13 @@ def reason_not_local(queryset: models.QuerySet[Any]) -> str | None:
         if isinstance(node, Window) or getattr(node, "contains_aggregate", False) is True:
             return "it aggregates, so membership depends on other rows"
     base = query.get_initial_alias() if not query.alias_map else query.base_table
-    others = sorted({
-        str(join.table_name)
-        for alias, join in query.alias_map.items()
-        if alias != base and query.alias_refcount.get(alias)
-    })
+    others = sorted(
+        {
+            str(join.table_name)
+            for alias, join in query.alias_map.items()
+            if alias != base and query.alias_refcount.get(alias)
+        }
+    )
     if others:
         return f"it depends on rows of another table ({', '.join(others)})"
     return None
@@ -101,7 +104,9 @@ def _django_only_functions() -> frozenset[str]:
     plain = sqlite3.connect(":memory:")
 
     class Recorder:
-        execute = staticmethod(plain.execute)  # asked whether this SQLite was built with mathematical functions
+        execute = staticmethod(
+            plain.execute
+        )  # asked whether this SQLite was built with mathematical functions
 
         def create_function(self, name: str, *_: Any, **__: Any) -> None:
             names.add(name.lower())

@@ -33,7 +33,11 @@ def describe(queryset: models.QuerySet[Any]) -> str:
     """The definition as one phrase, e.g. ``subscriptions whose status is Active``. No query."""
     query = queryset.query
     plural = str(queryset.model._meta.verbose_name_plural)
-    where = _phrase(query.where, queryset.model) if isinstance(query.where, WhereNode) and query.where.children else ""
+    where = (
+        _phrase(query.where, queryset.model)
+        if isinstance(query.where, WhereNode) and query.where.children
+        else ""
+    )
     limits = " (the first rows only)" if query.is_sliced else ""
     return f"{plural} whose {where}{limits}" if where else f"all {plural}{limits}"
 
@@ -58,7 +62,9 @@ def _phrase(node: Any, model: type[models.Model]) -> str:
             children = [child for child in children if not _is_null_guard(child, children)] or children
         parts = [_phrase(child, model) for child in children]
         joined = f" {node.connector.lower()} ".join(
-            f"({part})" if isinstance(child, WhereNode) and len(child.children) > 1 and not child.negated else part
+            f"({part})"
+            if isinstance(child, WhereNode) and len(child.children) > 1 and not child.negated
+            else part
             for part, child in zip(parts, children, strict=True)
         )
         if not node.negated:
