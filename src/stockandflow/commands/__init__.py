@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from stockandflow.commands import record, report
+from stockandflow.commands import record, report, sync
 
 __all__ = ["SUBCOMMANDS", "Subcommand"]
 
@@ -24,4 +24,4 @@ class Subcommand(Protocol):
         """Do it, and write to ``command.stdout``; a StockAndFlowError is told to the user as it is."""
 
 
-SUBCOMMANDS: dict[str, Subcommand] = {"report": report, "record": record}
+SUBCOMMANDS: dict[str, Subcommand] = {"report": report, "record": record, "sync": sync}
