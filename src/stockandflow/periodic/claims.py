@@ -71,6 +71,12 @@ def owner_name() -> str:
     return f"{uuid.uuid4().hex[:12]} {os.getpid()}@{socket.gethostname()}"[:100]
 
 
+def drop_broken_connection(using: str) -> None:
+    """Have the next query open a new connection when this one is gone; in a caller's transaction it stays."""
+    if not connections[using].in_atomic_block:
+        connections[using].close_if_unusable_or_obsolete()
+
+
 def wanted(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> Iterator[Bounds]:
     """The periods that may want a run while ``current`` is under way, oldest first; ``current`` is the last."""
     if entry.catch_up == "all" and state is not None and state.high_water is not None:
@@ -180,7 +186,7 @@ def settle(claim: Claim, duration: timedelta, message: str) -> None:
 def give_up(claim: Claim, duration: timedelta, message: str, traceback: str) -> None:
     """Keep the traceback and free the period; when the database is gone, its lease's end frees it."""
     try:
-        connections[claim.using].close_if_unusable_or_obsolete()
+        drop_broken_connection(claim.using)
         claim.row.update(
             status=Status.FAILED,
             leased_until=None,

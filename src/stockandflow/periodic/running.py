@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
-from django.db import DatabaseError, connections, router, transaction
+from django.db import DatabaseError, router, transaction
 from django.db.models import Q
 
 from stockandflow.models import ScheduleEntry, ScheduleRun
@@ -21,6 +21,7 @@ from stockandflow.periodic.claims import (
     Claim,
     Refusal,
     claim,
+    drop_broken_connection,
     give_up,
     heartbeat,
     hold_on_sqlite,
@@ -149,7 +150,7 @@ def run(
             idle.append(known.states[entry.name].pk)
             results.append(Result(entry, State.NOT_DUE, next_due=current.end))
         else:
-            connections[using].close_if_unusable_or_obsolete()
+            drop_broken_connection(using)
             results += _run_entry(entry, current, at, owner, using)
     unseen = Q(seen_at=None) | Q(seen_at__lt=at)
     if idle:
