@@ -62,15 +62,31 @@ def snapshot(using: str) -> Iterator[datetime]:
     own = not connection.in_atomic_block
     if own and connection.vendor == "mysql":
         _execute(using, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # of the next transaction alone
-    with transaction.atomic(using=using, savepoint=False):
+    with _deferred(connection, own), transaction.atomic(using=using, savepoint=False):
+        # The clock is read once it is fixed what is seen: with the first query, or on MariaDB on request.
         if own and connection.vendor == "postgresql":
             _execute(using, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        if connection.vendor == "sqlite":
-            _execute(using, "SELECT count(*) FROM sqlite_master")  # the first read of the file fixes what is seen
+        elif own and connection.vendor == "mysql":
+            _execute(using, "START TRANSACTION WITH CONSISTENT SNAPSHOT")
+        elif connection.vendor == "sqlite":
+            _execute(using, "SELECT count(*) FROM sqlite_master")
         at = database_now(using) + tick
         while connection.vendor == "sqlite" and database_now(using) < at:
             time.sleep(tick.total_seconds() / 4)
         yield at
+
+
+@contextmanager
+def _deferred(connection: Any, own: bool) -> Iterator[None]:
+    """Let SQLite's transaction begin as a reader, also where the project has its transactions begin as writers."""
+    if not own or connection.vendor != "sqlite":
+        yield
+        return
+    mode, connection.transaction_mode = connection.transaction_mode, None
+    try:
+        yield
+    finally:
+        connection.transaction_mode = mode
 
 
 def _execute(using: str, sql: str) -> None:
