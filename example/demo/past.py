@@ -19,8 +19,9 @@ from example.membership.stocksandflows import stocks as member_stocks
 from example.support.models import Priority, Ticket
 from example.support.models import Status as TicketStatus
 from example.support.stocksandflows import stocks as ticket_stocks
-from stockandflow import ModelTracker, Stock, capture, registry
+from stockandflow import ModelTracker, Stock, capture
 from stockandflow.models import Origin
+from stockandflow.registry import registry
 
 PRICES = {"Basic": 9, "Pro": 29, "Team": 79}
 """Plan → pounds a month."""

@@ -10,8 +10,9 @@ from example.demo.levels import Event, Level, levels, overlap
 from example.support.models import Priority
 from example.support.stocksandflows import closed, resolved, urgent
 from example.support.stocksandflows import stocks as ticket_stocks
-from stockandflow import Stock, StockFacetRecord, StockRecord, registry
+from stockandflow import Stock, StockFacetRecord, StockRecord
 from stockandflow.membership.facets import NONE, OTHER, facet_key
+from stockandflow.registry import registry
 
 BATCH = 2000
 

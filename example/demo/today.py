@@ -13,7 +13,8 @@ from example.leads.models import Status as LeadStatus
 from example.membership.models import Member, Plan, Status
 from example.support.models import Channel, Priority, Ticket
 from example.support.models import Status as TicketStatus
-from stockandflow import capture, registry
+from stockandflow import capture
+from stockandflow.registry import registry
 
 QuerySetT = TypeVar("QuerySetT", bound="models.QuerySet[Any]")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from example.membership.automation import write_welcome_note
+from example.membership.automation import erase_long_gone, write_welcome_note
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
-from stockandflow import Facet, Flow, ModelTracker, Process, Stock, register
+from stockandflow import Facet, Flow, ModelTracker, Process, Stock, periodic, register
 
 plan = Facet(
     slug="plan", name="Plan", field_lookup="plan__name", values=Plan.objects.values_list("name", flat=True)
@@ -66,3 +66,4 @@ register(
         description="How people move from sign-up to active membership, and where they leave.",
     ),
 )
+periodic.schedule.register(periodic.DAILY, erase_long_gone)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from example.membership.stocksandflows import plan
+from example.support.automation import close_resolved
 from example.support.models import Channel, Priority, Status, Ticket, TicketFlowEvent
-from stockandflow import Facet, Flow, ModelTracker, Process, Stock, register
+from stockandflow import Facet, Flow, ModelTracker, Process, Stock, periodic, register
 
 channel = Facet(
     slug="channel",
@@ -73,3 +74,4 @@ register(
         description="How members' questions are answered, and which of them come back.",
     ),
 )
+periodic.schedule.register(periodic.DAILY, close_resolved)
