@@ -18,6 +18,7 @@ from stockandflow.rendering.words import (
     percent,
     signed,
     span,
+    unwatched,
 )
 from stockandflow.reports import Balance, FlowLine, StockBalance
 
@@ -105,12 +106,10 @@ class _Table:
         yield right(f"opening + in {self.signs.minus} out + unexplained = {now.lower()}", full)
 
     def cells(self, line: StockBalance) -> list[str]:
-        signs, number = self.signs, line.unexplained
+        signs, number, hidden = self.signs, line.unexplained, unwatched(line)
         return [
             count(line.opening, signs),
-            signed(line.inflow, signs),
-            signed(-line.outflow, signs),
-            signed(line.net, signs),
+            *(signs.dash if hidden else signed(n, signs) for n in (line.inflow, -line.outflow, line.net)),
             signs.dash if number is None else signed(number, signs),
             count(line.closing, signs),
         ]
@@ -120,18 +119,22 @@ class _Table:
         signs = self.signs
         for line in self.balance.stocks:
             if line.unexplained:
-                expected = count(line.closing - line.unexplained, signs)
                 text = (
                     f"{line.stock.name}: {signed(line.unexplained, signs)} unexplained. Its flows lead from "
-                    f"{count(line.opening, signs)} to {expected}, and it has {count(line.closing, signs)}: something "
-                    f"changed objects without being seen, such as a write that went round the capture."
+                    f"{count(line.opening, signs)} to {count(line.opening + line.net, signs)}, but it has "
+                    f"{count(line.closing, signs)}."
                 )
                 yield from map(self.paint.warning, self.wrapped(text, indent=2))
+        if self.balance.unexplained:
+            yield from self.wrapped(
+                "Unexplained means: something changed objects without being seen, such as a write that went round the "
+                "capture.",
+                indent=2,
+            )
         untracked = [line.stock.name for line in self.balance.stocks if line.unexplained is None]
         if untracked:
             yield from self.wrapped(
-                f"{', '.join(untracked)}: in no tracker. Nothing promises to account for every change, so "
-                f"Unexplained is {signs.dash}.",
+                f"{', '.join(untracked)}: in no tracker, so nothing promises to account for every change.",
                 indent=2,
             )
         derived = [
@@ -152,7 +155,9 @@ class _Table:
         facts = f"{signs.dot} {count(line.closing, signs)} {signs.dot} {change}"
         name = self.fitted(line.stock.name, self.width - columns_of(facts) - 1).rstrip()
         yield f"{self.paint.heading(name)} {facts}"
-        if not line.inflows and not line.outflows:
+        if unwatched(line):
+            yield "  No tracker watches it."
+        elif not line.inflows and not line.outflows:
             yield "  Nothing came and nothing went."
         for title, total, lines, paint in (
             ("In", line.inflow, line.inflows, self.paint.inflow),

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
-from stockandflow.reports import FlowLine
+from stockandflow.reports import FlowLine, StockBalance
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,11 @@ def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
     return sorted(lines, key=lambda line: (line.flow is None, -line.count))
 
 
+def unwatched(line: StockBalance) -> bool:
+    """Whether nothing is known of what comes and goes: 0 would claim that nothing did."""
+    return line.unexplained is None and not line.inflows and not line.outflows
+
+
 def day(value: date) -> str:
     """A date as ``25 Oct 2026``, in English whatever the locale."""
     return f"{value.day} {value:%b %Y}"
@@ -108,4 +113,8 @@ def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UN
     first, last = calendar.local_date(since), last_date(until, calendar)
     if first == last:
         return day(first)
-    return f"{f'{first.day} {first:%b}' if first.year == last.year else day(first)} {signs.dash} {day(last)}"
+    if first.year != last.year:
+        begin = day(first)
+    else:
+        begin = f"{first.day}" if first.month == last.month else f"{first.day} {first:%b}"
+    return f"{begin} {signs.dash} {day(last)}"

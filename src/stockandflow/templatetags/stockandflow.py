@@ -70,6 +70,12 @@ def expected(line: StockBalance) -> int:
 
 
 @register.filter
+def unwatched(line: StockBalance) -> bool:
+    """Whether nothing is known of what comes and goes."""
+    return words.unwatched(line)
+
+
+@register.filter
 def untracked(balance: Balance) -> list[str]:
     """The names of the stocks that stand in no tracker."""
     return [line.stock.name for line in balance.stocks if line.unexplained is None]
