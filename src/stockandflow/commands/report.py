@@ -17,7 +17,7 @@ from stockandflow.reports import Balance, balance
 
 HELP = "Show how a process moved: opening + in - out + unexplained = closing, for each of its stocks."
 
-WIDTHS = range(60, 101)
+WIDTHS = range(80, 101)
 """The table follows the terminal within these; elsewhere it has DEFAULT_WIDTH columns."""
 DEFAULT_WIDTH = 80
 

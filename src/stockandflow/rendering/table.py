@@ -23,7 +23,7 @@ from stockandflow.rendering.words import (
 from stockandflow.reports import Balance, FlowLine, StockBalance
 
 NARROWEST_NAME = 8
-"""Columns that a name keeps however wide the numbers are: then the table grows wider than asked, and loses none."""
+"""Columns that a name keeps however wide the numbers are; where these need more, the ledger gets wider than asked."""
 
 LONGEST_BAR = 20
 
@@ -44,9 +44,9 @@ PLAIN = Paint()
 def to_table(
     balance: Balance, calendar: Calendar, *, width: int = 80, signs: Signs = UNICODE, paint: Paint = PLAIN
 ) -> str:
-    """The balance as lines of at most ``width`` columns, from 60 on, with a line feed after each.
+    """The balance as lines of at most ``width`` columns, 80 or more, with a line feed after each.
 
-    Names too long are cut, numbers never. Wide characters take two columns.
+    Names too long are cut, numbers never, so that those of more than six digits may need more columns.
     """
     table = _Table(balance, calendar, width, signs, paint)
     blocks = [table.title(), table.ledger(), table.notes(), *(table.flows(line) for line in balance.stocks)]
@@ -83,11 +83,13 @@ class _Table:
             for line, change in zip(self.balance.stocks, percents, strict=True)
         ]
         columns = [max(map(columns_of, column)) for column in zip(head, *rows, strict=True)]
-        room = self.width - sum(columns) - 2 * len(columns)
+        numbers = sum(columns)
+        gap = "  " if numbers + 2 * len(columns) + NARROWEST_NAME <= self.width else " "
+        room = self.width - numbers - len(gap) * len(columns)
         names = [line.stock.name for line in self.balance.stocks]
         wanted = max(columns_of(clean(name)) for name in ("Stock", *names))
         first = max(min(wanted, room), NARROWEST_NAME)
-        full = first + sum(columns) + 2 * len(columns)
+        full = first + numbers + len(gap) * len(columns)
 
         def row(name: str, cells: list[str]) -> list[str]:
             return [
@@ -95,13 +97,13 @@ class _Table:
                 *(right(cell, size) for cell, size in zip(cells, columns, strict=True)),
             ]
 
-        yield self.paint.heading("  ".join(row("Stock", head)))
+        yield self.paint.heading(gap.join(row("Stock", head)))
         yield self.signs.rule * full
         for line, cells in zip(self.balance.stocks, rows, strict=True):
             made = row(line.stock.name, cells)
             if line.unexplained:
                 made[5] = self.paint.warning(made[5])
-            yield "  ".join(made)
+            yield gap.join(made)
         yield self.signs.rule * full
         yield right(f"opening + in {self.signs.minus} out + unexplained = {now.lower()}", full)
 

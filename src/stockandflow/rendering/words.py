@@ -71,8 +71,8 @@ def arrow(change: int, signs: Signs = UNICODE) -> str:
 def percent(opening: int, closing: int, group: Group = grouped) -> str:
     """How much ``closing`` differs from ``opening``, without its sign: ``6.1 %``.
 
-    A change that rounds to nothing is ``<0.1 %``, from 1,000 % on there are no decimals, and from nothing there is
-    no percentage: ``from 0``.
+    A change that rounds to nothing is ``<0.1 %``, one beyond all comparison ``>9,999 %``, from 1,000 % on there are no
+    decimals, and from nothing there is no percentage: ``from 0``.
     """
     change = abs(closing - opening)
     if not change:
@@ -82,6 +82,8 @@ def percent(opening: int, closing: int, group: Group = grouped) -> str:
     share = change / opening * 100
     if share < 0.05:
         return f"<{group(0.1, 1)} %"
+    if share >= 9_999.5:
+        return f">{group(9_999, 0)} %"
     return f"{group(share, 0 if share >= 999.95 else 1)} %"
 
 

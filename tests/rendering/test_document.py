@@ -1,0 +1,65 @@
+"""The JSON document: numbers are numbers, instants are UTC, and its keys stay."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+
+from stockandflow.rendering import as_document, to_json
+from stockandflow.rendering.document import iso
+from tests.rendering.balances import LONDON, balance, business, stock_balance
+
+
+def test_the_document_of_a_process() -> None:
+    document = as_document(business(), LONDON)
+    assert {key: value for key, value in document.items() if key != "stocks"} == {
+        "version": 1,
+        "process": {
+            "slug": "membership",
+            "name": "Membership",
+            "description": "How people move from sign-up to active membership, and where they leave.",
+        },
+        "since": "2026-10-24T23:00:00Z",
+        "until": "2026-11-24T00:00:00Z",
+        "at": "2026-11-23T18:54:00Z",
+        "time_zone": "Europe/London",
+        "in_progress": True,
+    }
+    assert document["stocks"][1] == {
+        "slug": "past-due",
+        "name": "Past due",
+        "opening": 191,
+        "opening_method": "counted",
+        "inflow": 979,
+        "outflow": 988,
+        "net": -9,
+        "unexplained": -3,
+        "closing": 179,
+        "closing_method": "counted",
+        "change": -12,
+        "inflows": [
+            {"flow": "payment-failing", "name": "Payment failing", "source": "active", "sink": "past-due", "count": 479},
+            {"flow": None, "name": "Other", "source": "trial", "sink": "past-due", "count": 500},
+        ],
+        "outflows": [
+            {"flow": "recovering", "name": "Recovering", "source": "past-due", "sink": "active", "count": 988}
+        ],
+    }
+
+
+def test_external_and_unknown_are_null() -> None:
+    trial, _, urgent = as_document(business(), LONDON)["stocks"]
+    assert trial["inflows"][0]["source"] is None
+    assert trial["outflows"][2]["sink"] is None
+    assert urgent["unexplained"] is None
+
+
+def test_the_text_is_ascii_and_reads_back_as_the_document() -> None:
+    shown = balance(stock_balance("Größe ▲ 説明", 7))
+    text = to_json(shown, LONDON)
+    assert text.isascii()
+    assert json.loads(text) == as_document(shown, LONDON)
+
+
+def test_instants_are_in_utc_with_their_fraction() -> None:
+    at = datetime(2026, 7, 1, 14, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
+    assert iso(at) == "2026-07-01T12:00:00.250000Z"
+    assert iso(datetime(2026, 7, 1, tzinfo=UTC)) == "2026-07-01T00:00:00Z"

@@ -1,0 +1,160 @@
+"""The table: aligned, within its width, adding up, and readable in any terminal."""
+
+import re
+from dataclasses import replace
+from datetime import date
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stockandflow.rendering import Paint, Signs, to_table
+from stockandflow.rendering.table import columns_of
+from stockandflow.reports import Balance
+from tests.rendering.balances import LONDON, Moves, balance, business, stock_balance
+
+WHOLE = """\
+Membership
+How people move from sign-up to active membership, and where they leave.
+25 Oct – 23 Nov 2026 · Europe/London · in progress · counted 23 Nov 2026, 18:54
+
+Stock     Opening      In     Out   Net  Unexplained  Now    Change
+───────────────────────────────────────────────────────────────────
+Trial         586  +1,289  −1,780  −491            0   95  ▼ 83.8 %
+Past due      191    +979    −988    −9           −3  179  ▼  6.3 %
+Urgent         17       –       –     –            –   22  ▲ 29.4 %
+───────────────────────────────────────────────────────────────────
+                             opening + in − out + unexplained = now
+
+Past due: −3 unexplained. Its flows lead from 191 to 182, but it has 179.
+Unexplained means: something changed objects without being seen, such as a write
+  that went round the capture.
+Urgent: in no tracker, so nothing promises to account for every change.
+Opening levels are derived: the nearest count, carried to that instant by the
+  flow events between.
+
+Trial · 95 · ▼ −491
+  In                                +1,289
+    Signing up       from outside    1,289  ████████████████████
+  Out                               −1,780
+    Converting       to Active         858  █████████████▍
+    Lapsing          to outside        422  ██████▌
+    Other            to Past due       500  ███████▊
+
+Past due · 179 · ▼ −12
+  In                                  +979
+    Payment failing  from Active       479  ███████▍
+    Other            from Trial        500  ███████▊
+  Out                                 −988
+    Recovering       to Active         988  ███████████████▍
+  Unexplained                           −3
+
+Urgent · 22 · ▲ +5
+  No tracker watches it.
+"""
+
+
+def test_the_whole_table() -> None:
+    assert to_table(business(), LONDON) == WHOLE
+
+
+def test_a_closed_range_says_closing_and_nothing_of_now() -> None:
+    table = to_table(balance(stock_balance("Trial", 7), in_progress=False), LONDON)
+    assert "  Closing  " in table
+    assert "= closing\n" in table
+    assert "progress" not in table
+    assert "counted" not in table
+    assert "Nothing came and nothing went." in table
+
+
+def test_a_balance_without_anything_unexplained_has_no_note() -> None:
+    table = to_table(balance(stock_balance("Trial", 7, inflows=[("Signing up", "", "Trial", 1)])), LONDON)
+    assert "unexplained." not in table
+    assert "tracker" not in table
+    assert "derived" not in table
+
+
+def test_both_levels_are_said_to_be_derived_when_they_are() -> None:
+    line = replace(stock_balance("Trial", 7), opening_method="derived", closing_method="derived")
+    assert "Opening and closing levels are derived" in to_table(balance(line), LONDON)
+
+
+def test_in_ascii_the_table_holds_nothing_else() -> None:
+    table = to_table(business(), LONDON, signs=Signs.ascii())
+    assert table.isascii()
+    assert "Past due      191    +979    -988    -9           -3  179  v  6.3 %" in table
+    assert "25 Oct - 23 Nov 2026 | Europe/London" in table
+
+
+def test_colours_paint_the_heading_the_bars_and_what_is_unexplained() -> None:
+    paint = Paint(
+        heading="<h>{}</h>".format,
+        inflow="<i>{}</i>".format,
+        outflow="<o>{}</o>".format,
+        warning="<w>{}</w>".format,
+    )
+    painted = to_table(business(), LONDON, paint=paint)
+    assert "<h>Membership</h>\n" in painted
+    assert re.search(r"1,289  <i>█+</i>\n", painted)
+    assert re.search(r"858  <o>█+▍</o>\n", painted)
+    assert re.search(r"−9  <w> +−3</w>  179", painted)
+    assert "<w>Past due: −3 unexplained." in painted
+    assert re.sub(r"</?[hiow]>", "", painted) == WHOLE
+
+
+def test_wide_and_combining_characters_keep_the_columns() -> None:
+    lines = to_table(balance(stock_balance("試用中", 7), stock_balance("Cafe\u0301", 8)), LONDON).splitlines()
+    rows = [line for line in lines if re.search(r"■ 0.0 %$", line)]
+    assert len({columns_of(row) for row in rows}) == 1
+    assert len({len(row) for row in rows}) == 2
+
+
+def test_a_name_cannot_move_the_cursor_or_break_the_line() -> None:
+    table = to_table(balance(stock_balance("Evil\x1b[2J\nname\t!\u202e", 7)), LONDON)
+    assert "\x1b" not in table
+    assert "\u202e" not in table
+    assert "Evil [2J name !" in table
+
+
+def test_a_name_too_long_is_cut_and_its_numbers_are_not() -> None:
+    table = to_table(balance(stock_balance("A stock with a name that goes on and on and on", 1_234_567)), LONDON)
+    assert re.search(r"^A stock with .*…  1,234,567 ", table, re.MULTILINE)
+
+
+def test_numbers_wider_than_the_table_are_shown_whole() -> None:
+    huge = 10**18
+    moves: list[Moves] = [("Signing up", "", "Trial", huge)]
+    table = to_table(balance(stock_balance("A long name", huge, inflows=moves)), LONDON, width=60)
+    assert "1,000,000,000,000,000,000 +1,000,000,000,000,000,000" in table
+    assert re.search(r"^A long … 1,000", table, re.MULTILINE)
+
+
+def test_a_long_description_is_wrapped_even_without_a_space() -> None:
+    table = to_table(balance(stock_balance("Trial", 7), description="説明" * 50), LONDON)
+    assert max(map(columns_of, table.splitlines())) <= 80
+    assert table.count("説明") + table.count("説\n") == 50
+
+
+def test_every_move_has_a_bar_however_small() -> None:
+    moves: list[Moves] = [("Big", "", "Trial", 1_000_000), ("Small", "", "Trial", 1)]
+    table = to_table(balance(stock_balance("Trial", 7, inflows=moves)), LONDON)
+    assert re.search(r"Small .* 1  ▏\n", table)
+
+
+names = st.text(min_size=1, max_size=60).filter(lambda name: name.strip() != "")
+counts = st.integers(0, 99_999)
+moves = st.lists(st.tuples(st.none() | names, st.just("") | names, st.just("") | names, counts), max_size=4)
+lines = st.builds(
+    stock_balance,
+    names,
+    counts,
+    inflows=moves,
+    outflows=moves,
+    unexplained=st.none() | st.integers(-99_999, 99_999),
+)
+balances = st.lists(lines, min_size=1, max_size=5).map(lambda made: balance(*made, since=date(2026, 1, 1)))
+
+
+@given(balances, st.integers(80, 100), st.sampled_from([Signs(), Signs.ascii()]))
+def test_no_line_is_wider_than_asked(shown: Balance, width: int, signs: Signs) -> None:
+    table = to_table(shown, LONDON, width=width, signs=signs)
+    assert max(map(columns_of, table.splitlines())) <= width

@@ -1,0 +1,101 @@
+"""Numbers and ranges in words."""
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from stockandflow.rendering.words import (
+    Signs,
+    arrow,
+    count,
+    largest_first,
+    moment,
+    percent,
+    signed,
+    span,
+    unwatched,
+)
+from tests.rendering.balances import LONDON, line, stock_balance
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [(0, "0"), (7, "+7"), (1289, "+1,289"), (-3, "−3"), (-1234567, "−1,234,567")]
+)
+def test_a_signed_number_has_thousands_and_a_true_minus(number: int, shown: str) -> None:
+    assert signed(number) == shown
+
+
+def test_a_count_has_no_plus_and_a_wrong_level_below_zero_is_shown() -> None:
+    assert (count(4445), count(-2), count(-2, Signs.ascii())) == ("4,445", "−2", "-2")
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing", "shown"),
+    [
+        (4188, 4445, "6.1 %"),
+        (191, 179, "6.3 %"),
+        (5, 5, "0.0 %"),
+        (0, 0, "0.0 %"),
+        (0, 12, "from 0"),
+        (100_000, 100_001, "<0.1 %"),
+        (10_000, 10_005, "0.1 %"),
+        (1, 11, "1,000 %"),
+        (10_000, 109_994, "999.9 %"),
+        (10_000, 109_996, "1,000 %"),
+        (7, 0, "100.0 %"),
+        (100, 10_099, "9,999 %"),
+        (1, 101, ">9,999 %"),
+        (-2, 3, ""),
+    ],
+)
+def test_a_change_in_percent(opening: int, closing: int, shown: str) -> None:
+    assert percent(opening, closing) == shown
+
+
+def test_the_arrow_gives_the_direction() -> None:
+    assert [arrow(change) for change in (4, -4, 0)] == ["▲", "▼", "■"]
+    assert [arrow(change, Signs.ascii()) for change in (4, -4, 0)] == ["^", "v", "="]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "shown"),
+    [
+        (date(2026, 10, 25), date(2026, 11, 24), "25 Oct – 23 Nov 2026"),
+        (date(2026, 11, 1), date(2026, 12, 1), "1 – 30 Nov 2026"),
+        (date(2026, 11, 23), date(2026, 11, 24), "23 Nov 2026"),
+        (date(2025, 11, 24), date(2026, 11, 24), "24 Nov 2025 – 23 Nov 2026"),
+        (date(2026, 12, 1), date(2027, 1, 1), "1 – 31 Dec 2026"),
+    ],
+)
+def test_a_range_of_days_names_its_last_day(since: date, until: date, shown: str) -> None:
+    assert span(LONDON.midnight(since), LONDON.midnight(until), LONDON) == shown
+
+
+def test_a_range_that_cuts_a_day_names_local_moments() -> None:
+    since, until = datetime(2026, 7, 1, 11, 30, tzinfo=UTC), LONDON.midnight(date(2026, 7, 2))
+    assert span(since, until, LONDON) == "1 Jul 2026, 12:30 – 2 Jul 2026, 00:00"
+    assert moment(since, LONDON) == "1 Jul 2026, 12:30"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "up"),
+    [("utf-8", "▲"), (None, "▲"), ("utf-16", "▲"), ("ascii", "^"), ("latin-1", "^"), ("cp1252", "^"), ("nonsense", "^")],
+)
+def test_the_signs_fit_the_encoding(encoding: str | None, up: str) -> None:
+    assert Signs.for_encoding(encoding).up == up
+
+
+def test_the_signs_of_ascii_are_ascii() -> None:
+    assert "".join(vars(Signs.ascii()).values()).isascii()
+
+
+def test_lines_are_ordered_by_count_and_those_without_a_flow_come_last() -> None:
+    lines = [line((None, "A", "B", 90)), line(("Small", "A", "B", 1)), line(("Big", "A", "B", 7)), line(("Also", "A", "C", 7))]
+    assert [found.name for found in largest_first(lines)] == ["Big", "Also", "Small", "Other"]
+
+
+def test_only_a_stock_without_tracker_and_without_moves_is_unwatched() -> None:
+    by_hand = stock_balance("Urgent", 1, inflows=[("Escalating", "", "Urgent", 2)], unexplained=None, change=2)
+    assert unwatched(stock_balance("Urgent", 1, unexplained=None))
+    assert not unwatched(by_hand)
+    assert not unwatched(stock_balance("Trial", 1))
