@@ -41,7 +41,7 @@ def stock_balance(
     change: int = 0,
     **fields: Any,
 ) -> StockBalance:
-    """A row that adds up; where ``unexplained`` is None the stock stands in no tracker, and ``change`` is its change."""
+    """A row that adds up; with ``unexplained`` None, for a stock in no tracker, by ``change``."""
     net = sum(moves[3] for moves in inflows) - sum(moves[3] for moves in outflows)
     values: dict[str, Any] = {"opening_method": "counted", "closing_method": "counted"} | fields
     return StockBalance(

@@ -40,7 +40,9 @@ def test_one_row_for_each_number() -> None:
 
 
 def test_a_range_that_is_over_is_provisional() -> None:
-    assert {row["status"] for row in rows_of(balance(stock_balance("Trial", 1), in_progress=False))} == {"provisional"}
+    assert {row["status"] for row in rows_of(balance(stock_balance("Trial", 1), in_progress=False))} == {
+        "provisional"
+    }
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+cmd", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])

@@ -36,7 +36,13 @@ def test_the_document_of_a_process() -> None:
         "closing_method": "counted",
         "change": -12,
         "inflows": [
-            {"flow": "payment-failing", "name": "Payment failing", "source": "active", "sink": "past-due", "count": 479},
+            {
+                "flow": "payment-failing",
+                "name": "Payment failing",
+                "source": "active",
+                "sink": "past-due",
+                "count": 479,
+            },
             {"flow": None, "name": "Other", "source": "trial", "sink": "past-due", "count": 500},
         ],
         "outflows": [

@@ -116,7 +116,9 @@ def test_a_name_cannot_move_the_cursor_or_break_the_line() -> None:
 
 
 def test_a_name_too_long_is_cut_and_its_numbers_are_not() -> None:
-    table = to_table(balance(stock_balance("A stock with a name that goes on and on and on", 1_234_567)), LONDON)
+    table = to_table(
+        balance(stock_balance("A stock with a name that goes on and on and on", 1_234_567)), LONDON
+    )
     assert re.search(r"^A stock with .*…  1,234,567 ", table, re.MULTILINE)
 
 

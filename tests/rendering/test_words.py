@@ -79,7 +79,15 @@ def test_a_range_that_cuts_a_day_names_local_moments() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "up"),
-    [("utf-8", "▲"), (None, "▲"), ("utf-16", "▲"), ("ascii", "^"), ("latin-1", "^"), ("cp1252", "^"), ("nonsense", "^")],
+    [
+        ("utf-8", "▲"),
+        (None, "▲"),
+        ("utf-16", "▲"),
+        ("ascii", "^"),
+        ("latin-1", "^"),
+        ("cp1252", "^"),
+        ("nonsense", "^"),
+    ],
 )
 def test_the_signs_fit_the_encoding(encoding: str | None, up: str) -> None:
     assert Signs.for_encoding(encoding).up == up
@@ -90,12 +98,19 @@ def test_the_signs_of_ascii_are_ascii() -> None:
 
 
 def test_lines_are_ordered_by_count_and_those_without_a_flow_come_last() -> None:
-    lines = [line((None, "A", "B", 90)), line(("Small", "A", "B", 1)), line(("Big", "A", "B", 7)), line(("Also", "A", "C", 7))]
+    lines = [
+        line((None, "A", "B", 90)),
+        line(("Small", "A", "B", 1)),
+        line(("Big", "A", "B", 7)),
+        line(("Also", "A", "C", 7)),
+    ]
     assert [found.name for found in largest_first(lines)] == ["Big", "Also", "Small", "Other"]
 
 
 def test_only_a_stock_without_tracker_and_without_moves_is_unwatched() -> None:
-    by_hand = stock_balance("Urgent", 1, inflows=[("Escalating", "", "Urgent", 2)], unexplained=None, change=2)
+    by_hand = stock_balance(
+        "Urgent", 1, inflows=[("Escalating", "", "Urgent", 2)], unexplained=None, change=2
+    )
     assert unwatched(stock_balance("Urgent", 1, unexplained=None))
     assert not unwatched(by_hand)
     assert not unwatched(stock_balance("Trial", 1))

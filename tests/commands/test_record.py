@@ -1,0 +1,55 @@
+"""``stockandflow record`` counts what is registered, says so, and takes a range to compute anew."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from example.membership.models import Member, Plan
+from stockandflow.models import FlowRecord, StockRecord
+from stockandflow.registry import registry
+
+pytestmark = pytest.mark.django_db
+
+
+def record(**options: object) -> str:
+    out = StringIO()
+    call_command("stockandflow", "record", stdout=out, **options)
+    return out.getvalue()
+
+
+def test_every_stock_is_counted_under_one_instant_and_the_run_is_told() -> None:
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    Member.objects.create(name="m", email="m@example.org", plan=plan)
+
+    said = record()
+
+    assert said.startswith(f"Recorded {len(registry.stocks)} stocks with ")
+    records = StockRecord.objects.all()
+    assert {found.stock for found in records} == {stock.slug for stock in registry.stocks}
+    assert len({found.timestamp for found in records}) == 1
+    assert records.get(stock="trial").count == 1
+
+
+def test_quiet_says_nothing_and_records() -> None:
+    assert record(verbosity=0) == ""
+    assert StockRecord.objects.exists()
+
+
+def test_since_is_a_local_day() -> None:
+    record(since="2026-07-01", until="2026-07-03")
+    days = FlowRecord.objects.filter(flow="signing-up").order_by("start").values_list("start", flat=True)
+    assert [day.isoformat() for day in days][:2] == ["2026-06-30T23:00:00+00:00", "2026-07-01T23:00:00+00:00"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"since": "soon"}, "since is 'soon', which is no date; write YYYY-MM-DD"),
+        ({"since": "2026-07-01", "until": "2026-06-01"}, r"until \(.*\) doesn't come after since"),
+        ({"until": "2026-06-01"}, "until is .* and since is missing"),
+    ],
+)
+def test_a_range_that_is_none_is_told(options: dict[str, str], message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        record(**options)
