@@ -1,0 +1,27 @@
+"""The admin: a site of stocks and flows, and what is stored, read-only in the ordinary admin.
+
+Nothing else in the package imports this module, so that a project without ``django.contrib.admin`` can do without.
+"""
+
+from __future__ import annotations
+
+from stockandflow.admin.listings import FlowAdmin, StockAdmin
+from stockandflow.admin.records import (
+    DeliveryAdmin,
+    FlowRecordAdmin,
+    ScheduleEntryAdmin,
+    ScheduleRunAdmin,
+    StockRecordAdmin,
+)
+from stockandflow.admin.site import StockAndFlowAdminSite
+
+__all__ = [
+    "DeliveryAdmin",
+    "FlowAdmin",
+    "FlowRecordAdmin",
+    "ScheduleEntryAdmin",
+    "ScheduleRunAdmin",
+    "StockAdmin",
+    "StockAndFlowAdminSite",
+    "StockRecordAdmin",
+]

@@ -1,0 +1,173 @@
+"""What the app has stored, in the ordinary admin, for reading only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from stockandflow.admin.readonly import DatedAdmin, ReadOnly
+from stockandflow.models import (
+    ALL,
+    Delivery,
+    FlowFacetRecord,
+    FlowRecord,
+    ScheduleEntry,
+    ScheduleRun,
+    StockFacetRecord,
+    StockRecord,
+)
+from stockandflow.registry import registry
+from stockandflow.reports import OTHER, OUTSIDE
+
+if TYPE_CHECKING:
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    TabularInline = admin.TabularInline
+
+
+def stock_name(slug: str) -> str:
+    """The name of the stock, "outside" for external, "all" for a total; the slug of one that is registered no more."""
+    known = {stock.slug: stock.name for stock in registry.stocks} | {"": OUTSIDE, ALL: "all"}
+    return known.get(slug, slug)
+
+
+def flow_name(slug: str) -> str:
+    """The name of the flow, "Other" for moves that no flow covers; the slug of one that is registered no more."""
+    return ({flow.slug: flow.name for flow in registry.flows} | {"": OTHER}).get(slug, slug)
+
+
+class ByDeclaration(admin.SimpleListFilter):
+    """Choose by what is registered. No query: the stored slugs would have to be searched for in every row."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
+        return None if self.value() is None else queryset.filter(**{str(self.parameter_name): self.value()})
+
+
+class ByStock(ByDeclaration):
+    """Choose the records of one stock."""
+
+    title = parameter_name = "stock"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(stock.slug, stock.name) for stock in registry.stocks]
+
+
+class ByFlow(ByDeclaration):
+    """Choose the records of one flow, or of the moves that no flow covers."""
+
+    title = parameter_name = "flow"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [*((flow.slug, flow.name) for flow in registry.flows), ("", OTHER)]
+
+
+class FacetRecords(ReadOnly, TabularInline):
+    """The counts by facet value, below their record."""
+
+    extra = 0
+    can_delete = False
+
+
+class StockFacetRecords(FacetRecords):
+    """A stock's counts by facet value."""
+
+    model = StockFacetRecord
+    fields = ("facet", "value", "count")
+
+
+class FlowFacetRecords(FacetRecords):
+    """A flow's counts by facet value."""
+
+    model = FlowFacetRecord
+    fields = ("facet", "value", "count", "subjects")
+
+
+class StoredAdmin(ReadOnly, DatedAdmin):
+    """What all that is stored shares: reading only, and no count of what the filters leave out."""
+
+    show_full_result_count = False
+
+
+@admin.register(StockRecord)
+class StockRecordAdmin(StoredAdmin):
+    """The counts of stocks, latest first."""
+
+    list_display = ("timestamp", "stock_shown", "count", "method")
+    list_filter = (ByStock, "method")
+    date_hierarchy = "timestamp"
+    inlines = (StockFacetRecords,)
+
+    @admin.display(description="stock", ordering="stock")
+    def stock_shown(self, record: StockRecord) -> str:
+        return stock_name(record.stock)
+
+
+@admin.register(FlowRecord)
+class FlowRecordAdmin(StoredAdmin):
+    """The moves of flows by period, latest first."""
+
+    list_display = (
+        "start",
+        "grain",
+        "flow_shown",
+        "source_shown",
+        "sink_shown",
+        "count",
+        "subjects",
+        "computed_at",
+    )
+    list_filter = (ByFlow, "grain")
+    date_hierarchy = "start"
+    inlines = (FlowFacetRecords,)
+
+    @admin.display(description="flow", ordering="flow")
+    def flow_shown(self, record: FlowRecord) -> str:
+        return flow_name(record.flow)
+
+    @admin.display(description="source", ordering="source")
+    def source_shown(self, record: FlowRecord) -> str:
+        return stock_name(record.source)
+
+    @admin.display(description="sink", ordering="sink")
+    def sink_shown(self, record: FlowRecord) -> str:
+        return stock_name(record.sink)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(StoredAdmin):
+    """The event callables to be called, and those that were, by when they are due."""
+
+    list_display = ("due_at", "flow_shown", "event", "status", "attempts", "done_calls", "error")
+    list_filter = ("status", ByFlow)
+    date_hierarchy = "due_at"
+    ordering = ("-due_at", "-id")
+
+    @admin.display(description="flow", ordering="flow")
+    def flow_shown(self, delivery: Delivery) -> str:
+        return flow_name(delivery.flow)
+
+    @admin.display(description="event")
+    def event(self, delivery: Delivery) -> str:
+        return f"{delivery.event_model} {delivery.event_id}"
+
+
+@admin.register(ScheduleEntry)
+class ScheduleEntryAdmin(StoredAdmin):
+    """The entries of the schedule, and how far each has come."""
+
+    list_display = ("name", "high_water", "seen_at")
+    search_fields = ("name",)
+
+
+@admin.register(ScheduleRun)
+class ScheduleRunAdmin(StoredAdmin):
+    """The runs of the schedule's entries, latest period first."""
+
+    list_display = ("period_start", "entry", "status", "attempt", "started_at", "duration", "message")
+    list_filter = ("status", "entry")
+    list_select_related = ("entry",)
+    date_hierarchy = "period_start"

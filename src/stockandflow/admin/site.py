@@ -1,0 +1,155 @@
+"""The admin site of a project's stocks and flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
+
+from stockandflow.admin.listings import FlowAdmin, Kind, ListedAdmin, Listing, StockAdmin
+from stockandflow.declarations import Flow, Stock
+from stockandflow.exceptions import DeclarationError
+
+NAME = "stockandflow_admin"
+"""The site's name among the addresses, unless the project gives its own."""
+
+
+class StockAndFlowAdminSite(admin.AdminSite):
+    """A site beside the ordinary admin, with a page for each stock and each flow registered.
+
+    A stock's page lists its members now, with the project's own actions; a flow's page lists its events, read-only.
+    Nothing is added or deleted here. Django's permissions to view and to change the model decide, as elsewhere.
+    Registering runs no query.
+    """
+
+    site_title = "Stocks and flows"
+    site_header = "Stocks and flows"
+    index_title = "Stocks and flows"
+
+    def __init__(self, name: str = NAME) -> None:
+        super().__init__(name)
+        self.disable_action("delete_selected")
+
+    def register_stock(
+        self,
+        stock: Stock,
+        admin_attributes: Mapping[str, Any] | None = None,
+        action_mixins: Sequence[type[Any]] = (),
+    ) -> None:
+        """Add the page of a stock's members, with actions.
+
+        ``admin_attributes`` are what a ModelAdmin's class body would hold: list_display, list_filter, search_fields,
+        actions …; ``action_mixins`` are classes with actions, whose ``actions`` are added to those. An action gets the
+        chosen members as a queryset of the stock's model. Raises DeclarationError for anything but a Stock, and for
+        one that has its page already.
+        """
+        if not isinstance(stock, Stock):
+            hint = "write register_flow() for a flow" if isinstance(stock, Flow) else "pass a Stock"
+            raise DeclarationError(f"register_stock() got {stock!r}; {hint}, one at a time.")
+        self._list(
+            "stock", stock, Listing("stock", stock, stock.model), StockAdmin, admin_attributes, action_mixins
+        )
+
+    def register_flow(
+        self,
+        flow: Flow,
+        admin_attributes: Mapping[str, Any] | None = None,
+        action_mixins: Sequence[type[Any]] = (),
+    ) -> None:
+        """Add the page of a flow's events, read-only, newest first; for the arguments see ``register_stock``.
+
+        Raises DeclarationError for anything but a Flow, and for one that has its page already.
+        """
+        if not isinstance(flow, Flow):
+            hint = "write register_stock() for a stock" if isinstance(flow, Stock) else "pass a Flow"
+            raise DeclarationError(f"register_flow() got {flow!r}; {hint}, one at a time.")
+        listing = Listing("flow", flow, flow.flow_event_model)
+        self._list("flow", flow, listing, FlowAdmin, admin_attributes, action_mixins)
+
+    def _list(
+        self,
+        kind: Kind,
+        declaration: Stock | Flow,
+        listing: Listing,
+        admin_class: type[ListedAdmin],
+        admin_attributes: Mapping[str, Any] | None,
+        action_mixins: Sequence[type[Any]],
+    ) -> None:
+        attributes = _checked_attributes(kind, declaration, admin_attributes)
+        mixins = _checked_mixins(kind, declaration, action_mixins)
+        registry: dict[Any, Any] = self._registry
+        for known in registry:
+            # Addresses know no case.
+            if isinstance(known, Listing) and known._meta.model_name == listing._meta.model_name:
+                raise DeclarationError(
+                    f"The {kind} {declaration.slug!r} can't be registered with the admin site {self.name!r}: "
+                    f"{known.declaration!r} has its address already. Call register_{kind}() once for each {kind}, "
+                    "and give each a slug of its own."
+                )
+        attributes["actions"] = _actions(kind, declaration, [attributes, *map(_vars, mixins)])
+        attributes.setdefault("__module__", __name__)
+        own_class: Any = type(f"{listing.__name__}-admin", (*mixins, admin_class), attributes)
+        registry[listing] = own_class(listing, self)
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """The pages that the user may see: each app's stocks, then its flows, in the order of their registration."""
+        order = {key: place for place, key in enumerate(self._registry)}
+        groups = []
+        for app in super().get_app_list(request, app_label):
+            pages = sorted(app["models"], key=lambda page: order[page["model"]])
+            for kind, heading in (("stock", "stocks"), ("flow", "flows"), (None, "")):
+                found = [page for page in pages if getattr(page["model"], "kind", None) == kind]
+                if found:
+                    groups.append({**app, "name": f"{app['name']} {heading}".rstrip(), "models": found})
+        return groups
+
+    def app_index(
+        self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
+    ) -> TemplateResponse:
+        # Django's heading is the first group's.
+        title = apps.get_app_config(app_label).verbose_name
+        return super().app_index(request, app_label, {"title": title, **(extra_context or {})})
+
+
+def _checked_attributes(
+    kind: Kind, declaration: Stock | Flow, given: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise DeclarationError(
+            f"The {kind} {declaration.slug!r} has the admin_attributes {given!r}; write a dict, e.g. "
+            "{'list_display': ['name']}."
+        )
+    return dict(given or {})
+
+
+def _checked_mixins(
+    kind: Kind, declaration: Stock | Flow, given: Iterable[type[Any]]
+) -> tuple[type[Any], ...]:
+    mixins = tuple(given) if isinstance(given, Iterable) else (given,)
+    if isinstance(given, type) or not all(isinstance(mixin, type) for mixin in mixins):
+        raise DeclarationError(
+            f"The {kind} {declaration.slug!r} has the action_mixins {given!r}; write a list of classes, e.g. [Pausing]."
+        )
+    return mixins
+
+
+def _vars(mixin: type[Any]) -> dict[str, Any]:
+    return {"actions": getattr(mixin, "actions", None)}
+
+
+def _actions(kind: Kind, declaration: Stock | Flow, owners: Iterable[Mapping[str, Any]]) -> list[Any]:
+    """The actions of all owners, each once, in order."""
+    actions: list[Any] = []
+    for owner in owners:
+        given = owner.get("actions") or ()
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise DeclarationError(
+                f"The {kind} {declaration.slug!r} has the actions {given!r}; write a list of functions and of names of "
+                "methods, e.g. [pause]."
+            )
+        actions += [action for action in given if action not in actions]
+    return actions
