@@ -16,9 +16,10 @@ class StockAndFlowConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from stockandflow import automation
         from stockandflow.capture import after_migrate, before_migrate, connect
         from stockandflow.checks import register
-        from stockandflow.periodic import schedule
+        from stockandflow.periodic import built_in, schedule
         from stockandflow.registry import registry
 
         def before(using: str, plan: list[Any], **_: Any) -> None:
@@ -32,3 +33,5 @@ class StockAndFlowConfig(AppConfig):
         post_migrate.connect(after, sender=self, weak=False, dispatch_uid="stockandflow.capture")
         registry.autodiscover(schedule.transaction)
         registry.on_tracker(connect)
+        automation.connect(registry)
+        built_in(schedule, registry)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from stockandflow.periodic.builtin import built_in
 from stockandflow.periodic.entries import LEASE, Entry, Schedule, schedule
 from stockandflow.periodic.frequencies import Bounds, Frequency
 from stockandflow.periodic.running import Look, Outcome, Result, State, look, run
@@ -39,6 +40,7 @@ __all__ = [
     "Result",
     "Schedule",
     "State",
+    "built_in",
     "look",
     "run",
     "schedule",

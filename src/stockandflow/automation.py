@@ -1,0 +1,315 @@
+"""Automation: the event callables of flows, called from the outbox after commit.
+
+Every event of a flow with event callables has a delivery beside it, written in the same transaction. Deliveries are
+found by their status, so that none is passed over, in whatever order transactions commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+import traceback
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.db import connections, models, router, transaction
+from django.db.models import F, Q, QuerySet
+from django.db.models.signals import post_delete, post_save
+
+from stockandflow.capture import databases
+from stockandflow.declarations import ModelTracker
+from stockandflow.exceptions import InvalidInput, LeaseLost
+from stockandflow.models import Delivery
+from stockandflow.models.clock import DatabaseNow
+from stockandflow.periods import aware
+from stockandflow.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=5)
+"""How long claimed deliveries belong to a process; a callable that takes longer may be called by another one too."""
+MAX_ATTEMPTS = 10
+"""After so many a delivery is dead."""
+FIRST_RETRY = timedelta(minutes=1)
+"""The wait after the first failure. Each later wait is twice as long: the tenth attempt is 8½ hours after the first."""
+LIMIT = 1000
+"""How many deliveries one call of ``deliver`` attempts in each database at most."""
+BATCH = 50
+"""New deliveries are claimed together; those tried before alone, so that one that kills the process is alone too."""
+WAKE_LIMIT = 20
+"""How many of the newest deliveries a process attempts right after its own commit; the schedule does the rest."""
+
+PENDING, DONE, DEAD = Delivery.Status.PENDING, Delivery.Status.DONE, Delivery.Status.DEAD
+
+_under_way: ContextVar[frozenset[str]] = ContextVar("stockandflow_delivering", default=frozenset())
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """How many deliveries one call of ``deliver`` brought to which end; ``failed`` ones will be tried again."""
+
+    done: int = 0
+    failed: int = 0
+    dead: int = 0
+
+    def __add__(self, other: Delivered) -> Delivered:
+        return Delivered(self.done + other.done, self.failed + other.failed, self.dead + other.dead)
+
+    def __str__(self) -> str:
+        return f"{self.done} delivered, {self.failed} to be tried again, {self.dead} dead"
+
+
+def deliver(
+    registry: Registry, *, using: str | None = None, limit: int = LIMIT, now: datetime | None = None
+) -> Delivered:
+    """Call the event callables of every event whose delivery is due, oldest first.
+
+    Each is called with (flowed object, source, sink): the object as it is now, None once it was deleted; source and
+    sink as the flow declares them. The call runs in a transaction of the event's database, which commits together
+    with the note that it succeeded, so that its effects there happen exactly once, and effects elsewhere at least
+    once. When one raises, its delivery waits and is tried again from there, at most MAX_ATTEMPTS times, and keeps the
+    traceback; other deliveries go on.
+
+    ``using`` names one database, and all that hold events of the registry unless given. ``now`` decides what is due,
+    each database's clock unless given. Safe in any number of processes at once. Two queries for each database when
+    nothing is due.
+    """
+    at = None if now is None else aware(now, "now")
+    total = Delivered()
+    for alias in _databases(registry) if using is None else [using]:
+        with _marked(alias):
+            total += _deliver_all(_Attempts(registry, alias, at), limit)
+    return total
+
+
+def wake(registry: Registry, using: str) -> Delivered:
+    """Deliver what was just committed: the newest deliveries that nobody has tried, WAKE_LIMIT at most.
+
+    Does nothing inside a delivery, which looks for new ones itself. One query when there are none.
+    """
+    total = Delivered()
+    if using in _under_way.get():
+        return total
+    attempts, left = _Attempts(registry, using, None), WAKE_LIMIT
+    # A process of an older release leaves the flows that it doesn't know to others.
+    mine = Q(attempts=0, flow__in=[flow.slug for flow in registry.flows if flow.event_callables])
+    with _marked(using):
+        while left > 0 and (batch := attempts.claim(mine, left, newest=True)):
+            total += attempts.make(batch)
+            left -= len(batch)
+    return total
+
+
+def connect(registry: Registry) -> None:
+    """Have events delivered right after the commit of the process that caused them; connecting twice changes nothing.
+
+    Woken are saves and deletions of tracked objects through the ORM, and ``Flow.add_event``. What is written past
+    the ORM's signals, in bulk or by other programs, is delivered by the schedule. Nothing is woken by a rollback.
+    """
+    post_save.connect(_waker(registry), sender=Delivery, weak=False, dispatch_uid=_uid(registry))
+
+    def watch(tracker: ModelTracker) -> None:
+        if any(flow.event_callables for flow in tracker.flows):
+            for signal in (post_save, post_delete):
+                for model in _written_as(tracker):
+                    signal.connect(_waker(registry), sender=model, weak=False, dispatch_uid=_uid(registry))
+
+    registry.on_tracker(watch)
+
+
+def disconnect(registry: Registry) -> None:
+    """Leave delivery to the schedule again; the opposite of ``connect``, for the trackers registered so far."""
+    watched: list[type[models.Model]] = [Delivery]
+    for tracker in registry.trackers:
+        watched += _written_as(tracker)
+    for signal in (post_save, post_delete):
+        for model in watched:
+            signal.disconnect(sender=model, dispatch_uid=_uid(registry))
+
+
+def _uid(registry: Registry) -> tuple[str, int]:
+    return "stockandflow.automation", id(registry)
+
+
+def _written_as(tracker: ModelTracker) -> list[type[models.Model]]:
+    """The classes whose instances are rows of the tracker's model: itself, its proxies and its children."""
+    concrete = tracker.model._meta.concrete_model
+    return [model for model in apps.get_models() if concrete is not None and issubclass(model, concrete)]
+
+
+@dataclass(frozen=True)
+class _Wake:
+    """``wake`` as a callback that equals another one for the same registry and database."""
+
+    registry: Registry
+    using: str
+
+    def __call__(self) -> None:
+        wake(self.registry, self.using)
+
+
+def _waker(registry: Registry) -> Any:
+    def after_commit(instance: models.Model, using: str, **_: Any) -> None:
+        if isinstance(instance, Delivery) and instance.flow not in {flow.slug for flow in registry.flows}:
+            return
+        connection, callback = connections[using], _Wake(registry, using)
+        if not connection.in_atomic_block and not connection.get_autocommit():
+            return  # there is no telling when somebody's own transaction commits
+        # Asked for already, it is forgotten only with a savepoint that encloses us too: an ended one can't be undone.
+        if any(last[1] == callback for last in connection.run_on_commit[-1:]):
+            return
+        transaction.on_commit(callback, using=using, robust=True)
+
+    return after_commit
+
+
+@contextmanager
+def _marked(using: str) -> Iterator[None]:
+    token = _under_way.set(_under_way.get() | {using})
+    try:
+        yield
+    finally:
+        _under_way.reset(token)
+
+
+def _databases(registry: Registry) -> list[str]:
+    """The aliases of the databases that may hold deliveries of the registry, each once."""
+    found = [*databases(registry), *(router.db_for_write(model) for model in registry.event_models())]
+    return [alias for alias in dict.fromkeys(found) if router.allow_migrate_model(alias, Delivery)]
+
+
+def _deliver_all(attempts: _Attempts, limit: int) -> Delivered:
+    """New ones in batches and old ones one by one, in turns, so that neither kind holds up the other."""
+    total, left, found = Delivered(), limit, True
+    while found:
+        found = False
+        for kind, size in ((Q(attempts=0), BATCH), (Q(attempts__gt=0), 1)):
+            if left > 0 and (batch := attempts.claim(kind, min(size, left))):
+                total += attempts.make(batch)
+                left -= len(batch)
+                found = True
+    return total
+
+
+class _Attempts:
+    """Attempts at the deliveries of one database; ``at`` is the instant that decides what is due."""
+
+    def __init__(self, registry: Registry, using: str, at: datetime | None) -> None:
+        self.registry, self.using = registry, using
+        self.now: Any = DatabaseNow() if at is None else at
+        self.rows = Delivery.objects.using(using)
+
+    def claim(self, kind: Q, size: int, *, newest: bool = False) -> list[Delivery]:
+        """Take up to ``size`` due deliveries for this process, oldest first. One query when there are none."""
+        free = Q(leased_until=None) | Q(leased_until__lte=DatabaseNow())
+        due = self.rows.filter(free, kind, status=PENDING, due_at__lte=self.now)
+        keys = list(
+            due.order_by(*(["-due_at", "-id"] if newest else ["due_at", "id"])).values_list("pk", flat=True)[
+                :size
+            ]
+        )
+        if not keys:
+            return []
+        owner = f"{uuid.uuid4().hex} {os.getpid()}@{socket.gethostname()}"[:100]
+        taken = due.filter(pk__in=keys)
+        lease = {"owner": owner, "leased_until": DatabaseNow() + LEASE, "attempts": F("attempts") + 1}
+        if connections[self.using].features.has_select_for_update_skip_locked:
+            # What another process is claiming is left to it, rather than waited for.
+            with transaction.atomic(using=self.using):
+                keys = list(taken.select_for_update(skip_locked=True).values_list("pk", flat=True))
+                self.rows.filter(pk__in=keys).update(**lease)
+        else:
+            taken.update(**lease)
+        return list(self.rows.filter(pk__in=keys, owner=owner).order_by("due_at", "id"))
+
+    def make(self, batch: Sequence[Delivery]) -> Delivered:
+        """Attempt each; what isn't reached in half of the lease, or when the process is told to end, is freed."""
+        total, until = Delivered(), time.monotonic() + LEASE.total_seconds() / 2
+        reached = 0
+        try:
+            for delivery in batch:
+                if time.monotonic() > until:
+                    break
+                total += self.attempt(delivery)
+                reached += 1
+        finally:
+            if rest := [delivery.pk for delivery in batch[reached:]]:
+                held = self.rows.filter(pk__in=rest, owner=batch[0].owner, status=PENDING)
+                held.update(owner="", leased_until=None, attempts=F("attempts") - 1)
+        return total
+
+    def attempt(self, delivery: Delivery) -> Delivered:
+        """Call what wasn't called yet; a failure is noted, never raised."""
+        try:
+            self.call(delivery)
+        except LeaseLost:
+            logger.exception("A delivery of the flow %r (%s) was lost.", delivery.flow, delivery.pk)
+            return Delivered()
+        except Exception:
+            dead = delivery.attempts >= MAX_ATTEMPTS
+            logger.exception(
+                "A delivery of the flow %r (%s) failed, attempt %s of %s.",
+                delivery.flow,
+                delivery.pk,
+                delivery.attempts,
+                MAX_ATTEMPTS,
+            )
+            self.held(delivery).update(
+                status=DEAD if dead else PENDING,
+                due_at=F("due_at") if dead else self.now + FIRST_RETRY * 2 ** (delivery.attempts - 1),
+                finished_at=DatabaseNow() if dead else None,
+                leased_until=None,
+                owner="",
+                error=traceback.format_exc(),
+            )
+            return Delivered(dead=1) if dead else Delivered(failed=1)
+        return Delivered(done=1)
+
+    def call(self, delivery: Delivery) -> None:
+        """Load the event, and call the flow's callables from the first that hasn't succeeded."""
+        if delivery.attempts > MAX_ATTEMPTS:
+            raise RuntimeError(
+                f"The process ended in the middle of attempt {MAX_ATTEMPTS}, without a traceback."
+            )
+        flow = self.registry.flow(delivery.flow)
+        event_model: Any = apps.get_model(delivery.event_model)
+        event = (
+            event_model._base_manager.using(self.using).select_related("subject").filter(pk=delivery.event_id)
+        )
+        found = event.first()
+        if found is None:
+            raise InvalidInput(
+                f"The event {delivery.event_model} {delivery.event_id} is gone from {self.using!r}."
+            )
+        arguments = found.subject, flow.state(found.source), flow.state(found.sink)
+        end = {"status": DONE, "leased_until": None, "finished_at": DatabaseNow(), "error": ""}
+        left = flow.event_callables[delivery.done_calls :]
+        for done, function in enumerate(left, delivery.done_calls + 1):
+            with transaction.atomic(using=self.using):
+                if connections[self.using].vendor == "sqlite":
+                    # One who has read can't write once another has written, and the call would be repeated.
+                    self.note(delivery, owner=delivery.owner)
+                function(*arguments)
+                self.note(delivery, done_calls=done, **(end if done == len(flow.event_callables) else {}))
+        if not left:
+            self.note(delivery, **end)
+
+    def held(self, delivery: Delivery) -> QuerySet[Delivery]:
+        """The row while it is this process's; a claim's owner is like no other claim's."""
+        return self.rows.filter(pk=delivery.pk, owner=delivery.owner, status=PENDING)
+
+    def note(self, delivery: Delivery, **values: Any) -> None:
+        """Write to the row; raises LeaseLost once another process has it."""
+        if not self.held(delivery).update(**values):
+            raise LeaseLost(
+                f"The delivery {delivery.pk} was taken over by another process once its lease of {LEASE} was over; "
+                "what this call did in the database is taken back."
+            )

@@ -1,0 +1,77 @@
+"""The entries that every project has: recording what is registered, and delivering events to their callables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stockandflow import recording
+from stockandflow.automation import deliver
+from stockandflow.conf import conf
+from stockandflow.exceptions import DeclarationError
+from stockandflow.periodic.entries import Schedule
+from stockandflow.periodic.frequencies import Frequency
+from stockandflow.recording import Recording
+from stockandflow.registry import Registry
+
+RECORD = "stockandflow.record"
+DELIVER = "stockandflow.deliver"
+
+
+def built_in(schedule: Schedule, registry: Registry) -> None:
+    """Register the two entries, as often as the settings say; with "never" they are there and never due.
+
+    Raises DeclarationError when a setting is no frequency.
+    """
+    now = conf()
+    schedule.register(
+        _frequency("RECORD_FREQUENCY", now.record_frequency),
+        record,
+        [registry],
+        name=RECORD,
+        atomic=False,
+    )
+    schedule.register(
+        _frequency("DELIVER_FREQUENCY", now.deliver_frequency),
+        _deliver,
+        [registry],
+        name=DELIVER,
+        atomic=False,
+    )
+
+
+def record(registry: Registry) -> Callable[[], str]:
+    """Record flows and count stocks now; gives the step that stores the counts and says what was recorded.
+
+    Flow records may be computed any number of times. Stocks are counted in a snapshot of their own, and stored in the
+    transaction that notes the period as done: no period has two counts.
+    """
+    periods, flow_records = recording.record_flows(registry)
+    counted = recording.count(registry.stocks)
+
+    def store() -> str:
+        recording.store(counted)
+        counts = counted.counts if counted else ()
+        done = Recording(
+            at=counted.at if counted else None,
+            stocks=len(counts),
+            facet_values=sum(len(values) for count in counts for values in count.facets.values()),
+            periods=periods,
+            flow_records=flow_records,
+        )
+        return str(done)
+
+    return store
+
+
+def _deliver(registry: Registry) -> str:
+    return str(deliver(registry))
+
+
+def _frequency(key: str, value: str) -> Frequency:
+    try:
+        return Frequency(value)
+    except ValueError as error:
+        raise DeclarationError(
+            f"STOCKANDFLOW[{key!r}] is {value!r} in the settings, which is no frequency; write one of "
+            f"{', '.join(repr(str(known)) for known in Frequency)}."
+        ) from error
