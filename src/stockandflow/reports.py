@@ -123,9 +123,10 @@ def balance(process: Process, since: datetime, until: datetime) -> Balance:
     since, until = checked_range(since, until)
     # One snapshot for counts and events: a move between the two would seem unexplained.
     with snapshot(process.stocks[0].queryset.db) as now:
-        if since >= now:
-            raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
-        return _balance(process, since, until, now)
+        if since < now:
+            return _balance(process, since, until, now)
+    # Raised inside the snapshot, it would spoil a transaction that was open before.
+    raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
 
 
 def _balance(process: Process, since: datetime, until: datetime, now: datetime) -> Balance:
