@@ -25,7 +25,7 @@ class ItemQuerySet(models.QuerySet["Item"]):
 
 
 class Item(models.Model):
-    """A thing with a column of every kind, each of which may be NULL."""
+    """A thing with a column of every kind, each of which may be NULL; some have names that SQL takes for its own."""
 
     class Size(models.IntegerChoices):
         """How big it is."""
@@ -34,10 +34,10 @@ class Item(models.Model):
         LARGE = 2, "Large"
 
     text = models.CharField(max_length=300, null=True, blank=True)  # noqa: DJ001
-    number = models.IntegerField(null=True, blank=True)
+    number = models.IntegerField(null=True, blank=True, db_column="order")
     size = models.IntegerField(null=True, blank=True, choices=Size)
     flag = models.BooleanField(null=True, blank=True)
-    day = models.DateField(null=True, blank=True)
+    day = models.DateField(null=True, blank=True, db_column="now")
     moment = models.DateTimeField(null=True, blank=True)
     price = models.DecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
     owner = models.ForeignKey(Owner, models.CASCADE, null=True, blank=True, related_name="items")

@@ -10,26 +10,31 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.sqlite3 import _functions as sqlite_functions
+from django.db.backends.sqlite3 import _functions as sqlite_functions  # type: ignore[attr-defined]
 from django.db.models.expressions import Col, Combinable, Expression, RawSQL, Subquery, Window
 from django.db.models.functions import Now, Random
 from django.db.models.lookups import In, Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import ExtraWhere, WhereNode
+from django.utils import timezone
 
 from stockandflow.exceptions import NotLocal
 from stockandflow.membership.literals import inlined
 
-CLOCK_SQL = re.compile(
-    r"\b(CURRENT_TIMESTAMP|CURRENT_DATE|CURRENT_TIME|LOCALTIMESTAMP|STATEMENT_TIMESTAMP|CLOCK_TIMESTAMP|NOW)\b",
+NAMES = re.compile(r'"[^"]*"|`[^`]*`')
+"""Quoted names in SQL: a column may be called "now"."""
+RESTLESS = re.compile(
+    r"\b(?:CURRENT_(?:TIMESTAMP|DATE|TIME)|LOCALTIME(?:STAMP)?|(?:STATEMENT|CLOCK)_TIMESTAMP|UTC_(?:TIMESTAMP|DATE|TIME))\b"
+    r"|\b(?:NOW|SYSDATE|CURDATE|CURTIME|RANDOM|RAND|UUID|GEN_RANDOM_UUID)(?=\s*\()|'now'",
     re.IGNORECASE,
 )
+"""Functions whose value changes while no row does."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +79,8 @@ def reason_not_local(queryset: models.QuerySet[Any]) -> str | None:
     if query.extra_tables or query.extra:
         return "extra(…) is SQL that can't be re-read over one row"
     for node in nodes(query.where):
-        if isinstance(node, Query | Subquery):
-            return "it contains a subquery, so membership changes with another table"
-        if isinstance(node, Now):
-            return "it depends on the time now, and passing time writes no row"
-        if isinstance(node, Random):
-            return "it is random"
-        if isinstance(node, RawSQL | ExtraWhere):
-            return "it contains raw SQL, which can't be re-read over one row"
-        if isinstance(node, Window) or getattr(node, "contains_aggregate", False) is True:
-            return "it aggregates, so membership depends on other rows"
+        if reason := _reason_in(node):
+            return reason
     base = query.get_initial_alias() if not query.alias_map else query.base_table
     others = sorted(
         {
@@ -94,6 +91,21 @@ def reason_not_local(queryset: models.QuerySet[Any]) -> str | None:
     )
     if others:
         return f"it depends on rows of another table ({', '.join(others)})"
+    return None
+
+
+def _reason_in(node: Any) -> str | None:
+    """Why one node of a WHERE isn't local; None where it is."""
+    if isinstance(node, Query | Subquery):
+        return "it contains a subquery, so membership changes with another table"
+    if isinstance(node, Now):
+        return "it depends on the time now, and passing time writes no row"
+    if isinstance(node, Random):
+        return "it is random"
+    if isinstance(node, RawSQL | ExtraWhere):
+        return "it contains raw SQL, which can't be re-read over one row"
+    if isinstance(node, Window) or getattr(node, "contains_aggregate", False) is True:
+        return "it aggregates, so membership depends on other rows"
     return None
 
 
@@ -132,23 +144,33 @@ def compiled_where(
     base = query.get_initial_alias()
     query.change_aliases({base: row})  # this also copies the lookups, so that they may be touched below
     for node in nodes(query.where):
-        if isinstance(node, In) and isinstance(node.rhs, set | frozenset):
-            node.rhs = sorted(node.rhs, key=repr)  # a set's order differs between processes, the SQL must not
+        if isinstance(node, In) and isinstance(node.rhs, list | tuple | set | frozenset):
+            # Django has made a list of what may have been a set, whose order differs between processes; the SQL must
+            # not, since what it says is how a trigger is told to be the right one.
+            node.rhs = sorted(node.rhs, key=repr)
+        if isinstance(node, Col) and isinstance(node.target, models.DecimalField):
+            node.as_sqlite = partial(_numeric, node)  # type: ignore[attr-defined]
     try:
-        sql, params = query.get_compiler(connection=connection).compile(query.where)
+        # Bounds of days and years follow the active time zone; a trigger has but one, the project's.
+        with timezone.override(timezone.get_default_timezone()):
+            sql, params = query.get_compiler(connection=connection).compile(query.where)
     except FullResultSet:
         return "1 = 1", (), []
     except EmptyResultSet:
         return "1 = 0", (), []
-    if clock := CLOCK_SQL.search(sql):
-        raise NotLocal(f"it depends on the time now ({clock[0]})")
-    if connection.vendor == "sqlite":
-        _refuse_django_only(sql)
+    refuse_restless(connection, sql)
     for param in params:
         if isinstance(param, str) and "\x00" in param:
             raise NotLocal(f"the value {param!r} contains a NUL character, which SQL text can't carry")
     fields = [node.target for node in nodes(query.where) if isinstance(node, Col)]
     return sql or "1 = 1", tuple(params), fields
+
+
+def _numeric(column: Col, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
+    # Django compares decimals with text on SQLite, which turns it into a number by the column's affinity; new and old
+    # in a trigger have none.
+    sql, params = column.as_sql(compiler, connection)
+    return f"CAST({sql} AS NUMERIC)", params
 
 
 def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper) -> RowPredicate:
@@ -164,10 +186,16 @@ def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseData
     )
 
 
-def _refuse_django_only(sql: str) -> None:
-    if re.search(r"\bREGEXP\b", sql):
+def refuse_restless(connection: BaseDatabaseWrapper, sql: str) -> None:
+    """Raise NotLocal where SQL for a trigger changes its value by itself, or can't be run by every client."""
+    bare = NAMES.sub("", sql)
+    if restless := RESTLESS.search(bare):
+        raise NotLocal(f"its answer changes by itself, by {restless[0]}, and that writes no row")
+    if connection.vendor != "sqlite":
+        return
+    if re.search(r"\bREGEXP\b", bare):
         raise NotLocal("SQLite has no regular expressions of its own, so other clients' writes would fail")
-    called = {name.lower() for name in re.findall(r"\b([A-Za-z_]\w*)\s*\(", sql)}
+    called = {name.lower() for name in re.findall(r"\b([A-Za-z_]\w*)\s*\(", bare)}
     if missing := sorted(called & _django_only_functions()):
         raise NotLocal(
             f"SQLite itself has no function {missing[0]}; it is Django's own, so other clients' writes would fail"
