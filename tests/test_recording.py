@@ -22,7 +22,7 @@ from stockandflow.models import (
     StockRecord,
     Watermark,
 )
-from stockandflow.periods import Calendar
+from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry, registry
 
 pytestmark = pytest.mark.django_db
@@ -140,7 +140,7 @@ def test_every_computed_day_has_a_total_row_also_without_moves() -> None:
         ("signing-up", ALL, ALL, midnight + n * DAY, midnight + (n + 1) * DAY, count, count)
         for n, count in enumerate([1, 0, 1])
     ]
-    today = UTC_DAYS.period(recording.Grain.DAY, timezone.now())
+    today = UTC_DAYS.period(Grain.DAY, timezone.now())
     assert totals[-1][3:5] == (today.start, today.end)
     assert len(totals) == (today.end - midnight).days
 
