@@ -82,6 +82,7 @@ def _deferred(connection: Any, own: bool) -> Iterator[None]:
     if not own or connection.vendor != "sqlite":
         yield
         return
+    connection.ensure_connection()  # the mode is read from the settings when the connection is opened
     mode, connection.transaction_mode = connection.transaction_mode, None
     try:
         yield
