@@ -27,6 +27,14 @@ LAG = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
+class Counted:
+    """The stocks as they were at one instant, counted and not yet stored."""
+
+    at: datetime
+    counts: tuple[StockCount, ...]
+
+
+@dataclass(frozen=True)
 class Recording:
     """What one run recorded; ``at`` is the instant of the stock records, None where no stock is registered."""
 
@@ -36,19 +44,23 @@ class Recording:
     periods: int
     flow_records: int
 
+    @classmethod
+    def of(cls, counted: Counted | None, periods: int, flow_records: int) -> Recording:
+        """What a run recorded that counted ``counted`` and made so many flow records."""
+        counts = counted.counts if counted else ()
+        return cls(
+            at=counted.at if counted else None,
+            stocks=len(counts),
+            facet_values=sum(len(values) for count in counts for values in count.facets.values()),
+            periods=periods,
+            flow_records=flow_records,
+        )
+
     def __str__(self) -> str:
         return (
             f"{self.stocks} stocks with {self.facet_values} facet values, "
             f"{self.flow_records} flow records over {self.periods} days"
         )
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The stocks as they were at one instant, counted and not yet stored."""
-
-    at: datetime
-    counts: tuple[StockCount, ...]
 
 
 def record(
@@ -65,17 +77,8 @@ def record(
     the stock records of another instant.
     """
     counted = count(registry.stocks)
-    stored = store(counted)
-    flows = record_flows(registry, since=since, until=until, calendar=calendar)
-    return Recording(
-        at=counted.at if counted else None,
-        stocks=len(stored),
-        facet_values=sum(
-            len(values) for c in (counted.counts if counted else ()) for values in c.facets.values()
-        ),
-        periods=flows[0],
-        flow_records=flows[1],
-    )
+    store(counted)
+    return Recording.of(counted, *record_flows(registry, since=since, until=until, calendar=calendar))
 
 
 def count(stocks: Sequence[Stock]) -> Counted | None:

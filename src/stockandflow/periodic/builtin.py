@@ -50,15 +50,7 @@ def record(registry: Registry) -> Callable[[], str]:
 
     def store() -> str:
         recording.store(counted)
-        counts = counted.counts if counted else ()
-        done = Recording(
-            at=counted.at if counted else None,
-            stocks=len(counts),
-            facet_values=sum(len(values) for count in counts for values in count.facets.values()),
-            periods=periods,
-            flow_records=flow_records,
-        )
-        return str(done)
+        return str(Recording.of(counted, periods, flow_records))
 
     return store
 
