@@ -634,3 +634,5 @@ def test_a_member_who_converts_gets_a_welcome_note() -> None:
 def test_numbers_of_deliveries_add_up_and_read_well() -> None:
     total = Delivered(done=2, failed=1) + Delivered(done=1, dead=1)
     assert str(total) == "3 delivered, 1 to be tried again, 1 dead"
+    assert str(Delivered(done=3)) == "3 delivered"
+    assert str(Delivered()) == "nothing to deliver"

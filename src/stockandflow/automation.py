@@ -64,7 +64,8 @@ class Delivered:
         return Delivered(self.done + other.done, self.failed + other.failed, self.dead + other.dead)
 
     def __str__(self) -> str:
-        return f"{self.done} delivered, {self.failed} to be tried again, {self.dead} dead"
+        parts = ((self.done, "delivered"), (self.failed, "to be tried again"), (self.dead, "dead"))
+        return ", ".join(f"{number} {word}" for number, word in parts if number) or "nothing to deliver"
 
 
 def deliver(

@@ -61,7 +61,7 @@ def test_every_period_is_recorded_and_delivered_once(schedule: Schedule) -> None
     recorded, delivered = run(schedule, now=AT).results
     assert (recorded.state, delivered.state) == (State.DONE, State.DONE)
     assert recorded.message.startswith(f"{len(registry.stocks)} stocks with ")
-    assert delivered.message == "1 delivered, 0 to be tried again, 0 dead"
+    assert delivered.message == "1 delivered"
     assert StockRecord.objects.get(stock="active").count == 1
     assert FlowRecord.objects.get(flow="converting", source="*").count == 1
     assert WelcomeNote.objects.get().member.name == "Ada"
@@ -93,5 +93,5 @@ def test_a_project_without_declarations_records_nothing() -> None:
     messages = [result.message for result in run(schedule, now=AT).results]
     assert messages == [
         "0 stocks with 0 facet values, 0 flow records over 0 days",
-        "0 delivered, 0 to be tried again, 0 dead",
+        "nothing to deliver",
     ]
