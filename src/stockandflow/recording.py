@@ -59,7 +59,7 @@ class Recording:
     def __str__(self) -> str:
         return (
             f"{self.stocks} stocks with {self.facet_values} facet values, "
-            f"{self.flow_records} flow records over {self.periods} days"
+            f"{self.flow_records} flow records over {self.periods} {'day' if self.periods == 1 else 'days'}"
         )
 
 
