@@ -16,11 +16,14 @@ A comment on the line above a block's fence says what the block is; without one,
 - ``sh``, ``bash``: a script, run in the project, that must succeed.
 
 A block that is none of these is refused, so that none is shown without being run. In an output ``...`` stands
-for anything, and blanks at the ends of lines don't count.
+for anything; a date (``25 Oct 2026``, also without the year or with a time of day), an ISO date, a time of day
+(``14:30``) and a duration (``0.05 s``) stand for any of their kind; and blanks at the ends of lines don't count.
 
 The reader's project has ``manage.py``, ``config/settings.py``, ``config/urls.py`` and an app ``shop``, as
 ``startproject`` and ``startapp`` leave them, and a database in a file of SQLite. The shop is in
-``INSTALLED_APPS``, ``stockandflow`` is not yet: a page has to say how.
+``INSTALLED_APPS``, ``stockandflow`` is not yet: a page has to say how. A reader who begins with nothing has an
+empty folder instead. A reader with a Python environment of their own has Django there and nothing else; a clone of
+this repository can be installed from ``../django-stockandflow``.
 """
 
 import doctest
@@ -33,6 +36,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import django
+
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_S = 600
 FENCE = re.compile(
@@ -40,6 +45,10 @@ FENCE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 DIRECTIVE = re.compile(r"<!--\s*(?P<word>file|append|prints|at)\s*:?\s*(?P<value>[^\s>]*)\s*-->\s*\Z")
+MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+TIMES = re.compile(
+    rf"\b(?:\d{{1,2}} (?:{MONTH})(?: \d{{4}})?(?:, \d\d:\d\d)?|\d{{4}}-\d\d-\d\d|\d\d:\d\d|\d+\.\d\d s)\b"
+)
 NOT_CLONED = (".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "_build", "dist", "*.sqlite3*")
 
 DOCTEST_RUNNER = """
@@ -68,18 +77,25 @@ class Block:
 
 @dataclass
 class Reader:
-    """Someone who follows a page from top to bottom, in folders of their own under ``folder``."""
+    """Someone who follows a page from top to bottom, in folders of their own under ``folder``.
+
+    ``python`` is the interpreter of the environment that the reader works in. ``begun`` is whether the project is
+    there already when the page begins.
+    """
 
     folder: Path
     page: str
+    python: Path = Path(sys.executable)
+    begun: bool = True
     printed: str = field(default="", init=False)
 
     @property
     def project(self) -> Path:
-        """The reader's Django project; made on first use."""
+        """The reader's Django project, or the empty folder for it; made on first use."""
         folder = self.folder / "project"
         if not folder.exists():
             folder.mkdir(parents=True)
+        if self.begun and not (folder / "manage.py").exists():
             self.execute(["django-admin", "startproject", "config", "."], folder, 0)
             self.execute(["python", "manage.py", "startapp", "shop"], folder, 0)
             settings = folder / "config" / "settings.py"
@@ -104,7 +120,8 @@ class Reader:
         environment |= {
             "COLUMNS": "100",
             "DJANGO_SETTINGS_MODULE": "config.settings",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{self.python.parent}{os.pathsep}{os.environ['PATH']}",
+            "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             "PYTHON": sys.executable,
             "SERVE": "0",
         }
@@ -181,7 +198,7 @@ class Reader:
     def compare(self, expected: str, printed: str, line: int) -> None:
         """Raise PageError unless what was printed is what the page shows."""
         want, got = (
-            "\n".join(row.rstrip() for row in text.strip("\n").split("\n")) + "\n"
+            TIMES.sub("<time>", "\n".join(row.rstrip() for row in text.strip("\n").split("\n")) + "\n")
             for text in (expected, printed)
         )
         checker = doctest.OutputChecker()
@@ -239,9 +256,16 @@ def blocks_of(markdown: str) -> list[Block]:
     return blocks
 
 
-def follow_page(markdown: str, page: str, folder: Path) -> int:
+def own_environment(folder: Path) -> Path:
+    """The interpreter of a new environment that holds the Django of these tests and nothing else."""
+    python = folder / "environment" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", python.parent.parent], check=True)
+    subprocess.run([python, "-m", "pip", "-qq", "install", f"Django=={django.__version__}"], check=True)
+    return python
+
+
+def follow_page(markdown: str, reader: Reader) -> int:
     """Follow every block of a page as its reader would; how many. Raises PageError at the first wrong one."""
-    reader = Reader(folder=folder, page=page)
     blocks = blocks_of(markdown)
     for block in blocks:
         reader.follow(block)

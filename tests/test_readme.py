@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.code_blocks import ROOT, PageError, blocks_of, follow_page
+from tests.code_blocks import ROOT, PageError, Reader, blocks_of, follow_page, own_environment
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite",
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.slow
 def test_every_code_block_of_the_readme_runs_and_prints_what_it_shows(tmp_path: Path) -> None:
-    assert follow_page((ROOT / "README.md").read_text(), "README.md", tmp_path) > 0
+    reader = Reader(tmp_path, "README.md", python=own_environment(tmp_path))
+    assert follow_page((ROOT / "README.md").read_text(), reader) > 0
 
 
 PAGE = """
@@ -31,12 +32,12 @@ NAME = "reader"
 
 ```python
 from shop.words import GREETING, NAME
-print(GREETING, NAME, "at", 12.5)
+print(GREETING, NAME, "at", 12.5, "on 24 Dec")
 ```
 
 <!-- prints -->
 ```text
-hello reader at ...
+hello reader at ... on 1 Jan 1970
 ```
 
 ```python
@@ -58,7 +59,7 @@ hello reader at ...
 
 
 def test_a_page_that_tells_the_truth_is_followed_to_its_end(tmp_path: Path) -> None:
-    assert follow_page(PAGE, "page.md", tmp_path) == len(blocks_of(PAGE)) == 6
+    assert follow_page(PAGE, Reader(tmp_path, "page.md")) == len(blocks_of(PAGE)) == 6
 
 
 @pytest.mark.parametrize(
@@ -81,12 +82,12 @@ def test_a_page_that_tells_the_truth_is_followed_to_its_end(tmp_path: Path) -> N
 )
 def test_a_page_that_is_wrong_fails_at_its_line(page: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(PageError, match=rf"(?s){message}"):
-        follow_page(page, "page.md", tmp_path)
+        follow_page(page, Reader(tmp_path, "page.md"))
 
 
 def test_commands_at_the_clone_run_in_a_copy_of_this_repository(tmp_path: Path) -> None:
     shown = "MIT License\ndjango-stockandflow\n"
     page = f"<!-- at: clone -->\n```console\n$ head -1 LICENSE; basename $PWD\n{shown}$ make test\n```\n"
-    follow_page(page, "page.md", tmp_path)
+    follow_page(page, Reader(tmp_path, "page.md"))
     assert not (tmp_path / "django-stockandflow" / ".git").exists()
     assert not (tmp_path / "django-stockandflow" / ".venv").exists(), "make test was run, not only planned"
