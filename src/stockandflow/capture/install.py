@@ -165,7 +165,7 @@ def before_migrate(registry: Registry, using: str, plan: list[Any]) -> None:
 
 
 def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
-    """Put the triggers in place, and after a flush empty what they wrote while SQLite emptied the subjects' tables."""
+    """Put the triggers in place, and after a flush empty what they wrote while the subjects' tables were emptied."""
     if flushed:
         _forget(registry, using)
     install(registry, using)
@@ -173,8 +173,8 @@ def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
 
 def _forget(registry: Registry, using: str) -> None:
     connection = connections[using]
-    if connection.vendor != "sqlite":
-        return  # TRUNCATE empties all tables at once
+    if connection.vendor == "postgresql":
+        return  # one TRUNCATE empties all tables at once; the others have a DELETE for each, which triggers see
     trackers = list(_trackers_on(registry, connection))
     for model in {tracker.events for tracker in trackers}:
         model._base_manager.using(using)._raw_delete(using)  # type: ignore[attr-defined]
