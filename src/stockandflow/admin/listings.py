@@ -136,9 +136,7 @@ class StockAdmin(ListedAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """The members, so that no other object can be listed, opened or acted on."""
-        members = self.stock.all()
-        ordering = self.get_ordering(request)
-        return members.order_by(*ordering) if ordering else members
+        return self.stock.all()
 
     def response_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
         """As Django's, but never back to the page of an object that has left the stock. One query more."""
@@ -200,7 +198,13 @@ class FlowAdmin(ReadOnly, ListedAdmin):
         return _sentence(f"moves from {sources} to {sinks}")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return self.flow.all().order_by(*self.get_ordering(request))
+        return self.flow.all()
+
+    def get_list_filter(self, request: HttpRequest) -> Any:
+        """As declared, without a filter that has nothing to choose from; its parameter works all the same."""
+        sides = ((SourceFilter, self.flow.sources), (SinkFilter, self.flow.sinks))
+        needless = [side for side, states in sides if len(states) == 1]
+        return [chosen for chosen in super().get_list_filter(request) if chosen not in needless]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if self.fields:
@@ -227,9 +231,11 @@ class FlowAdmin(ReadOnly, ListedAdmin):
     @admin.display(description="facets, as they were")
     def facet_values(self, event: FlowEvent) -> str:
         names = {facet.slug: facet.name for facet in self.flow.applied_facets}
+        # Databases keep JSON in orders of their own: the flow's facets first, then those of its neighbours.
+        slugs = [slug for slug in names if slug in event.facets] + sorted(event.facets.keys() - names)
+        values = {slug: event.facets[slug] for slug in slugs}
         return ", ".join(
-            f"{names.get(slug, slug)}: {NONE if value is None else value}"
-            for slug, value in event.facets.items()
+            f"{names.get(slug, slug)}: {NONE if value is None else value}" for slug, value in values.items()
         )
 
 

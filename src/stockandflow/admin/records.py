@@ -71,6 +71,11 @@ class FacetRecords(ReadOnly, TabularInline):
     extra = 0
     can_delete = False
 
+    class Media:
+        """Django heads each row with the object as text, which here only says the row twice."""
+
+        css = {"all": ["stockandflow/admin.css"]}
+
 
 class StockFacetRecords(FacetRecords):
     """A stock's counts by facet value."""
@@ -141,7 +146,7 @@ class FlowRecordAdmin(StoredAdmin):
 class DeliveryAdmin(StoredAdmin):
     """The event callables to be called, and those that were, by when they are due."""
 
-    list_display = ("due_at", "flow_shown", "event", "status", "attempts", "done_calls", "error")
+    list_display = ("due_at", "flow_shown", "event", "status", "attempts", "done_calls", "last_error")
     list_filter = ("status", ByFlow)
     date_hierarchy = "due_at"
     ordering = ("-due_at", "-id")
@@ -153,6 +158,11 @@ class DeliveryAdmin(StoredAdmin):
     @admin.display(description="event")
     def event(self, delivery: Delivery) -> str:
         return f"{delivery.event_model} {delivery.event_id}"
+
+    @admin.display(description="error")
+    def last_error(self, delivery: Delivery) -> str:
+        """The last line of the traceback; all of it stands on the delivery's own page."""
+        return delivery.error.strip().rpartition("\n")[2]
 
 
 @admin.register(ScheduleEntry)
