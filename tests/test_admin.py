@@ -638,7 +638,7 @@ def stored() -> dict[type[Model], Model]:
         event_model="membership.memberflowevent", event_id=1, flow="gone", due_at=now, error=error
     )
     entry = ScheduleEntry.objects.create(name="recording")
-    run = ScheduleRun.objects.create(entry=entry, period_start=now, period_end=now)
+    run = ScheduleRun.objects.create(entry=entry, period_start=now, period_end=now, message="x" * 60)
     return {type(kept): kept for kept in (record, moves, delivery, entry, run)}
 
 
@@ -667,7 +667,8 @@ def test_records_show_names_and_their_facets(root: Client, stored: dict[type[Mod
     content = root.get(address(Delivery)).content.decode()
     for cell in ('flow_shown">gone<', 'last_error">OSError: no post<'):
         assert cell in content
-    for model, value in ((StockRecord, "Basic"), (FlowRecord, "Pro")):
+    assert f'outcome">{"x" * 49}…<' in root.get(address(ScheduleRun)).content.decode()
+    for model, value in ((StockRecord, "Basic"), (FlowRecord, "Pro"), (ScheduleRun, "x" * 60)):
         assert value in root.get(f"{address(model)}{stored[model].pk}/change/").content.decode()
 
 

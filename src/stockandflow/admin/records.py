@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import Truncator
 
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.models import (
@@ -146,7 +147,7 @@ class FlowRecordAdmin(StoredAdmin):
 class DeliveryAdmin(StoredAdmin):
     """The event callables to be called, and those that were, by when they are due."""
 
-    list_display = ("due_at", "flow_shown", "event", "status", "attempts", "done_calls", "last_error")
+    list_display = ("due_at", "flow_shown", "event", "status", "attempts", "last_error")
     list_filter = ("status", ByFlow)
     date_hierarchy = "due_at"
     ordering = ("-due_at", "-id")
@@ -177,7 +178,12 @@ class ScheduleEntryAdmin(StoredAdmin):
 class ScheduleRunAdmin(StoredAdmin):
     """The runs of the schedule's entries, latest period first."""
 
-    list_display = ("period_start", "entry", "status", "attempt", "started_at", "duration", "message")
+    list_display = ("period_start", "entry", "status", "outcome")
     list_filter = ("status", "entry")
     list_select_related = ("entry",)
     date_hierarchy = "period_start"
+
+    @admin.display(description="message", ordering="message")
+    def outcome(self, run: ScheduleRun) -> str:
+        """The beginning of the message; all of it stands on the run's own page, with the traceback."""
+        return Truncator(run.message).chars(50)
