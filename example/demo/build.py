@@ -1,4 +1,4 @@
-"""Building what the demonstration shows: an imported past, the records that follow from it, and a live today."""
+"""Building what the demonstration shows: an imported past with its records, a live today, and one uncaptured change."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS
 from django.utils import timezone
 
@@ -18,8 +19,6 @@ from example.demo.simulation import Rules, simulate
 from example.demo.today import live_today, maintain
 from example.leads import decay
 from example.membership.automation import KEPT_AFTER_CHURN
-from stockandflow.recording import record
-from stockandflow.registry import registry
 
 RULES = Rules(
     kept_after_churn=KEPT_AFTER_CHURN,
@@ -33,17 +32,19 @@ UNEXPLAINED = 3
 Step = Callable[[str], AbstractContextManager[object]]
 
 
-def build(*, scale: float = 1.0, seed: int = 2011, step: Step = nullcontext) -> None:
-    """Fill the default database, which must be empty, with 18 months of business up to now, and record it.
+def build(*, scale: float = 1.0, months: int = 18, seed: int = 2011, step: Step = nullcontext) -> None:
+    """Fill the default database, which must be empty, with months of business up to now, all recorded.
 
     ``scale`` multiplies how many people come, 1 being about 15,000 of them; another ``seed`` makes another business of
     the same kind. Each part is done within ``step(<what it does>)``.
     """
     using = DEFAULT_DB_ALIAS
     with _no_garbage_collection():
-        with step("Inventing 18 months of business"):
+        with step(f"Inventing {months} months of business"):
             zone = ZoneInfo(settings.TIME_ZONE)
-            history = simulate(until=timezone.now(), zone=zone, rules=RULES, scale=scale, seed=seed)
+            history = simulate(
+                until=timezone.now(), zone=zone, rules=RULES, months=months, scale=scale, seed=seed
+            )
         with step("Importing it: members, tickets, leads, and every move they made"):
             import_history(history, using)
         with step("Deriving a stock record a day from those moves"):
@@ -52,8 +53,8 @@ def build(*, scale: float = 1.0, seed: int = 2011, step: Step = nullcontext) -> 
             live_today(Random(seed))
         with step(f"Correcting {UNEXPLAINED} rows behind everybody's back"):
             maintain(UNEXPLAINED, using)
-        with step("Recording all stocks as of now, and all flows by day"):
-            record(registry)
+        with step("Running the schedule: nightly jobs, and recording of stocks and flows"):
+            call_command("run_periodic_schedule", verbosity=0)
 
 
 @contextmanager

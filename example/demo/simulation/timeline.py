@@ -42,8 +42,7 @@ OFFICE = Rhythm(
 )
 """What staff do."""
 HOME = Rhythm(
-    (1.1, 1.1, 1.05, 1, 0.9, 0.6, 0.55),
-    (0.5, *(0,) * 5, 1, 2, 4, 5, 6, 6, 6, 5, 5, 5, 5, 5, 6, 6, 7, 6, 4, 2),
+    (1.1, 1.1, 1.05, 1, 0.9, 0.6, 0.55), (0,) * 6 + (1, 2, 4, 5, 6, 6, 6, 5, 5, 5, 5, 5, 6, 6, 7, 6, 4, 2)
 )
 """What members do."""
 MONTH_END = Rhythm(HOME.weekdays, HOME.hours, first_of_month=0.7, last_of_month=2.2)

@@ -20,6 +20,8 @@ from django.urls import reverse
 from example.demo.build import build
 
 HOST = "127.0.0.1"
+MANAGER, VIEWER = "demo", "viewer"
+"""Two users, whose passwords are their names."""
 SWITCH = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 
 
@@ -38,16 +40,17 @@ class Command(BaseCommand):
             default=1.0,
             help="How many people come, 1 being about 15,000 (default: 1).",
         )
+        parser.add_argument("--months", type=int, default=18, help="How far back it goes (default: 18).")
 
-    def handle(self, *, scale: float, **options: Any) -> None:
+    def handle(self, *, scale: float, months: int, **options: Any) -> None:
         fresh, serve, port = _switch("FRESH", default=False), _switch("SERVE", default=True), _port()
         if serve:
             _check_free(port)
         path = _database()
-        if path.exists() and not fresh:
+        if not fresh and _holds_business(path):
             self.stdout.write(f"Reusing the business in {path} (FRESH=1 builds a new one).\n\n")
         else:
-            self._build(path, scale)
+            self._build(path, scale, months)
         try:
             call_command("migrate", verbosity=0)
             call_command("run_periodic_schedule", verbosity=0, stdout=self.stdout)
@@ -60,7 +63,7 @@ class Command(BaseCommand):
         if serve:
             call_command("runserver", f"{HOST}:{port}", use_reloader=False, skip_checks=True)
 
-    def _build(self, path: Path, scale: float) -> None:
+    def _build(self, path: Path, scale: float, months: int) -> None:
         """Build beside ``path`` and move it there when it is complete: what is half done is never reused."""
         started = time.monotonic()
         self.stdout.write(f"Building the business in {path}; the next run will reuse it.\n")
@@ -69,8 +72,8 @@ class Command(BaseCommand):
         with _connected_to(unfinished):
             with self._step("Making the tables"):
                 call_command("migrate", verbosity=0)
-            build(scale=scale, step=self._step)
-            with self._step("Adding the users demo and viewer"):
+            build(scale=scale, months=months, step=self._step)
+            with self._step(f"Adding the users {MANAGER} and {VIEWER}"):
                 _add_users()
         _remove(path)
         unfinished.rename(path)
@@ -92,7 +95,7 @@ class Command(BaseCommand):
             + f"  Pages           {site}{reverse('stockandflow:index')}\n"
             f"  Work on stocks  {site}{reverse('stockandflow_admin:index')}\n"
             f"  Ordinary admin  {site}{reverse('admin:index')}\n"
-            "  Log in as       demo, password demo (may do everything), or viewer, password viewer (may look)\n"
+            f"  Log in as       {MANAGER} (may do everything) or {VIEWER} (may look); the password is the name\n"
         )
 
 
@@ -134,6 +137,17 @@ def _database() -> Path:
     return Path(connection.settings_dict["NAME"])
 
 
+def _holds_business(path: Path) -> bool:
+    """Whether it was built already; raises CommandError for a file of something else, which isn't ours to replace."""
+    tables = connection.introspection.table_names() if path.exists() else []
+    if tables and not ("auth_user" in tables and User.objects.filter(username=MANAGER).exists()):
+        raise CommandError(
+            f"{path} holds no finished demonstration. Have it replaced with FRESH=1, or name another file with "
+            "EXAMPLE_DATABASE."
+        )
+    return bool(tables)
+
+
 @contextmanager
 def _connected_to(path: Path) -> Iterator[None]:
     """Have the default connection use another SQLite file inside; closed afterwards, it has no log left beside it."""
@@ -154,6 +168,6 @@ def _remove(path: Path) -> None:
 
 def _add_users() -> None:
     """Add one who may do everything, and one who may only look."""
-    User.objects.create_superuser("demo", "demo@example.org", "demo")
-    viewer = User.objects.create_user("viewer", "viewer@example.org", "viewer", is_staff=True)
+    User.objects.create_superuser(MANAGER, password=MANAGER)
+    viewer = User.objects.create_user(VIEWER, password=VIEWER, is_staff=True)
     viewer.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
