@@ -90,7 +90,8 @@ class StockAndFlowAdminSite(admin.AdminSite):
                     f"{known.declaration!r} has its address already. Call register_{kind}() once for each {kind}, "
                     "and give each a slug of its own."
                 )
-        attributes["actions"] = _actions(kind, declaration, [attributes, *map(_vars, mixins)])
+        owners = [attributes.get("actions"), *(getattr(mixin, "actions", None) for mixin in mixins)]
+        attributes["actions"] = _merged_actions(kind, declaration, owners)
         attributes.setdefault("__module__", __name__)
         own_class: Any = type(f"{listing.__name__}-admin", (*mixins, admin_class), attributes)
         registry[listing] = own_class(listing, self)
@@ -137,15 +138,12 @@ def _checked_mixins(
     return mixins
 
 
-def _vars(mixin: type[Any]) -> dict[str, Any]:
-    return {"actions": getattr(mixin, "actions", None)}
-
-
-def _actions(kind: Kind, declaration: Stock | Flow, owners: Iterable[Mapping[str, Any]]) -> list[Any]:
-    """The actions of all owners, each once, in order."""
+def _merged_actions(kind: Kind, declaration: Stock | Flow, lists: Iterable[Any]) -> list[Any]:
+    """The actions of all lists, each once, in order; raises DeclarationError for what is no list."""
     actions: list[Any] = []
-    for owner in owners:
-        given = owner.get("actions") or ()
+    for given in lists:
+        if not given:
+            continue
         if isinstance(given, str) or not isinstance(given, Iterable):
             raise DeclarationError(
                 f"The {kind} {declaration.slug!r} has the actions {given!r}; write a list of functions and of names of "
