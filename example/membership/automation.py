@@ -15,8 +15,13 @@ logger = logging.getLogger(__name__)
 KEPT_AFTER_CHURN = timedelta(days=150)
 
 
-def write_welcome_note(member: Member, source: Any, sink: Any) -> None:
-    """Greet a member who has converted; called at least once an event, so a second call changes nothing."""
+def write_welcome_note(member: Member | None, source: Any, sink: Any) -> None:
+    """Greet a member who has converted.
+
+    Called after the commit, and at least once for each event: a member may be erased by then, or greeted already.
+    """
+    if member is None:
+        return
     _, written = WelcomeNote.objects.get_or_create(
         member=member,
         defaults={"text": f"Dear {member.name}, welcome to the {member.plan} plan!"},
