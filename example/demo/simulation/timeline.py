@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from itertools import accumulate
 from math import ceil, exp, inf
 from random import Random
@@ -64,7 +65,7 @@ class Timeline:
     days: list[date] = field(init=False)
     end: float = field(init=False)
     """``until`` as local days since the first midnight."""
-    _weights: dict[int, list[float]] = field(default_factory=dict, init=False)
+    _weights: dict[Rhythm, list[float]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         end = self.moment(self.until)
@@ -93,7 +94,7 @@ class Timeline:
 
     def after(self, earliest: float, rhythm: Rhythm, random: Random) -> float:
         """A moment after ``earliest`` that suits the rhythm; infinite when it would come after the last day."""
-        weights = self._weights.setdefault(id(rhythm), [])
+        weights = self._weights.setdefault(rhythm, [])
         if not weights:
             plain = [rhythm.weight(day) for day in self.days]
             highest = max(plain)
@@ -108,7 +109,7 @@ class Timeline:
     @staticmethod
     def time_of_day(rhythm: Rhythm, random: Random) -> float:
         """A time of day, as a fraction of the day."""
-        (hour,) = random.choices(range(24), cum_weights=_cumulated(rhythm))
+        (hour,) = random.choices(range(24), cum_weights=_cumulated(rhythm.hours))
         return (hour + random.random()) / 24
 
     @staticmethod
@@ -117,13 +118,9 @@ class Timeline:
         return int(earliest - 5 * MINUTE) + 1 + (5 + random.random() / 10) * MINUTE
 
 
-_CUMULATED: dict[tuple[float, ...], list[float]] = {}
-
-
-def _cumulated(rhythm: Rhythm) -> list[float]:
-    if rhythm.hours not in _CUMULATED:
-        _CUMULATED[rhythm.hours] = list(accumulate(rhythm.hours))
-    return _CUMULATED[rhythm.hours]
+@cache
+def _cumulated(weights: tuple[float, ...]) -> list[float]:
+    return list(accumulate(weights))
 
 
 def poisson(mean: float, random: Random) -> int:

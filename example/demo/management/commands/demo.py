@@ -67,7 +67,7 @@ class Command(BaseCommand):
         """Build beside ``path`` and move it there when it is complete: what is half done is never reused."""
         started = time.monotonic()
         self.stdout.write(f"Building the business in {path}; the next run will reuse it.\n")
-        unfinished = path.with_name(f"{path.name}.unfinished")
+        unfinished = path.with_name(f"{path.stem}.unfinished{path.suffix}")
         _remove(unfinished)
         with _connected_to(unfinished):
             with self._step("Making the tables"):
@@ -84,7 +84,11 @@ class Command(BaseCommand):
         started = time.monotonic()
         self.stdout.write(f"  {what} ".ljust(72, "."), ending="")
         self.stdout.flush()
-        yield
+        try:
+            yield
+        except BaseException:
+            self.stdout.write(" failed")
+            raise
         self.stdout.write(f" {time.monotonic() - started:4.1f} s")
 
     def _tell_how_to_log_in(self, port: int, serve: bool) -> None:
