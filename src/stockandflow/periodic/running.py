@@ -152,10 +152,18 @@ def run(
         else:
             drop_broken_connection(using)
             results += _run_entry(entry, current, at, owner, using)
-    unseen = Q(seen_at=None) | Q(seen_at__lt=at)
-    if idle:
-        ScheduleEntry.objects.using(using).filter(unseen, pk__in=idle).update(seen_at=at)
+    _note_seen(idle, at, using)
     return Outcome(at, tuple(results))
+
+
+def _note_seen(entry_pks: list[int], at: datetime, using: str) -> None:
+    """Note that somebody looked; when it fails, what has run is told all the same."""
+    unseen = Q(seen_at=None) | Q(seen_at__lt=at)
+    try:
+        if entry_pks:
+            ScheduleEntry.objects.using(using).filter(unseen, pk__in=entry_pks).update(seen_at=at)
+    except DatabaseError:
+        logger.exception("It could not be noted that the schedule was run at %s.", at)
 
 
 def look(

@@ -46,13 +46,12 @@ class Command(BaseCommand):
         outcome = run(schedule, only=only)
         if verbosity > 0:
             self._write(_told(result) for result in outcome.results)
-        for result in outcome.failed:
-            self.stderr.write(f"\n{result.entry.name} failed:\n{result.traceback}")
         if outcome.failed:
-            names = ", ".join(dict.fromkeys(result.entry.name for result in outcome.failed))
+            # The tracebacks are logged, and kept with the runs.
+            told = "; ".join(f"{result.entry.name} ({_line(result.message)})" for result in outcome.failed)
             entries = len({result.entry.name for result in outcome.results})
             raise CommandError(
-                f"{len(outcome.failed)} of {entries} entries failed: {names}. Each is tried again by the next run."
+                f"{len(outcome.failed)} of {entries} entries failed: {told}. The next run tries again."
             )
 
     def _write(self, lines: Iterable[tuple[str, ...]]) -> None:
@@ -83,7 +82,7 @@ def _told(result: Result) -> tuple[str, ...]:
         if result.state is State.FAILED:
             return state, entry.name, "", "", result.message
         return state, entry.name, f"next {_instant(entry, result.next_due)}"
-    message = " ".join(result.message.split())
+    message = _line(result.message)
     if result.state is State.SKIPPED:
         message = f"begun before this run; next {_instant(entry, result.next_due)}"
     if result.missed_since:
@@ -109,7 +108,7 @@ def _last(entry: Entry, run: ScheduleRun) -> str:
     if run.duration is not None:
         parts.append(f"in {_duration(run.duration)}")
     text = " ".join(parts)
-    message = " ".join(run.message.split())
+    message = _line(run.message)
     return f"{text}: {message}" if message else text
 
 
@@ -121,6 +120,10 @@ def _planned(found: Look) -> tuple[str, ...]:
     first = _period(found.entry, found.due[0])
     more = f" and {len(found.due) - 1} more" if len(found.due) > 1 else ""
     return "due", found.entry.name, f"{first}{more}"
+
+
+def _line(message: str) -> str:
+    return " ".join(message.split())
 
 
 def _duration(duration: timedelta | None) -> str:
