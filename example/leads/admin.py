@@ -19,7 +19,6 @@ class LeadAdmin(admin.ModelAdmin):
     list_filter = ["status", "source"]
     search_fields = ["name", "email"]
     raw_id_fields = ["member"]
-    date_hierarchy = "found_at"
 
 
 @admin.action(description="Note a contact", permissions=["change"])

@@ -23,7 +23,6 @@ class MemberAdmin(admin.ModelAdmin):
     list_filter = ["status", "plan", "country"]
     list_select_related = ["plan"]
     search_fields = ["name", "email"]
-    date_hierarchy = "joined_at"
 
 
 @admin.register(WelcomeNote)

@@ -29,7 +29,6 @@ class TicketAdmin(admin.ModelAdmin):
     list_select_related = ["member"]
     search_fields = ["title", "member__name"]
     raw_id_fields = ["member"]
-    date_hierarchy = "asked_at"
 
 
 @admin.action(description="Pick up", permissions=["change"])
