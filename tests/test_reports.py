@@ -234,3 +234,37 @@ def test_the_number_of_queries_depends_on_neither_range_nor_history(plan: Plan, 
 def test_a_range_that_is_none_is_refused(membership: Process, since: Any, until: Any, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         reports.balance(membership, since, until)
+
+
+def test_a_level_has_the_method_of_the_record_at_its_instant(membership: Process) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    StockRecord.objects.create(stock="trial", count=3, timestamp=at, method="derived")
+    record_of("trial", 3, at + DAY)
+
+    trial = line(reports.balance(membership, at, at + DAY), "trial")
+
+    assert (trial.opening_method, trial.closing_method) == ("derived", "counted")
+
+
+def test_what_was_not_seen_never_leads_below_nothing(plan: Plan, membership: Process) -> None:
+    past_event(1, "", "trial", timezone.now() - timedelta(hours=1))  # it went without being seen
+
+    trial = line(recent(membership), "trial")
+
+    assert (trial.opening, trial.inflow, trial.closing, trial.unexplained) == (0, 1, 0, -1)
+
+
+def test_without_a_tracker_the_last_count_before_is_the_nearest_and_a_later_one_tells_nothing() -> None:
+    everyone = Stock("everyone", "Everyone", Member.objects.all())
+    process = Process("all", "All", [everyone])
+    Registry().register(process)
+    at = timezone.now() - 10 * DAY
+    record_of("everyone", 4, at)
+
+    (before,) = reports.balance(process, at - 2 * DAY, at - DAY).stocks
+    (after,) = reports.balance(process, at - DAY, at + DAY).stocks
+
+    assert (before.opening, before.closing, before.change) == (None, None, None)
+    assert (before.opening_method, before.closing_method) == ("unknown", "unknown")
+    assert (after.opening, after.closing, after.change, after.unexplained) == (None, 4, None, None)
+    assert after.closing_method == "nearest"

@@ -24,7 +24,7 @@ from stockandflow.models import Origin, StockRecord
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import checked_range
 
-Method = Literal["counted", "derived"]
+Method = Literal["counted", "derived", "imported", "nearest", "unknown"]
 
 OUTSIDE = "outside"
 OTHER = "Other"
@@ -51,13 +51,14 @@ class StockBalance:
     """One stock over a range; ``opening + inflow - outflow + unexplained == closing``, always.
 
     ``unexplained`` is None for a stock that stands in no tracker: nobody promised to explain it, so ``change`` is all
-    there is to say. A level is ``counted`` where a count was taken at that very instant, and ``derived`` where the
-    nearest count was carried there by the events between.
+    there is to say. The methods tell how a level came to be. A record at that very instant has its own method, and a
+    live count is ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without
+    a tracker no events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None.
     """
 
     stock: Stock
-    opening: int
-    closing: int
+    opening: int | None
+    closing: int | None
     inflows: tuple[FlowLine, ...]
     outflows: tuple[FlowLine, ...]
     opening_method: Method
@@ -77,12 +78,17 @@ class StockBalance:
         return self.inflow - self.outflow
 
     @property
-    def change(self) -> int:
-        return self.closing - self.opening
+    def expected(self) -> int | None:
+        """What the stock would hold had nothing but its flows changed it."""
+        return None if self.opening is None else self.opening + self.net
+
+    @property
+    def change(self) -> int | None:
+        return None if self.opening is None or self.closing is None else self.closing - self.opening
 
     @property
     def unexplained(self) -> int | None:
-        return self.change - self.net if self.tracked else None
+        return self.change - self.net if self.tracked and self.change is not None else None
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,7 @@ class _Anchor:
 
     at: datetime
     count: int
+    method: Method = "counted"
 
 
 def balance(process: Process, since: datetime, until: datetime) -> Balance:
@@ -141,12 +148,17 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
     }
     moves = _moves(process, {span for span in spans if span[0] < span[1]} | {(since, end)})
 
-    def level(stock: Stock, anchors: dict[str, _Anchor], at: datetime) -> tuple[int, Method]:
+    tracked = {stock.slug for stock in stocks if stock.registry.tracker_of(stock) is not None}
+
+    def level(stock: Stock, anchors: dict[str, _Anchor], at: datetime) -> tuple[int | None, Method]:
         anchor = anchors[stock.slug]
         if anchor.at == at:
-            return anchor.count, "counted"
+            return anchor.count, anchor.method
+        if stock.slug not in tracked:
+            return (anchor.count, "nearest") if anchor.at < at else (None, "unknown")
         net = _net(moves[min(anchor.at, at), max(anchor.at, at)], stock)
-        return anchor.count + (net if anchor.at < at else -net), "derived"
+        # Carried back from a later count, a change that nobody saw can lead below nothing; a stock can't be there.
+        return max(0, anchor.count + (net if anchor.at < at else -net)), "derived"
 
     names = {stock.slug: stock.name for flow in process.flows for stock in flow.stocks}
     names |= {stock.slug: stock.name for stock in stocks}
@@ -183,7 +195,7 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
                 outflows=tuple(sorted(_merged(outs), key=rank)),
                 opening_method=opening_method,
                 closing_method=closing_method,
-                tracked=stock.registry.tracker_of(stock) is not None,
+                tracked=stock.slug in tracked,
             )
         )
     return Balance(process, since, until, end, in_progress, tuple(lines))
@@ -222,10 +234,9 @@ def _anchors(stocks: list[Stock], at: datetime) -> dict[str, _Anchor]:
     found = {}
     if nearest:
         wanted = Q(*(Q(stock=slug, timestamp=instant) for slug, instant in nearest.items()), _connector=Q.OR)
-        for slug, instant, number in StockRecord.objects.filter(wanted).values_list(
-            "stock", "timestamp", "count"
-        ):
-            found[slug] = _Anchor(instant, number)
+        rows: Any = StockRecord.objects.filter(wanted).values_list("stock", "timestamp", "count", "method")
+        for slug, instant, number, method in rows:
+            found[slug] = _Anchor(instant, number, method)
     return found
 
 

@@ -114,7 +114,7 @@ class Flow:
         flows = [
             cls(
                 slug=f"to-{stock.slug}",
-                name=f"To {stock.name}",
+                name=f"Becoming {stock.name}",
                 flow_event_model=flow_event_model,
                 sources=[None, *(other for other in stocks if other is not stock)],
                 sinks=[stock],

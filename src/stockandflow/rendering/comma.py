@@ -18,8 +18,8 @@ Row = tuple[str, str, str, str, int]
 def to_csv(balance: Balance) -> str:
     """The balance as CSV with a heading row; rows end with a line feed.
 
-    Each stock has an opening, an inflow for every flow and source, an outflow for every flow and sink, an unexplained
-    unless the stock stands in no tracker, and a closing. Slugs name stocks and flows, "" is external.
+    Each stock has an opening and a closing where they are known, an inflow for every flow and source, an outflow for
+    every flow and sink, and an unexplained unless the stock stands in no tracker. Slugs name stocks and flows, "" is external.
     """
     written = StringIO()
     rows = csv.writer(written, lineterminator="\n")
@@ -33,14 +33,16 @@ def to_csv(balance: Balance) -> str:
 
 
 def _rows(line: StockBalance) -> Iterator[Row]:
-    yield "opening", "", "", "", line.opening
+    if line.opening is not None:
+        yield "opening", "", "", "", line.opening
     for flow in line.inflows:
         yield "inflow", flow.flow.slug if flow.flow else "", flow.source, flow.sink, flow.count
     for flow in line.outflows:
         yield "outflow", flow.flow.slug if flow.flow else "", flow.source, flow.sink, flow.count
     if line.unexplained is not None:
         yield "unexplained", "", "", "", line.unexplained
-    yield "closing", "", "", "", line.closing
+    if line.closing is not None:
+        yield "closing", "", "", "", line.closing
 
 
 def defused(text: str) -> str:

@@ -123,7 +123,7 @@ class _Table:
             if line.unexplained:
                 text = (
                     f"{line.stock.name}: {signed(line.unexplained, signs)} unexplained. Its flows lead from "
-                    f"{count(line.opening, signs)} to {count(line.opening + line.net, signs)}, but it has "
+                    f"{count(line.opening, signs)} to {count(line.expected, signs)}, but it has "
                     f"{count(line.closing, signs)}."
                 )
                 yield from map(self.paint.warning, self.wrapped(text, indent=2))
@@ -153,7 +153,7 @@ class _Table:
 
     def flows(self, line: StockBalance) -> Iterator[str]:
         signs = self.signs
-        change = f"{arrow(line.change, signs)} {signed(line.change, signs)}"
+        change = f"{arrow(line.change, signs)} {signed(line.change, signs)}".strip()
         facts = f"{signs.dot} {count(line.closing, signs)} {signs.dot} {change}"
         name = self.fitted(line.stock.name, self.width - columns_of(facts) - 1).rstrip()
         yield f"{self.paint.heading(name)} {facts}"

@@ -53,27 +53,33 @@ def grouped(number: float, decimals: int = 0) -> str:
 Group = Callable[[float, int], str]
 
 
-def count(number: int, signs: Signs = UNICODE, group: Group = grouped) -> str:
-    """A count; a level derived from wrong events may be negative."""
+def count(number: int | None, signs: Signs = UNICODE, group: Group = grouped) -> str:
+    """A count, which may be part of a sum and negative; a dash for one that isn't known."""
+    if number is None:
+        return signs.dash
     return f"{signs.minus if number < 0 else ''}{group(abs(number), 0)}"
 
 
-def signed(number: int, signs: Signs = UNICODE, group: Group = grouped) -> str:
+def signed(number: int | None, signs: Signs = UNICODE, group: Group = grouped) -> str:
     """A number with its sign always shown, but 0 without."""
-    return f"{'+' if number > 0 else ''}{count(number, signs, group)}"
+    return f"{'+' if number and number > 0 else ''}{count(number, signs, group)}"
 
 
-def arrow(change: int, signs: Signs = UNICODE) -> str:
-    """The direction of a change."""
+def arrow(change: int | None, signs: Signs = UNICODE) -> str:
+    """The direction of a change; nothing where it isn't known."""
+    if change is None:
+        return ""
     return signs.up if change > 0 else signs.down if change < 0 else signs.same
 
 
-def percent(opening: int, closing: int, group: Group = grouped) -> str:
+def percent(opening: int | None, closing: int | None, group: Group = grouped) -> str:
     """How much ``closing`` differs from ``opening``, without its sign: ``6.1 %``.
 
     A change that rounds to nothing is ``<0.1 %``, one beyond all comparison ``>9,999 %``, from 1,000 % on there are no
-    decimals, and from nothing there is no percentage: ``from 0``.
+    decimals, and from nothing there is no percentage: ``from 0``. Nothing where one of the two isn't known.
     """
+    if opening is None or closing is None:
+        return ""
     change = abs(closing - opening)
     if not change:
         return f"{group(0, 1)} %"

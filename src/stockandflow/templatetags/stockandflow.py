@@ -22,13 +22,13 @@ def _grouped(number: float, decimals: int) -> str:
 
 
 @register.filter
-def count(number: int) -> str:
+def count(number: int | None) -> str:
     """A count: ``4,445``."""
     return words.count(number, group=_grouped)
 
 
 @register.filter
-def signed(number: int) -> str:
+def signed(number: int | None) -> str:
     """A number with its sign always shown, but 0 without: ``+1,289``, ``−3``."""
     return words.signed(number, group=_grouped)
 
@@ -40,14 +40,16 @@ def negative(number: int) -> str:
 
 
 @register.filter
-def arrow(change: int) -> str:
+def arrow(change: int | None) -> str:
     """The direction of a change: ▲, ▼ or ■."""
     return words.arrow(change)
 
 
 @register.filter
-def direction(change: int) -> str:
+def direction(change: int | None) -> str:
     """The direction of a change in a word, for those who hear the page."""
+    if change is None:
+        return _("unknown")
     return _("up") if change > 0 else _("down") if change < 0 else _("unchanged")
 
 
@@ -61,12 +63,6 @@ def percent(line: StockBalance) -> str:
 def largest_first(lines: tuple[FlowLine, ...]) -> list[FlowLine]:
     """The lines by their count, those that no flow covers last."""
     return words.largest_first(lines)
-
-
-@register.filter
-def expected(line: StockBalance) -> int:
-    """What the stock would hold had nothing but its flows changed it."""
-    return line.opening + line.net
 
 
 @register.filter
