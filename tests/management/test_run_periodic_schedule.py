@@ -69,7 +69,9 @@ def test_a_failing_entry_is_told_its_traceback_is_logged_and_the_command_fails(
     schedule.register(periodic.HOURLY, fail, name="printing")
     schedule.register(periodic.HOURLY, lambda: "after it", name="posting")
     out = StringIO()
-    told = r"1 of 4 entries failed: printing \(RuntimeError: the printer is on fire\)\. The next run tries again"
+    told = (
+        r"1 of 4 entries failed: printing \(RuntimeError: the printer is on fire\)\. The next run tries again"
+    )
     with pytest.raises(CommandError, match=told) as failed:
         call_command("run_periodic_schedule", stdout=out)
     assert failed.value.returncode == 1

@@ -15,7 +15,9 @@ class Delivery(models.Model):
         DONE = "done", "done"
         DEAD = "dead", "dead"
 
-    event_model = models.CharField(max_length=200, help_text="Label of the event's model, e.g. shop.saleevent.")
+    event_model = models.CharField(
+        max_length=200, help_text="Label of the event's model, e.g. shop.saleevent."
+    )
     event_id = models.BigIntegerField()
     flow = models.CharField(max_length=100)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
