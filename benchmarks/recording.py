@@ -1,0 +1,205 @@
+"""What counting stocks with their facets costs beside SQL written by hand, and beside one query a number.
+
+Ten stocks with three facets of ten values, on one table: 10 totals and 300 facet values, and a few rows without a
+country. The hand-written statements read the table once; the fastest of them on a database is its baseline.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from django.db import connection
+
+from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, compared, line, say, timed
+from benchmarks.models import Account
+from benchmarks.stocksandflows import ACCOUNT_STATUSES, ACCOUNT_VALUES, account_stocks
+from stockandflow.membership import StockCount, count_stocks
+from stockandflow.membership.facets import NONE
+
+ROWS, QUICK_ROWS = 1_000_000, 4_000
+MADE_AT_ONCE = 100_000
+ROUNDS, QUICK_ROUNDS = 9, 2
+TABLE = "benchmarks_account"
+FACETS = tuple(ACCOUNT_VALUES)
+
+Numbers = dict[str, int]
+"""``status`` or ``status/facet/value`` → accounts; zeros are left out."""
+
+
+def run(database: str, *, quick: bool = False) -> list[Line]:
+    """All measurements of counting on the connection's database. Raises NumbersDiffer."""
+    rows = QUICK_ROWS if quick else ROWS
+    say(f"{database}: recording, {rows:,} accounts are made")
+    fill(rows)
+    stocks = account_stocks()
+    expected = folded_cells()
+    work = f"count 10 stocks × 3 facets × 10 values on {rows:,} rows"
+
+    hand = hand_written()
+    for name, way in hand.items():
+        same(name, way(), expected)
+    best = min(hand, key=lambda name: min(timed(Way(name, hand[name])) for _ in range(1 if quick else 3)))
+    say(f"{database}: recording, the fastest by hand: {best}")
+
+    def ours() -> dict[str, StockCount]:
+        return count_stocks([stock.count_request() for stock in stocks])
+
+    same("count_stocks", numbers_of(ours()), expected)
+    lines = compared(
+        "recording",
+        database,
+        work,
+        [Way(f"by hand: {best}", hand[best]), Way("count_stocks", ours)],
+        QUICK_ROUNDS if quick else ROUNDS,
+        [Bound(1.5)],
+        judged=not quick,
+    )
+    say(f"{database}: recording, one query a number")
+    one_by_one: list[Numbers] = []
+    queries = Way("one query a stock and facet value", lambda: one_by_one.append(query_each()))
+    ours_s = timed(Way("count_stocks", ours))
+    theirs_s = timed(queries)
+    same(queries.name, one_by_one[0], {key: n for key, n in expected.items() if not key.endswith(NONE)})
+    say(f"{database}: recording, 310 conditional aggregates in one statement")
+    aggregates = Way("310 conditional aggregates", conditional_aggregates)
+    for name, seconds, bound in (
+        (queries.name, theirs_s, Bound(15, at_most=False)),
+        (aggregates.name, timed(aggregates), Bound(1, at_most=False)),
+    ):
+        once = (name, [seconds]), ("count_stocks", [ours_s])
+        lines.append(line("recording", database, work, *once, bound, judged=not quick))
+    return lines
+
+
+def fill(rows: int) -> None:
+    """The accounts: random, and the same ones every time."""
+    chance = random.Random(2)
+    at_once = min(rows, MADE_AT_ONCE)
+    Account._default_manager.bulk_create(
+        Account(
+            status=chance.choice(ACCOUNT_STATUSES),
+            plan=chance.choice(ACCOUNT_VALUES["plan"]),
+            country=chance.choice((*ACCOUNT_VALUES["country"], None)),
+            channel=chance.choice(ACCOUNT_VALUES["channel"]),
+            customer=f"Customer number {number}",
+            seats=chance.randrange(1, 50),
+            price=chance.randrange(500, 50_000) / 100,
+            note=f"was imported as number {number}",
+        )
+        for number in range(at_once)
+    )
+    fields = [field for field in Account._meta.local_concrete_fields if not field.primary_key]
+    columns = ", ".join(str(field.column) for field in fields)
+    with connection.cursor() as cursor:
+        for _ in range(rows // at_once - 1):
+            cursor.execute(
+                f"INSERT INTO {TABLE} ({columns}) SELECT {columns} FROM {TABLE} ORDER BY id LIMIT {at_once}"
+            )
+        cursor.execute(
+            {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}.get(
+                connection.vendor, "ANALYZE {}"
+            ).format(TABLE)
+        )
+        if cursor.description:
+            cursor.fetchall()
+
+
+# By hand: what someone would write who knows that the stocks are the values of one column.
+
+CELLS = f"SELECT status, {', '.join(FACETS)}, COUNT(*) AS n FROM {TABLE} GROUP BY status, {', '.join(FACETS)}"
+
+
+def hand_written() -> dict[str, Callable[[], Numbers]]:
+    """Every statement that reads the table once and is worth trying on this database, with its reading."""
+    found: dict[str, Callable[[], Numbers]] = {
+        "GROUP BY four columns, summed in Python": folded_cells,
+        "GROUP BY four columns, summed by UNION ALL": partial(listed, UNION),
+    }
+    if connection.vendor == "postgresql":
+        found["GROUPING SETS over GROUP BY four columns"] = partial(listed, SETS_OVER_CELLS)
+        found["GROUPING SETS"] = partial(listed, SETS)
+    return found
+
+
+UNION = f"WITH cells AS ({CELLS}) SELECT status, NULL, NULL, SUM(n) FROM cells GROUP BY status" + "".join(
+    f" UNION ALL SELECT status, '{facet}', {facet}, SUM(n) FROM cells GROUP BY status, {facet}"
+    for facet in FACETS
+)
+_FACET = "CASE {} END".format(" ".join(f"WHEN GROUPING({facet}) = 0 THEN '{facet}'" for facet in FACETS))
+_VALUE = "CASE {} END".format(" ".join(f"WHEN GROUPING({facet}) = 0 THEN {facet}" for facet in FACETS))
+_SETS = "GROUPING SETS ((status), {})".format(", ".join(f"(status, {facet})" for facet in FACETS))
+SETS = f"SELECT status, {_FACET}, {_VALUE}, COUNT(*) FROM {TABLE} GROUP BY {_SETS}"
+_OVER_CELLS = f"SELECT status, {_FACET}, {_VALUE}, SUM(n) FROM cells GROUP BY {_SETS}"
+SETS_OVER_CELLS = f"WITH cells AS MATERIALIZED ({CELLS}) {_OVER_CELLS}"
+
+
+def fetched(sql: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return list(cursor.fetchall())
+
+
+def folded_cells() -> Numbers:
+    found: Counter[str] = Counter()
+    by_facet: list[Counter[tuple[str, str | None]]] = [Counter() for _ in FACETS]
+    for status, *values, count in fetched(CELLS):
+        found[status] += count
+        for counter, value in zip(by_facet, values, strict=True):
+            counter[status, value] += count
+    for facet, counter in zip(FACETS, by_facet, strict=True):
+        for (status, value), count in counter.items():
+            found[key(status, facet, value)] += count
+    return dict(found)
+
+
+def listed(sql: str) -> Numbers:
+    return {key(status, facet, value): int(count) for status, facet, value, count in fetched(sql)}
+
+
+def conditional_aggregates() -> object:
+    sums = []
+    for status in ACCOUNT_STATUSES:
+        sums.append(f"SUM(CASE WHEN status = '{status}' THEN 1 ELSE 0 END)")
+        sums += [
+            f"SUM(CASE WHEN status = '{status}' AND {facet} = '{value}' THEN 1 ELSE 0 END)"
+            for facet, values in ACCOUNT_VALUES.items()
+            for value in values
+        ]
+    return fetched(f"SELECT {', '.join(sums)} FROM {TABLE}")
+
+
+def query_each() -> Numbers:
+    """One query for each stock, and for each value of each of its facets."""
+    found: Numbers = {}
+    for stock, status in zip(account_stocks(), ACCOUNT_STATUSES, strict=True):
+        found[status] = stock.count()
+        for facet, values in ACCOUNT_VALUES.items():
+            for value in values:
+                found[key(status, facet, value)] = stock.faceted_qs(facet, value).count()
+    return {name: count for name, count in found.items() if count}
+
+
+def key(status: str, facet: str | None, value: str | None) -> str:
+    return status if facet is None else f"{status}/{facet}/{NONE if value is None else value}"
+
+
+def numbers_of(counted: dict[str, StockCount]) -> Numbers:
+    found: Numbers = {}
+    for slug, count in counted.items():
+        status = slug.removeprefix("account-")
+        found[status] = count.total
+        for facet, values in count.facets.items():
+            found |= {key(status, facet, value): n for value, n in values.items()}
+    return {name: count for name, count in found.items() if count}
+
+
+def same(name: str, numbers: Numbers, expected: Numbers) -> None:
+    """Raises NumbersDiffer, naming a few numbers that do."""
+    different = sorted(one for one in numbers.keys() | expected if numbers.get(one) != expected.get(one))
+    if different:
+        shown = ", ".join(f"{one}: {numbers.get(one)} for {expected.get(one)}" for one in different[:5])
+        raise NumbersDiffer(f"{name} gives {len(different)} numbers that differ: {shown}.")
