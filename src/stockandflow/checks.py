@@ -75,6 +75,17 @@ def check_databases(
             for state in states
             if state.missing
         ]
+        found += [
+            _warning(
+                "W007",
+                f"The triggers of the tracker {state.tracker.slug!r} wait for {', '.join(state.waiting)}, which the "
+                f"database {using!r} doesn't have; moves that they would see aren't recorded.",
+                "Run 'manage.py migrate'.",
+                state.tracker,
+            )
+            for state in states
+            if state.waiting
+        ]
     return found
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from stockandflow.capture.install import (
+    TrackerStatus,
     after_migrate,
     before_migrate,
-    TrackerStatus,
     databases,
     install,
     status,
@@ -16,10 +16,10 @@ from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.signals import connect, disconnect
 
 __all__ = [
-    "after_migrate",
-    "before_migrate",
     "Method",
     "TrackerStatus",
+    "after_migrate",
+    "before_migrate",
     "connect",
     "database_of",
     "databases",

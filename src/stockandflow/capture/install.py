@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import DatabaseError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.methods import Method, database_of, method_for
-from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers
+from stockandflow.capture.readiness import missing, related_apps
+from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.models import Delivery
 from stockandflow.registry import Registry
+
+logger = logging.getLogger(__name__)
 
 INSTALLED = {
     "sqlite": "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
     "postgresql": (
         "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-        "WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid) AND t.tgname LIKE %s"
+        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND pg_table_is_visible(c.oid) AND t.tgname LIKE %s"
     ),
     "mysql": (
         "SELECT trigger_name, event_object_table FROM information_schema.triggers "
@@ -31,13 +36,18 @@ INSTALLED = {
 
 @dataclass(frozen=True)
 class TrackerStatus:
-    """What a database has of a tracker's triggers, by name; ``missing`` is () for other methods."""
+    """What a database has of a tracker's triggers, by name; ``missing`` is () for other methods.
+
+    ``waiting`` are the columns that the triggers name and the database lacks until it is migrated; meanwhile nothing
+    is installed, since a trigger that names them would fail every write.
+    """
 
     tracker: ModelTracker
     using: str
     method: Method
     installed: tuple[str, ...]
     missing: tuple[str, ...]
+    waiting: tuple[str, ...] = ()
 
 
 def databases(registry: Registry) -> list[str]:
@@ -63,22 +73,15 @@ def _trackers_on(registry: Registry, connection: BaseDatabaseWrapper) -> Iterato
             yield tracker
 
 
-def _wanted(registry: Registry, connection: BaseDatabaseWrapper) -> dict[str, Trigger]:
-    return {
-        trigger.name: trigger
-        for tracker in _trackers_on(registry, connection)
-        if method_for(tracker, connection).kind == "triggers"
-        for trigger in compile_triggers(tracker, connection)
-    }
-
-
 def installed(connection: BaseDatabaseWrapper) -> dict[str, str]:
     """The names of this package's triggers in a database → the table that each is on. One query."""
     if connection.vendor not in INSTALLED:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(INSTALLED[connection.vendor], [PREFIX.replace("_", r"\_") + "%" if connection.vendor != "sqlite"
-                                                      else f"{PREFIX}%"])
+        cursor.execute(
+            INSTALLED[connection.vendor],
+            [PREFIX.replace("_", r"\_") + "%" if connection.vendor != "sqlite" else f"{PREFIX}%"],
+        )
         return {name: table for name, table in cursor.fetchall() if name.startswith(PREFIX)}
 
 
@@ -86,18 +89,30 @@ def install(registry: Registry, using: str) -> list[str]:
     """Bring the triggers of a database in line with the registry; the names of those made now.
 
     Right triggers stay, stale ones and those of trackers that are gone are dropped. Trackers whose tables aren't
-    there yet are left out.
+    there yet are left out, and those that wait for a migration keep what they have.
     """
     connection = connections[using]
     if connection.vendor not in INSTALLED:
         return []
-    wanted, there = _wanted(registry, connection), installed(connection)
-    _drop(connection, {name: table for name, table in there.items() if name not in wanted})
+    wanted: dict[str, Trigger] = {}
+    kept: list[str] = []
+    for state in status(registry, using):
+        if state.waiting:
+            kept.append(prefix_of(state.tracker))
+        elif state.method.kind == "triggers":
+            wanted |= {trigger.name: trigger for trigger in compile_triggers(state.tracker, connection)}
+    there = installed(connection)
+    stale = {
+        name: at for name, at in there.items() if name not in wanted and not name.startswith(tuple(kept))
+    }
     made = [trigger for name, trigger in wanted.items() if name not in there]
-    with connection.cursor() as cursor:
-        for trigger in made:
-            for statement in trigger.sql:
-                cursor.execute(statement)  # no params, so no % is read
+    with transaction.atomic(using=using):  # all of them or none, where the database can
+        # Those to be made may be there and disabled, which counts as missing.
+        _drop(connection, stale | {trigger.name: trigger.table for trigger in made})
+        with connection.cursor() as cursor:
+            for trigger in made:
+                for statement in trigger.sql:
+                    cursor.execute(statement)  # no params, so no % is read
     return [trigger.name for trigger in made]
 
 
@@ -135,20 +150,28 @@ def suspended(registry: Registry, using: str) -> Iterator[None]:
 
 
 def status(registry: Registry, using: str) -> list[TrackerStatus]:
-    """What that database has of every tracker that stands in it. Two queries, and those of the quoting on SQLite."""
+    """What that database has of every tracker that stands in it.
+
+    Two queries, two or three for each tracker, one or two for each table that it names, and those of the quoting on
+    SQLite.
+    """
     connection = connections[using]
     there = installed(connection)
     found = []
     for tracker in _trackers_on(registry, connection):
         method = method_for(tracker, connection)
-        wanted = [trigger.name for trigger in compile_triggers(tracker, connection)] if method.kind == "triggers" else []
+        waiting, names = [], []
+        if method.kind == "triggers":
+            waiting = missing(tracker, connection)
+            names = [] if waiting else [trigger.name for trigger in compile_triggers(tracker, connection)]
         found.append(
             TrackerStatus(
                 tracker=tracker,
                 using=using,
                 method=method,
-                installed=tuple(name for name in wanted if name in there),
-                missing=tuple(name for name in wanted if name not in there),
+                installed=tuple(name for name in names if name in there),
+                missing=tuple(name for name in names if name not in there),
+                waiting=tuple(waiting),
             )
         )
     return found
@@ -157,11 +180,21 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
 # Migrations: triggers on a table hinder its change, and SQLite's rebuild drops them silently, so they are taken down
 # before and made anew after.
 
+_taken_down: dict[str, Registry] = {}
+"""Alias → registry, of databases whose migration hasn't come to its end."""
+
 
 def before_migrate(registry: Registry, using: str, plan: list[Any]) -> None:
-    """Take the triggers down when the migration has something to do."""
-    if plan:
-        uninstall(using)
+    """Take down the triggers that name tables of the apps about to be migrated, and those of trackers that are gone."""
+    migrated = {migration.app_label for migration, _ in plan}
+    if not migrated:
+        return
+    stay = tuple(prefix_of(tracker) for tracker in registry.trackers if not related_apps(tracker) & migrated)
+    connection = connections[using]
+    _drop(connection, {name: at for name, at in installed(connection).items() if not name.startswith(stay)})
+    if not _taken_down:
+        atexit.register(_put_back)
+    _taken_down[using] = registry
 
 
 def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
@@ -169,6 +202,20 @@ def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
     if flushed:
         _forget(registry, using)
     install(registry, using)
+    _taken_down.pop(using, None)
+
+
+def _put_back() -> None:
+    """A migration that failed ends the process without a word to us: put back what can be put back."""
+    for using, registry in _taken_down.items():
+        try:
+            install(registry, using)
+        except DatabaseError:
+            logger.exception(
+                "The triggers of the database %r could not be put back; run 'migrate' again.", using
+            )
+        finally:
+            connections[using].close()
 
 
 def _forget(registry: Registry, using: str) -> None:

@@ -33,12 +33,20 @@ def connect(tracker: ModelTracker) -> None:
         return
     key = ("stockandflow", id(tracker))
     for model in _saved_as(tracker.model):
-        pre_save.connect(_watcher(tracker, _before_save), sender=model, weak=False, dispatch_uid=(*key, "pre_save"))
-        post_save.connect(_watcher(tracker, _after_save), sender=model, weak=False, dispatch_uid=(*key, "post_save"))
+        pre_save.connect(
+            _watcher(tracker, _before_save), sender=model, weak=False, dispatch_uid=(*key, "pre_save")
+        )
+        post_save.connect(
+            _watcher(tracker, _after_save), sender=model, weak=False, dispatch_uid=(*key, "post_save")
+        )
         _save_in_transaction(model)
     for model in _deleted_as(tracker.model):
-        pre_delete.connect(_watcher(tracker, _before_delete), sender=model, weak=False, dispatch_uid=(*key, "pre_del"))
-        post_delete.connect(_watcher(tracker, _after_delete), sender=model, weak=False, dispatch_uid=(*key, "post_del"))
+        pre_delete.connect(
+            _watcher(tracker, _before_delete), sender=model, weak=False, dispatch_uid=(*key, "pre_del")
+        )
+        post_delete.connect(
+            _watcher(tracker, _after_delete), sender=model, weak=False, dispatch_uid=(*key, "post_del")
+        )
 
 
 def disconnect(tracker: ModelTracker) -> None:
@@ -117,7 +125,9 @@ def _read(tracker: ModelTracker, instance: models.Model, using: str, *, lock: bo
     return None if found is None else tuple(found)
 
 
-def _states(tracker: ModelTracker, before: Snapshot, after: Snapshot) -> tuple[tuple[State, ...], tuple[State, ...]]:
+def _states(
+    tracker: ModelTracker, before: Snapshot, after: Snapshot
+) -> tuple[tuple[State, ...], tuple[State, ...]]:
     """The states before and after, element by element."""
     if tracker.derived:
         by_slug: dict[str, State] = {stock.slug: stock for stock in tracker.stocks}

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from django.core.exceptions import FieldError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker, state_key
+from stockandflow.exceptions import NotLocal
 from stockandflow.membership import RowPredicate, row_predicate, text_literal
-from stockandflow.membership.facets import FacetColumn, facets_json_sql
+from stockandflow.membership.facets import FacetColumn, facet_text_sql, facets_json_sql
 from stockandflow.models import Delivery, Origin
 from stockandflow.models.clock import now_sql
 
 PREFIX = "stockandflow_"
+
+
+def prefix_of(tracker: ModelTracker) -> str:
+    """What the names of all of the tracker's triggers begin with, whatever their definition."""
+    return f"{PREFIX}{hashlib.sha256(tracker.slug.encode()).hexdigest()[:8]}_"
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,7 @@ def compile_triggers(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> 
     for event, template in writers[connection.vendor](parts):
         text = "\n;\n".join(template)
         digest = hashlib.sha256(f"{connection.vendor}\n{text}".encode()).hexdigest()[:16]
-        owner = hashlib.sha256(tracker.slug.encode()).hexdigest()[:8]
-        name = f"{PREFIX}{owner}_{digest}_{event}"
+        name = f"{prefix_of(tracker)}{digest}_{event}"
         # The tag of a PostgreSQL body: a literal in the body can't close it, since it would have to contain the digest
         # of a text that contains it.
         statements = tuple(
@@ -51,6 +56,22 @@ def compile_triggers(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> 
         )
         made.append(Trigger(name=name, table=parts.table_name, sql=statements))
     return made
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A change of a row. ``source`` and ``sink`` are the SQL of its move; the facets are read from ``row``.
+
+    ``only`` is a condition, "" for none; ``columns`` are those that an update must name, () for any.
+    """
+
+    name: str
+    event: Literal["INSERT", "UPDATE", "DELETE"]
+    row: Literal["new", "old"]
+    source: str
+    sink: str
+    only: str = ""
+    columns: tuple[str, ...] = ()
 
 
 class _Parts:
@@ -65,19 +86,32 @@ class _Parts:
         self.delivery_table = quote(Delivery._meta.db_table)
         self.event_id = quote(events.pk.column)
         subject: Any = events.get_field("subject")
-        self.subject = quote(subject.target_field.column)
-        names = ("tracker", "flow", "source", "sink", "subject", "timestamp", "recorded_at", "facets", "origin")
+        self.subject_column = subject.target_field.column
+        self.subject = quote(self.subject_column)
+        names = (
+            "tracker",
+            "flow",
+            "source",
+            "sink",
+            "subject",
+            "timestamp",
+            "recorded_at",
+            "facets",
+            "origin",
+        )
         self.columns = ", ".join(quote(events.get_field(name).column) for name in names)  # type: ignore[union-attr]
         self.now = now_sql(connection.vendor)
         self.empty = self.text("")
-        self.facet_columns = _capturable(tracker)
+        self.facet_columns = kept_facets(tracker, connection)[0]
         self.with_callables = [flow.slug for flow in tracker.flows if flow.event_callables]
 
     def text(self, value: str) -> str:
         return text_literal(self.connection, value)
 
     def predicates(self, row: str) -> list[tuple[str, RowPredicate]]:
-        return [(stock.slug, row_predicate(stock.queryset, row, self.connection)) for stock in self.tracker.stocks]
+        return [
+            (stock.slug, row_predicate(stock.queryset, row, self.connection)) for stock in self.tracker.stocks
+        ]
 
     def state(self, row: str) -> str:
         """The key of the stock that the row is in, "" for none."""
@@ -93,7 +127,9 @@ class _Parts:
             sinks = [key for key in keys if key in set(map(state_key, flow.sinks))]
             if sources and sinks:
                 ins = ", ".join(map(self.text, sources)), ", ".join(map(self.text, sinks))
-                cases.append(f"WHEN {source} IN ({ins[0]}) AND {sink} IN ({ins[1]}) THEN {self.text(flow.slug)}")
+                cases.append(
+                    f"WHEN {source} IN ({ins[0]}) AND {sink} IN ({ins[1]}) THEN {self.text(flow.slug)}"
+                )
         return f"(CASE {' '.join(cases)} ELSE {self.empty} END)" if cases else self.empty
 
     def facets(self, row: str) -> str:
@@ -109,7 +145,17 @@ class _Parts:
 
     @property
     def delivery_columns(self) -> str:
-        names = ("event_model", "event_id", "flow", "status", "attempts", "done_calls", "due_at", "owner", "error")
+        names = (
+            "event_model",
+            "event_id",
+            "flow",
+            "status",
+            "attempts",
+            "done_calls",
+            "due_at",
+            "owner",
+            "error",
+        )
         return ", ".join(self.connection.ops.quote_name(name) for name in names)
 
     def delivery_values(self, event_id: str, flow: str) -> str:
@@ -124,41 +170,61 @@ class _Parts:
             return None
         return sorted(set().union(*(predicate.columns for predicate in found)))
 
-    def can_update_move(self) -> bool:
-        return self.deciding_columns() != []
+    def changes(self) -> list[_Change]:
+        """What can happen to a row, and the move that it makes.
+
+        An update of a row's key is the departure of one subject and the arrival of another: events know their
+        subjects by key.
+        """
+        old, new, key = self.state("old"), self.state("new"), self.subject
+        made = [
+            _Change("insert", "INSERT", "new", self.empty, new),
+            _Change("delete", "DELETE", "old", old, self.empty),
+        ]
+        columns = self.deciding_columns()
+        if columns is None or columns:
+            same = f"old.{key} = new.{key}"
+            made.append(_Change("update", "UPDATE", "new", old, new, same, tuple(columns or ())))
+        other, columns_of_key = f"old.{key} <> new.{key}", (self.subject_column,)
+        made.append(_Change("leave", "UPDATE", "old", old, self.empty, other, columns_of_key))
+        made.append(_Change("enter", "UPDATE", "new", self.empty, new, other, columns_of_key))
+        return made
 
 
-def _capturable(tracker: ModelTracker) -> dict[str, FacetColumn]:
-    found = {}
+def kept_facets(
+    tracker: ModelTracker, connection: BaseDatabaseWrapper
+) -> tuple[dict[str, FacetColumn], dict[str, str]]:
+    """The facets whose values triggers can keep, and why they can't keep the others: by slug.
+
+    A facet is never a reason to miss a move; system checks report those that are left out.
+    """
+    kept, lost = {}, {}
     for slug, facet in tracker.applied_facets.items():
         try:
             column = facet.column(tracker.model)
-        except FieldError:
-            continue  # a system check reports it; the writes of the project go on meanwhile
-        if column.capturable:
-            found[slug] = column
-    return found
+            facet_text_sql(column, "new", connection)
+        except (FieldError, NotLocal) as error:
+            lost[slug] = str(error)
+        else:
+            kept[slug] = column
+    return kept, lost
 
 
 Templates = list[tuple[str, list[str]]]
 
 
 def _sqlite(parts: _Parts) -> Templates:
-    of = parts.deciding_columns()
     quote = parts.connection.ops.quote_name
-    columns = f" OF {', '.join(map(quote, of))}" if of else ""
     made: Templates = []
-    for event, when, row, source, sink in (
-        ("insert", "INSERT", "new", parts.empty, parts.state("new")),
-        ("update", f"UPDATE{columns}", "new", parts.state("old"), parts.state("new")),
-        ("delete", "DELETE", "old", parts.state("old"), parts.empty),
-    ):
-        if event == "update" and not parts.can_update_move():
-            continue
+    for change in parts.changes():
+        of = f" OF {', '.join(map(quote, change.columns))}" if change.columns else ""
+        when = " AND ".join(filter(None, (f"{change.source} <> {change.sink}", change.only)))
+        values = parts.values(
+            "sf.source", "sf.sink", f"{change.row}.{parts.subject}", parts.facets(change.row)
+        )
         body = [
-            f"INSERT INTO {parts.event_table} ({parts.columns}) "
-            f"SELECT {parts.values('sf.source', 'sf.sink', f'{row}.{parts.subject}', parts.facets(row))} "
-            f"FROM (SELECT {source} AS source, {sink} AS sink) AS sf"
+            f"INSERT INTO {parts.event_table} ({parts.columns}) SELECT {values} "
+            f"FROM (SELECT {change.source} AS source, {change.sink} AS sink) AS sf"
         ]
         if parts.with_callables:
             flows = ", ".join(map(parts.text, parts.with_callables))
@@ -167,17 +233,22 @@ def _sqlite(parts: _Parts) -> Templates:
                 f"SELECT {parts.delivery_values(parts.event_id, quote('flow'))} FROM {parts.event_table} "
                 f"WHERE {parts.event_id} = last_insert_rowid() AND {quote('flow')} IN ({flows})"
             )
-        made.append((event, [
-            f"CREATE TRIGGER @name@ AFTER {when} ON {parts.table} FOR EACH ROW WHEN {source} <> {sink} "
-            f"BEGIN {'; '.join(body)}; END"
-        ]))
+        made.append(
+            (
+                change.name,
+                [
+                    f"CREATE TRIGGER @name@ AFTER {change.event}{of} ON {parts.table} FOR EACH ROW WHEN {when} "
+                    f"BEGIN {'; '.join(body)}; END"
+                ],
+            )
+        )
     return made
 
 
 def _postgresql(parts: _Parts) -> Templates:
     """Inserts and deletes write all their events in one statement; an update looks at each row that moved.
 
-    No ``UPDATE OF``: it would miss what a BEFORE trigger of the project changes.
+    No ``UPDATE OF`` the columns that decide: it would miss what a BEFORE trigger of the project changes.
     """
 
     def function(body: str) -> str:
@@ -186,26 +257,28 @@ def _postgresql(parts: _Parts) -> Templates:
             f"BEGIN {body}; RETURN NULL; END @tag@"
         )
 
-    def moves(source: str, sink: str, row: str, table: str) -> str:
-        subject, facets = f"{row}.{parts.subject}", parts.facets(row)
-        rows = (
-            f"SELECT {source} AS source, {sink} AS sink, {subject} AS subject, {facets}::jsonb AS facets "
-            f"FROM {table} AS {row}"
+    def write(rows: str) -> str:
+        values = parts.values("sf.source", "sf.sink", "sf.subject", "sf.facets")
+        insert = (
+            f"INSERT INTO {parts.event_table} ({parts.columns}) "
+            f"SELECT {values} FROM ({rows}) AS sf WHERE sf.source <> sf.sink"
         )
-        return write(f"SELECT {parts.values('sf.source', 'sf.sink', 'sf.subject', 'sf.facets')} "
-                     f"FROM ({rows}) AS sf WHERE sf.source <> sf.sink")
-
-    def write(select: str) -> str:
-        insert = f"INSERT INTO {parts.event_table} ({parts.columns}) {select}"
         if not parts.with_callables:
             return insert
         flows = ", ".join(map(parts.text, parts.with_callables))
         return (
-            f"WITH sf_moved AS ({insert} RETURNING {parts.event_id} AS id, \"flow\" AS flow) "
+            f'WITH sf_moved AS ({insert} RETURNING {parts.event_id} AS id, "flow" AS flow) '
             f"INSERT INTO {parts.delivery_table} ({parts.delivery_columns}) "
             f"SELECT {parts.delivery_values('sf_moved.id', 'sf_moved.flow')} FROM sf_moved "
             f"WHERE sf_moved.flow IN ({flows})"
         )
+
+    def rows(source: str, sink: str, row: str, table: str = "") -> str:
+        found = (
+            f"SELECT {source} AS source, {sink} AS sink, {row}.{parts.subject} AS subject, "
+            f"{parts.facets(row)}::jsonb AS facets"
+        )
+        return f"{found} FROM {table} AS {row}" if table else found
 
     def by_statement(event: str, clause: str, body: str) -> tuple[str, list[str]]:
         return event, [
@@ -213,45 +286,51 @@ def _postgresql(parts: _Parts) -> Templates:
             f"CREATE TRIGGER @name@ {clause} FOR EACH STATEMENT EXECUTE FUNCTION @name@()",
         ]
 
-    old, new = parts.state("old"), parts.state("new")
+    state = parts.state("sf_row")
     made: Templates = [
         by_statement(
             "insert",
             f"AFTER INSERT ON {parts.table} REFERENCING NEW TABLE AS sf_rows",
-            moves(parts.empty, parts.state("sf_row"), "sf_row", "sf_rows"),
+            write(rows(parts.empty, state, "sf_row", "sf_rows")),
         ),
         by_statement(
             "delete",
             f"AFTER DELETE ON {parts.table} REFERENCING OLD TABLE AS sf_rows",
-            moves(parts.state("sf_row"), parts.empty, "sf_row", "sf_rows"),
+            write(rows(state, parts.empty, "sf_row", "sf_rows")),
         ),
         by_statement(
             "truncate",
             f"BEFORE TRUNCATE ON {parts.table}",
-            moves(parts.state("sf_row"), parts.empty, "sf_row", parts.table),
+            write(rows(state, parts.empty, "sf_row", parts.table)),
         ),
     ]
-    if parts.can_update_move():
-        values = parts.values("sf.source", "sf.sink", f"new.{parts.subject}", f"{parts.facets('new')}::jsonb")
-        body = write(f"SELECT {values} FROM (SELECT {old} AS source, {new} AS sink) AS sf")
-        made.append(("update", [
-            function(body),
-            f"CREATE TRIGGER @name@ AFTER UPDATE ON {parts.table} FOR EACH ROW WHEN ({old} <> {new}) "
-            f"EXECUTE FUNCTION @name@()",
-        ]))
+    for change in parts.changes():
+        if change.event != "UPDATE":
+            continue
+        of = (
+            f" OF {parts.subject}"
+            if change.columns == (parts.subject_column,) and change.name != "update"
+            else ""
+        )
+        made.append(
+            (
+                change.name,
+                [
+                    function(write(rows(change.source, change.sink, change.row))),
+                    f"CREATE TRIGGER @name@ AFTER UPDATE{of} ON {parts.table} FOR EACH ROW "
+                    f"WHEN ({change.source} <> {change.sink} AND {change.only}) EXECUTE FUNCTION @name@()",
+                ],
+            )
+        )
     return made
 
 
 def _mariadb(parts: _Parts) -> Templates:
-    made: Templates = []
-    for event, row, source, sink in (
-        ("insert", "new", parts.empty, parts.state("new")),
-        ("update", "new", parts.state("old"), parts.state("new")),
-        ("delete", "old", parts.state("old"), parts.empty),
-    ):
-        if event == "update" and not parts.can_update_move():
-            continue
-        values = parts.values("sf_source", "sf_sink", f"{row}.{parts.subject}", parts.facets(row), flow="sf_flow")
+    """One trigger for each kind of statement, since every trigger costs each row something."""
+
+    def block(change: _Change) -> str:
+        facets = parts.facets(change.row)
+        values = parts.values("sf_source", "sf_sink", f"{change.row}.{parts.subject}", facets, flow="sf_flow")
         body = [
             f"SET sf_flow = {parts.flow('sf_source', 'sf_sink')}",
             f"INSERT INTO {parts.event_table} ({parts.columns}) VALUES ({values})",
@@ -263,10 +342,22 @@ def _mariadb(parts: _Parts) -> Templates:
                 f"VALUES ({parts.delivery_values('LAST_INSERT_ID()', 'sf_flow')}); END IF"
             )
         # Slugs that differ in case only are different stocks, whatever the collation says.
-        made.append((event, [
-            f"CREATE TRIGGER @name@ AFTER {event.upper()} ON {parts.table} FOR EACH ROW BEGIN "
-            f"DECLARE sf_source VARCHAR(100) DEFAULT {source}; DECLARE sf_sink VARCHAR(100) DEFAULT {sink}; "
-            f"DECLARE sf_flow VARCHAR(100); "
+        block = (
+            f"BEGIN DECLARE sf_source VARCHAR(100) DEFAULT {change.source}; "
+            f"DECLARE sf_sink VARCHAR(100) DEFAULT {change.sink}; DECLARE sf_flow VARCHAR(100); "
             f"IF BINARY sf_source <> BINARY sf_sink THEN {'; '.join(body)}; END IF; END"
-        ]))
+        )
+        return f"IF {change.only} THEN {block}; END IF" if change.only else block
+
+    made: Templates = []
+    for event in ("INSERT", "UPDATE", "DELETE"):
+        blocks = [block(change) for change in parts.changes() if change.event == event]
+        made.append(
+            (
+                event.lower(),
+                [
+                    f"CREATE TRIGGER @name@ AFTER {event} ON {parts.table} FOR EACH ROW BEGIN {'; '.join(blocks)}; END"
+                ],
+            )
+        )
     return made
