@@ -80,15 +80,15 @@ class _Parts:
     def __init__(self, tracker: ModelTracker, connection: BaseDatabaseWrapper) -> None:
         self.tracker, self.connection = tracker, connection
         quote = connection.ops.quote_name
-        meta, events = tracker.model._meta, tracker.events._meta
+        meta: Any = tracker.model._meta
+        events: Any = tracker.events._meta
         self.table_name = meta.db_table
         self.table, self.event_table = quote(meta.db_table), quote(events.db_table)
         self.delivery_table = quote(Delivery._meta.db_table)
         self.event_id = quote(events.pk.column)
-        subject: Any = events.get_field("subject")
-        self.subject_column = subject.target_field.column
+        self.subject_column = events.get_field("subject").target_field.column
         self.subject = quote(self.subject_column)
-        names = (
+        names = [
             "tracker",
             "flow",
             "source",
@@ -98,8 +98,9 @@ class _Parts:
             "recorded_at",
             "facets",
             "origin",
-        )
-        self.columns = ", ".join(quote(events.get_field(name).column) for name in names)  # type: ignore[union-attr]
+        ]
+        fields: list[Any] = [events.get_field(name) for name in names]
+        self.columns = ", ".join(quote(field.column) for field in fields)
         self.now = now_sql(connection.vendor)
         self.empty = self.text("")
         self.facet_columns = kept_facets(tracker, connection)[0]
@@ -222,26 +223,19 @@ def _sqlite(parts: _Parts) -> Templates:
         values = parts.values(
             "sf.source", "sf.sink", f"{change.row}.{parts.subject}", parts.facets(change.row)
         )
-        body = [
+        body = (
             f"INSERT INTO {parts.event_table} ({parts.columns}) SELECT {values} "
-            f"FROM (SELECT {change.source} AS source, {change.sink} AS sink) AS sf"
-        ]
+            f"FROM (SELECT {change.source} AS source, {change.sink} AS sink) AS sf; "
+        )
         if parts.with_callables:
             flows = ", ".join(map(parts.text, parts.with_callables))
-            body.append(
+            body += (
                 f"INSERT INTO {parts.delivery_table} ({parts.delivery_columns}) "
                 f"SELECT {parts.delivery_values(parts.event_id, quote('flow'))} FROM {parts.event_table} "
-                f"WHERE {parts.event_id} = last_insert_rowid() AND {quote('flow')} IN ({flows})"
+                f"WHERE {parts.event_id} = last_insert_rowid() AND {quote('flow')} IN ({flows}); "
             )
-        made.append(
-            (
-                change.name,
-                [
-                    f"CREATE TRIGGER @name@ AFTER {change.event}{of} ON {parts.table} FOR EACH ROW WHEN {when} "
-                    f"BEGIN {'; '.join(body)}; END"
-                ],
-            )
-        )
+        trigger = f"CREATE TRIGGER @name@ AFTER {change.event}{of} ON {parts.table} FOR EACH ROW"
+        made.append((change.name, [f"{trigger} WHEN {when} BEGIN {body}END"]))
     return made
 
 
@@ -307,21 +301,11 @@ def _postgresql(parts: _Parts) -> Templates:
     for change in parts.changes():
         if change.event != "UPDATE":
             continue
-        of = (
-            f" OF {parts.subject}"
-            if change.columns == (parts.subject_column,) and change.name != "update"
-            else ""
-        )
-        made.append(
-            (
-                change.name,
-                [
-                    function(write(rows(change.source, change.sink, change.row))),
-                    f"CREATE TRIGGER @name@ AFTER UPDATE{of} ON {parts.table} FOR EACH ROW "
-                    f"WHEN ({change.source} <> {change.sink} AND {change.only}) EXECUTE FUNCTION @name@()",
-                ],
-            )
-        )
+        of = "" if change.name == "update" else f" OF {parts.subject}"
+        trigger = f"CREATE TRIGGER @name@ AFTER UPDATE{of} ON {parts.table} FOR EACH ROW"
+        when = f"WHEN ({change.source} <> {change.sink} AND {change.only})"
+        body = function(write(rows(change.source, change.sink, change.row)))
+        made.append((change.name, [body, f"{trigger} {when} EXECUTE FUNCTION @name@()"]))
     return made
 
 
@@ -352,12 +336,6 @@ def _mariadb(parts: _Parts) -> Templates:
     made: Templates = []
     for event in ("INSERT", "UPDATE", "DELETE"):
         blocks = [block(change) for change in parts.changes() if change.event == event]
-        made.append(
-            (
-                event.lower(),
-                [
-                    f"CREATE TRIGGER @name@ AFTER {event} ON {parts.table} FOR EACH ROW BEGIN {'; '.join(blocks)}; END"
-                ],
-            )
-        )
+        trigger = f"CREATE TRIGGER @name@ AFTER {event} ON {parts.table} FOR EACH ROW"
+        made.append((event.lower(), [f"{trigger} BEGIN {'; '.join(blocks)}; END"]))
     return made

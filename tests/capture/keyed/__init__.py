@@ -1,0 +1,1 @@
+"""Subjects whose keys are no numbers. No migrations."""
