@@ -17,7 +17,7 @@ from django.db.models.sql import Query
 
 from stockandflow.capture import database_of, method_for, status
 from stockandflow.conf import NAMES, given
-from stockandflow.declarations import Stock, state_key
+from stockandflow.declarations import Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import FlowEvent, SubjectForeignKey
@@ -122,7 +122,9 @@ def _unique_slugs(registry: Registry) -> Messages:
 
 
 def _home(declaration: Any) -> str:
-    model = getattr(declaration, "model", None) or getattr(declaration, "subject_model", None)
+    model = getattr(declaration, "model", None)
+    if isinstance(declaration, Flow) and _has_subject(declaration.flow_event_model):
+        model = declaration.subject_model
     name = getattr(declaration, "name", declaration.slug)
     return f"{name!r} of {model._meta.label}" if model is not None else repr(name)
 
@@ -185,7 +187,13 @@ def _facets_of_a_tracker_agree(registry: Registry) -> Messages:
                     )
 
 
-def _has_subject(model: type[models.Model]) -> bool:
+def _is_event_model(model: Any) -> bool:
+    return isinstance(model, type) and issubclass(model, FlowEvent) and not model._meta.abstract
+
+
+def _has_subject(model: Any) -> bool:
+    if not _is_event_model(model):
+        return False
     try:
         return isinstance(model._meta.get_field("subject"), SubjectForeignKey)
     except FieldDoesNotExist:
@@ -195,14 +203,15 @@ def _has_subject(model: type[models.Model]) -> bool:
 def _event_models_are_sound(registry: Registry) -> Messages:
     own = {field.name for field in FlowEvent._meta.get_fields()} | {"subject"}
     for model in registry.event_models():
-        if not (isinstance(model, type) and issubclass(model, FlowEvent)) or model._meta.abstract:
+        if not _is_event_model(model):
             yield _error(
                 "E009",
                 f"{model!r} is used as an event model, but it isn't a concrete subclass of FlowEvent.",
                 "Write 'class SaleFlowEvent(FlowEvent): subject = SubjectForeignKey(Sale)' and use that.",
                 model,
             )
-        elif not _has_subject(model):
+            continue
+        if not _has_subject(model):
             yield _error(
                 "E010",
                 f"The event model {model._meta.label} has no 'subject' that is a SubjectForeignKey.",
@@ -211,7 +220,8 @@ def _event_models_are_sound(registry: Registry) -> Messages:
                 model,
             )
         for field in model._meta.concrete_fields:
-            if field.name not in own and not field.null and not field.has_db_default():
+            left_out = field.null or field.generated or field.has_db_default()
+            if field.name not in own and not left_out:
                 yield _error(
                     "E011",
                     f"{model._meta.label}.{field.name} can't be left out by the database, which writes the events.",
