@@ -35,14 +35,17 @@ def register() -> None:
 
 
 def check_declarations(
-    app_configs: Sequence[Any] | None = None, *, registry: Registry = project_registry, **_: Any
+    app_configs: Sequence[Any] | None = None,  # noqa: ARG001
+    *,
+    registry: Registry = project_registry,
+    **_: Any,
 ) -> list[checks.CheckMessage]:
     """Everything that can be told without a database."""
     return [message for rule in RULES for message in rule(registry)]
 
 
 def check_databases(
-    app_configs: Sequence[Any] | None = None,
+    app_configs: Sequence[Any] | None = None,  # noqa: ARG001
     *,
     databases: Sequence[str] | None = None,
     registry: Registry = project_registry,
@@ -174,7 +177,8 @@ def _flow_facets_resolve(registry: Registry) -> Messages:
 def _facets_of_a_tracker_agree(registry: Registry) -> Messages:
     for tracker in registry.trackers:
         seen: dict[str, AppliedFacet] = {}
-        for owner in (*tracker.stocks, *tracker.flows):
+        owners: list[Stock | Flow] = [*tracker.stocks, *tracker.flows]
+        for owner in owners:
             for facet in owner.applied_facets:
                 other = seen.setdefault(facet.slug, facet)
                 if other.lookup != facet.lookup:
@@ -262,13 +266,17 @@ def _tracked_fields_resolve(registry: Registry) -> Messages:
     for tracker in registry.trackers:
         for name in tracker.fields_to_track:
             try:
-                rest, path, _ = Query(tracker.model).solve_lookup_type(name)
-                if rest or not path:
-                    raise FieldError(f"{name!r} isn't a field of {tracker.model._meta.label}")
+                rest, _, _ = Query(tracker.model).solve_lookup_type(name)
+                wrong = (
+                    f"{' and '.join(map(repr, rest))} is a filter, not a part of the path." if rest else ""
+                )
             except FieldError as error:
+                wrong = str(error)
+            if wrong:
                 yield _error(
                     "E014",
-                    f"The tracker {tracker.slug!r} watches {name!r}, which isn't a field: {error}",
+                    f"The tracker {tracker.slug!r} watches {name!r}, which isn't a field of "
+                    f"{tracker.model._meta.label}: {wrong}",
                     "fields_to_track takes field names of the model, or paths over foreign keys.",
                     tracker,
                 )
@@ -284,9 +292,9 @@ def _one_flow_a_move(registry: Registry) -> Messages:
                     if source != sink and first != flow.slug:
                         yield _error(
                             "E015",
-                            f"The flows {first!r} and {flow.slug!r} of the tracker {tracker.slug!r} both cover the move "
-                            f"from {source or 'outside'!r} to {sink or 'outside'!r}; a move is one event of one flow.",
-                            "Take the pair out of one of them.",
+                            f"The flows {first!r} and {flow.slug!r} of the tracker {tracker.slug!r} both cover the "
+                            f"move from {source or 'outside'!r} to {sink or 'outside'!r}.",
+                            "Take the pair out of one of them; a move is one event of one flow.",
                             tracker,
                         )
 
@@ -298,8 +306,8 @@ def _stand_ins_are_no_stocks(registry: Registry) -> Messages:
             if state is not None and not isinstance(state, Stock) and state_key(state) in slugs:
                 yield _error(
                     "E016",
-                    f"The flow {flow.slug!r} uses {state!r} as a state of its own, but {state_key(state)!r} is the slug "
-                    "of a stock, and events couldn't tell them apart.",
+                    f"The flow {flow.slug!r} uses {state!r} as a state of its own, but {state_key(state)!r} is the "
+                    "slug of a stock, and events couldn't tell them apart.",
                     "Use the Stock object itself, or another stand-in.",
                     flow,
                 )
@@ -310,8 +318,8 @@ def _keys_are_single(registry: Registry) -> Messages:
         if isinstance(stock.model._meta.pk, getattr(models, "CompositePrimaryKey", ())):
             yield _error(
                 "E017",
-                f"The stock {stock.slug!r} holds {stock.model._meta.label} objects, which have a composite primary key; "
-                "Django can't point a foreign key of an event at one.",
+                f"The stock {stock.slug!r} holds {stock.model._meta.label} objects, which have a composite primary "
+                "key; Django can't point a foreign key of an event at one.",
                 "Give the model a single primary key.",
                 stock,
             )
@@ -331,7 +339,7 @@ def _flows_stay_in_their_tracker(registry: Registry) -> Messages:
                 )
 
 
-def _settings_are_known(registry: Registry) -> Messages:
+def _settings_are_known(_: Registry) -> Messages:
     for key in sorted(set(given()) - set(NAMES)):
         yield _error(
             "E020",
@@ -341,7 +349,7 @@ def _settings_are_known(registry: Registry) -> Messages:
         )
 
 
-def _settings_are_sound(registry: Registry) -> Messages:
+def _settings_are_sound(_: Registry) -> Messages:
     try:
         Calendar.default()
     except (InvalidInput, TypeError) as error:
@@ -363,8 +371,8 @@ def _permissions_exist(registry: Registry) -> Messages:
         if process.permission is not None and process.permission not in known:
             yield _warning(
                 "W004",
-                f"The process {process.slug!r} asks for the permission {process.permission!r}, which no installed model "
-                "defines, so only superusers see it.",
+                f"The process {process.slug!r} asks for the permission {process.permission!r}, which no installed "
+                "model defines, so only superusers see it.",
                 "Correct the name, or ignore this where an authentication backend grants it.",
                 process,
             )
