@@ -1,16 +1,17 @@
 """Recording: one instant for all stocks, whole days for flows, and twice changes nothing."""
 
+import threading
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
-from stockandflow import recording
+from stockandflow import recording, reports
 from stockandflow.declarations import Facet, Flow, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import (
@@ -276,3 +277,42 @@ def test_until_without_since_is_refused() -> None:
 def test_a_naive_since_is_refused() -> None:
     with pytest.raises(InvalidInput, match="naive"):
         recording.record_flows(registry, since=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_move_that_was_under_way_while_counting_is_explained_once_it_is_committed() -> None:
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    join(plan, 3)
+    recording.record(registry)
+    moved, may_commit = threading.Event(), threading.Event()
+
+    def move_slowly() -> None:
+        try:
+            with transaction.atomic():
+                Member.objects.filter(name="m0").convert()
+                moved.set()
+                may_commit.wait(30)
+        finally:
+            moved.set()
+            connection.close()
+
+    thread = threading.Thread(target=move_slowly)
+    thread.start()
+    moved.wait(30)
+    counted = recording.count(registry.stocks)
+    may_commit.set()
+    thread.join()
+    recording.store(counted)
+    assert counted is not None
+    last = recording.record(registry).at
+    assert last is not None
+
+    until, since = counted.at, counted.at - timedelta(hours=2)
+    before = reports.balance(registry.process("membership"), since, until)
+    after = reports.balance(registry.process("membership"), until, last)
+
+    assert StockRecord.objects.get(stock="trial", timestamp=until).count == 3  # it didn't see the move
+    trial, active = before.stocks[:2]
+    assert (trial.outflow, trial.closing, trial.unexplained) == (1, 2, 0)
+    assert (active.inflow, active.closing, active.unexplained) == (1, 1, 0)
+    assert [(line.opening, line.net, line.unexplained) for line in after.stocks[:2]] == [(2, 0, 0), (1, 0, 0)]

@@ -49,8 +49,9 @@ class UnknownSlug(InvalidInput, LookupError):
 class UnknownFacetValue(InvalidInput, LookupError):
     """A facet has no such value."""
 
-    def __init__(self, facet: str, value: object, known: Iterable[str]) -> None:
+    def __init__(self, facet: str, value: object, known: Iterable[str], *, reason: str = "") -> None:
         known = list(known)
         shown = ", ".join(map(repr, known[:20])) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
-        super().__init__(f"The facet {facet!r} has no value {value!r}; it has {shown or 'no values yet'}.")
+        wanted = reason or f"it has {shown or 'no values yet'}"
+        super().__init__(f"The facet {facet!r} has no value {value!r}; {wanted}.")
         self.facet, self.value = facet, value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -17,12 +17,12 @@ from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import StockCount, count_stocks
 from stockandflow.membership.facets import FacetText, facet_key
-from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, StockRecord, Watermark
-from stockandflow.models.clock import database_now, snapshot
+from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, StockRecord, Watermark, recent_moves
+from stockandflow.models.clock import SETTLING, database_now, snapshot
 from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
 from stockandflow.registry import Registry
 
-LAG = timedelta(hours=1)
+LAG = SETTLING
 """Events recorded within this time are read again next time, since a transaction may commit them late."""
 
 
@@ -32,6 +32,7 @@ class Counted:
 
     at: datetime
     counts: tuple[StockCount, ...]
+    recent: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -84,25 +85,27 @@ def record(
 def count(stocks: Sequence[Stock]) -> Counted | None:
     """Count stocks with their facets, all under one instant; the stocks of one database from one snapshot.
 
-    Queries: three for each database, and those of ``count_stocks``. None for no stocks.
+    Queries: three for each database, and those of ``count_stocks`` and ``recent_moves``. None for no stocks.
     """
     by_database: dict[str, list[Stock]] = defaultdict(list)
     for stock in stocks:
         by_database[stock.queryset.db].append(stock)
     at: datetime | None = None
     counts: dict[str, StockCount] = {}
+    recent: dict[str, int] = {}
     for using, members in by_database.items():
         with snapshot(using) as now:
             at = at or now
             counts.update(count_stocks([stock.count_request() for stock in members]))
+            recent.update(recent_moves(members, now))
     if at is None:
         return None
-    return Counted(at, tuple(counts[stock.slug] for stock in stocks))
+    return Counted(at, tuple(counts[stock.slug] for stock in stocks), recent)
 
 
 def store(counted: Counted | None) -> list[StockRecord]:
     """Keep counts as records, in the stocks' order; counts of one instant replace each other."""
-    return StockRecord.objects.store(counted.counts, counted.at) if counted else []
+    return StockRecord.objects.store(counted.counts, counted.at, recent=counted.recent) if counted else []
 
 
 def record_flows(

@@ -122,6 +122,12 @@ class Registry:
         ]
         return list(dict.fromkeys(models))
 
+    def event_models_of(self, stock: Stock) -> set[type[Any]]:
+        """The event models that can hold moves into or out of a stock."""
+        tracker = self.tracker_of(stock)
+        flows = [*self.inflows(stock), *self.outflows(stock)]
+        return {flow.flow_event_model for flow in flows} | ({tracker.events} if tracker else set())
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Take back everything registered inside, should the block raise."""

@@ -20,7 +20,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import CountRequest, count_stocks
-from stockandflow.models import Origin, StockRecord
+from stockandflow.models import Origin, StockRecord, settling
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import checked_range
 
@@ -124,7 +124,7 @@ def balance(process: Process, since: datetime, until: datetime) -> Balance:
     """The balance of a process over ``since <= t < until``; an ``until`` in the future means now.
 
     Raises InvalidInput for naive datetimes, for ``until`` not after ``since``, and for a ``since`` in the future.
-    Queries, whatever the range and the number of stocks and flows: three for the snapshot, four for the records, one
+    Queries, whatever the range and the number of stocks and flows: three for the snapshot, four for the records, three
     for each event model, and one for each model where live counts are needed: up to now, or where no record stands.
     """
     since, until = checked_range(since, until)
@@ -234,9 +234,37 @@ def _anchors(stocks: list[Stock], at: datetime) -> dict[str, _Anchor]:
     found = {}
     if nearest:
         wanted = Q(*(Q(stock=slug, timestamp=instant) for slug, instant in nearest.items()), _connector=Q.OR)
-        rows: Any = StockRecord.objects.filter(wanted).values_list("stock", "timestamp", "count", "method")
-        for slug, instant, number, method in rows:
-            found[slug] = _Anchor(instant, number, method)
+        rows: Any = StockRecord.objects.filter(wanted).values_list(
+            "stock", "timestamp", "count", "method", "recent_net"
+        )
+        records = list(rows)
+        settled = _settled(stocks, {instant for _, instant, *_, recent in records if recent is not None})
+        for slug, instant, number, method, recent in records:
+            late = 0 if recent is None else settled[instant][slug] - recent
+            found[slug] = _Anchor(instant, number + late, method)
+    return found
+
+
+def _settled(stocks: list[Stock], instants: set[datetime]) -> dict[datetime, Counter[str]]:
+    """For each instant, slug → in less out by the events that were settling at it, as they are known by now.
+
+    What a count's snapshot held of them is kept with the record; the rest was under way, and committed since. One query
+    for each event model.
+    """
+    found: dict[datetime, Counter[str]] = {instant: Counter() for instant in instants}
+    if not instants:
+        return found
+    ordered = sorted(instants)
+    sums = {f"at_{index}": Count("pk", filter=settling(at)) for index, at in enumerate(ordered)}
+    windows = Q(*(settling(at) for at in ordered), _connector=Q.OR)
+    for model in {model for stock in stocks for model in stock.registry.event_models_of(stock)}:
+        events: QuerySet[Any] = (
+            model._default_manager.using(router.db_for_read(model)).filter(windows).order_by()
+        )
+        for source, sink, *counts in events.values_list("source", "sink").annotate(**sums):
+            for at, number in zip(ordered, counts, strict=True):
+                found[at][source] -= number
+                found[at][sink] += number
     return found
 
 
@@ -250,7 +278,7 @@ def _moves(
     """The moves that touch the process's stocks in each span, by flow, source and sink; one query an event model."""
     slugs = [stock.slug for stock in process.stocks]
     models_of = {flow.flow_event_model for flow in process.flows}
-    models_of |= {t.events for stock in process.stocks if (t := stock.registry.tracker_of(stock)) is not None}
+    models_of |= {model for stock in process.stocks for model in stock.registry.event_models_of(stock)}
     found: dict[tuple[datetime, datetime], Counter[Move]] = {span: Counter() for span in spans}
     ordered = sorted(spans)
     low, high = min(span[0] for span in ordered), max(span[1] for span in ordered)

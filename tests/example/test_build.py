@@ -99,7 +99,7 @@ def test_every_balance_adds_up_and_shows_what_was_not_captured() -> None:
         assert not [
             line for stock in found.stocks for line in stock.inflows + stock.outflows if line.flow is None
         ]
-        assert {line.opening_method for line in found.stocks} == {"counted"}
+        assert {line.opening_method for line in found.stocks} == {"derived"}
 
 
 def test_every_day_has_its_records_and_their_facets_sum() -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.db.models import Model, Q, QuerySet
 from django.db.models.constants import LOOKUP_SEP
+from django.db.models.query import FlatValuesListIterable
 
 from stockandflow.declarations.slugs import checked_slug
 from stockandflow.exceptions import DeclarationError, UnknownFacetValue
@@ -37,19 +38,35 @@ class Facet:
                 "filter's keyword, e.g. 'plan__name'."
             )
         values = self.values
-        if isinstance(values, str) or not (values is None or isinstance(values, Iterable)):
+        if isinstance(values, str | bytes) or not (values is None or isinstance(values, Iterable)):
             raise DeclarationError(
                 f"The facet {self.slug!r} has the values {values!r}; write a list, a dict of label → value, a flat "
                 "values_list queryset, or leave them out."
             )
         if isinstance(values, QuerySet):
-            if not getattr(values, "_fields", None) or len(getattr(values, "_fields", ())) != 1:
+            if not issubclass(getattr(values, "_iterable_class", object), FlatValuesListIterable):
                 raise DeclarationError(
-                    f"The facet {self.slug!r} has a queryset of {values.model.__name__} objects as values; write "
-                    f"{values.model.__name__}.objects.values_list('<field>', flat=True)."
+                    f"The facet {self.slug!r} has a queryset of {values.model.__name__} as values that gives more than "
+                    f"one value a row; write {values.model.__name__}.objects.values_list('<field>', flat=True)."
                 )
-        elif values is not None and not isinstance(values, Mapping):
+        elif isinstance(values, Mapping):
+            object.__setattr__(self, "values", dict(values))
+            self._check_labels(values)
+        elif values is not None:
             object.__setattr__(self, "values", tuple(values))
+
+    def _check_labels(self, values: Mapping[str, Any]) -> None:
+        first: dict[str, str] = {}
+        for label, value in values.items():
+            other = first.setdefault(facet_key(value), label)
+            if other is not label:
+                raise DeclarationError(
+                    f"The facet {self.slug!r} gives the value {value!r} two labels, {str(other)!r} and "
+                    f"{str(label)!r}; keep one of them."
+                )
+
+    def __str__(self) -> str:
+        return str(self.name)
 
     def __repr__(self) -> str:
         return f"<Facet {self.slug}>"
@@ -63,25 +80,14 @@ class Facet:
             return None
         if isinstance(self.values, Mapping):
             return [(str(label), value) for label, value in self.values.items()]
-        found = dict.fromkeys(self.values.all() if isinstance(self.values, QuerySet) else self.values)
-        return [(facet_key(value), value) for value in found]
-
-    def get_Q(self, value: Any, field_prefix: str = "") -> Q:  # noqa: N802 - the 2011 name
-        """The condition that an object has this value; None asks for NULL. The prefix leads to the faceted object."""
-        lookup = self.lookup(field_prefix)
-        return (
-            Q(**{f"{lookup.removesuffix('__exact')}__isnull": True})
-            if value is None
-            else Q(**{lookup: value})
-        )
+        found: dict[str, Any] = {}
+        for value in self.values.all() if isinstance(self.values, QuerySet) else self.values:
+            found.setdefault(facet_key(value), value)
+        return list(found.items())
 
     def lookup(self, field_prefix: str = "") -> str:
         """The field lookup as seen from an object that reaches the faceted one by ``field_prefix``."""
         return f"{field_prefix}{LOOKUP_SEP}{self.field_lookup}" if field_prefix else self.field_lookup
-
-    def to_count(self, field_prefix: str = "") -> list[tuple[Any, Q]]:
-        """The declared values with their conditions; empty where the column decides."""
-        return [(value, self.get_Q(value, field_prefix)) for _, value in self.choices() or []]
 
 
 class AppliedFacet(NamedTuple):
@@ -109,36 +115,40 @@ class AppliedFacet(NamedTuple):
     def condition(self, model: type[Model], key: str) -> Q:
         """The condition that an object of ``model`` has the value kept under ``key``.
 
-        ``key`` is what records keep: the value as text, ``(none)`` or ``(other)``. Raises UnknownFacetValue when the
-        facet declares its values and this is none of them, or when the column can't hold it.
+        ``key`` is what records keep: the value as text, ``(none)`` or ``(other)``; the label of a declared value does
+        too. Raises UnknownFacetValue when the facet declares its values and this is none of them, or when the column
+        can't hold it. One query where the values are a queryset, else none.
         """
-        choices = self.facet.choices()
+        column, choices = self.column(model), self.facet.choices()
         if key == NONE:
-            return self.facet.get_Q(None, self.field_prefix)
-        for label, value in choices or []:
-            if key in (facet_key(value), label):
-                return self.facet.get_Q(value, self.field_prefix)
-        if choices is not None and key == OTHER:
-            declared = [
-                self.facet.get_Q(value, self.field_prefix) for _, value in choices if value is not None
-            ]
-            rest = ~self.facet.get_Q(None, self.field_prefix)
-            for condition in declared:
-                rest &= ~condition
-            return rest
-        if choices is not None:
-            raise UnknownFacetValue(self.slug, key, [facet_key(value) for _, value in choices])
-        column = self.column(model)
-        try:
-            value = column.field.to_python(key) if not column.transforms else key
-        except Exception as error:
-            raise UnknownFacetValue(self.slug, key, []) from error
-        return self.facet.get_Q(value, self.field_prefix)
+            return column.is_null()
+        if choices is None:
+            try:
+                if key != OTHER:
+                    return column.find(key)
+            except ValueError as error:
+                raise UnknownFacetValue(self.slug, key, [], reason=str(error)) from error
+            raise UnknownFacetValue(self.slug, key, [], reason="it declares no values, so none is left out")
+        by_key = {column.key(value): value for _, value in choices}
+        by_label = dict(choices)
+        if key in by_key:
+            return column.has(by_key[key])
+        if key in by_label:
+            return column.has(by_label[key])
+        if key == OTHER and not column.condition:
+            return column.is_other(by_key.values())
+        if column.key(key) in by_key:
+            return column.has(by_key[column.key(key)])
+        raise UnknownFacetValue(self.slug, key, by_key)
 
 
 def applied(owner: str, facets: Iterable[Facet | tuple[Facet, str]]) -> tuple[AppliedFacet, ...]:
     """The facets of a declaration, each with its prefix, in order; raises DeclarationError for anything else."""
     found: list[AppliedFacet] = []
+    if isinstance(facets, str) or not isinstance(facets, Iterable):
+        raise DeclarationError(
+            f"{owner} has the facets {facets!r}; write a list of them, e.g. facets=[plan]."
+        )
     for given in facets:
         facet, prefix = given if isinstance(given, tuple) and len(given) == 2 else (given, "")
         if not isinstance(facet, Facet) or not isinstance(prefix, str):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Manager, Model, QuerySet
 
 from stockandflow.declarations.facet import AppliedFacet, Facet, applied
@@ -63,7 +64,7 @@ class Stock:
         object.__setattr__(self, "facets", applied(f"The stock {self.slug!r}", self.facets))
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
     def __repr__(self) -> str:
         return f"<Stock {self.slug}>"
@@ -80,30 +81,43 @@ class Stock:
         """One stock for every choice of a field, in the field's order: a whole dimension.
 
         Slugs are ``prefix`` + the value; the prefix is the model's name and a hyphen unless given. Names are the
-        choices' labels. Raises DeclarationError when the field has no choices.
+        choices' labels. Objects whose field is NULL are in none of them. Raises DeclarationError for a field that has
+        no choices, or whose values give one slug twice.
         """
-        column: Any = model._meta.get_field(field_name)
-        choices = [(value, label) for value, label in column.flatchoices if value is not None]
+        field_label = f"{model._meta.label}.{field_name}"
+        try:
+            column: Any = model._meta.get_field(field_name)
+        except FieldDoesNotExist as error:
+            names = ", ".join(repr(one.name) for one in model._meta.fields if one.choices)
+            raise DeclarationError(
+                f"There is no field {field_label}; the fields of {model.__name__} with choices are {names or 'none'}."
+            ) from error
+        choices = [(value, label) for value, label in getattr(column, "flatchoices", ()) if value is not None]
         if not choices:
             raise DeclarationError(
-                f"{model._meta.label}.{field_name} has no choices; declare its stocks one by one, or give the field "
-                "choices."
+                f"{field_label} has no choices; declare its stocks one by one, or give the field choices."
             )
         start = f"{model._meta.model_name}-" if prefix is None else prefix
-        return [
-            cls(
+        by_slug: dict[str, Stock] = {}
+        for value, label in choices:
+            stock = cls(
                 slug=f"{start}{_slug_part(value)}",
                 name=str(label),
                 queryset=model._default_manager.filter(**{field_name: value}),
                 facets=facets,
             )
-            for value, label in choices
-        ]
+            if by_slug.setdefault(stock.slug, stock) is not stock:
+                raise DeclarationError(
+                    f"Two choices of {field_label} give the slug {stock.slug!r}, the second is {value!r}; declare its "
+                    "stocks one by one, with slugs of your own."
+                )
+        return list(by_slug.values())
 
     @property
     def model(self) -> type[Model]:
         """The model of the members."""
-        return self.queryset.model
+        model: type[Model] = self.queryset.model
+        return model
 
     subject_model = model
 
@@ -123,11 +137,19 @@ class Stock:
         return sql_of(self.queryset)
 
     def all(self) -> QuerySet[Any]:
-        """The members now, each once: a fresh queryset. The length of this list is ``count()``."""
+        """The members now, each once: a fresh queryset. The length of this list is ``count()``.
+
+        A queryset with joins or subqueries is asked by primary key: its methods stay, its order and annotations don't.
+        """
         if reason_not_local(self.queryset) is None:
             return self.queryset.all()
-        members = self.queryset.model._base_manager.using(self.queryset._db)
-        return members.filter(pk__in=self.queryset.order_by().values("pk"))
+        return self._everybody().filter(pk__in=self.queryset.order_by().values("pk"))
+
+    def _everybody(self) -> QuerySet[Any]:
+        # Not by a manager, which may leave rows out.
+        queryset: Any = self.queryset
+        everybody: QuerySet[Any] = type(queryset)(self.model, using=queryset._db)
+        return everybody
 
     def count(self) -> int:
         """How many members there are now. One query."""
@@ -145,37 +167,27 @@ class Stock:
     def faceted_qs(self, facet_slug: str, value: Any) -> QuerySet[Any]:
         """The members that have this value of the facet; None asks for NULL.
 
-        Raises UnknownSlug for a facet that this stock doesn't have.
+        A text may be the value, its label, or its key as records keep it (``(none)``, ``(other)``). Raises UnknownSlug
+        for a facet that this stock doesn't have, and UnknownFacetValue for a value that the facet doesn't have.
         """
-        facet = self.get_facet(facet_slug)
-        return (
-            self.members_with({facet_slug: value}) if isinstance(value, str) else self._narrowed(facet, value)
-        )
+        column = self.get_facet(facet_slug).column(self.model)
+        return self.members_with({facet_slug: value if isinstance(value, str) else column.key(value)})
 
-    def members_with(self, slices: dict[str, str]) -> QuerySet[Any]:
+    def members_with(self, slices: Mapping[str, str]) -> QuerySet[Any]:
         """The members with these facet values: facet slug → value key, as records keep it (``(none)``, ``(other)``).
 
-        Raises UnknownSlug or UnknownFacetValue.
+        The number beside a value is the length of this list. Raises UnknownSlug or UnknownFacetValue. One query for
+        each facet whose values are a queryset, else none.
         """
         members = self.all()
         for slug, key in slices.items():
             facet = self.get_facet(slug)
             condition = facet.condition(self.model, key)
             if facet.column(self.model).multi_valued:
-                found = self.model._base_manager.using(self.queryset._db).filter(condition).values("pk")
-                members = members.filter(pk__in=found)
+                members = members.filter(pk__in=self._everybody().filter(condition).values("pk"))
             else:
                 members = members.filter(condition)
         return members
-
-    def _narrowed(self, facet: AppliedFacet, value: Any) -> QuerySet[Any]:
-        condition = facet.facet.get_Q(value, facet.field_prefix)
-        found = self.model._base_manager.using(self.queryset._db).filter(condition).values("pk")
-        return (
-            self.all().filter(pk__in=found)
-            if facet.column(self.model).multi_valued
-            else self.all().filter(condition)
-        )
 
     def count_request(self) -> CountRequest:
         """What counting needs to know. No query; raises FieldError when a facet's lookup doesn't resolve."""
@@ -208,6 +220,11 @@ class Stock:
     def bind(self, registry: Registry) -> None:
         """Tell the stock which registry answers for its neighbours; called by the registry alone."""
         self._home[:] = [registry]
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the stock's neighbours are known."""
+        return bool(self._home)
 
     @property
     def registry(self) -> Registry:

@@ -12,20 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
-from django.db.models import BigIntegerField, Case, Count, F, Q, Value, When
+from django.db.models import BigIntegerField, Case, Count, IntegerField, Value, When
+from django.utils import timezone
 
-from stockandflow.membership.facets import NONE, OTHER, FacetColumn, facet_key
+from stockandflow.membership.facets import NONE, OTHER, FacetColumn
 from stockandflow.membership.predicate import MemberOf
 
 BITS = 60
 """Stocks counted in one pass; a signed 64-bit number holds them."""
 MAX_CELLS = 100_000
-"""Above so many groups the facets are grouped one by one: the client never holds more."""
+"""Above so many groups the facets are grouped one by one: their combinations never fill the client's memory."""
 
 
 @dataclass(frozen=True)
 class FacetRequest:
-    """One facet of one stock: its column, and the values it declares (None: whatever the column holds)."""
+    """One facet of one stock: its column, and the values it declares (None: whatever the column holds).
+
+    Stocks that share a facet give equal requests, which are counted once.
+    """
 
     slug: str
     column: FacetColumn
@@ -60,141 +64,132 @@ def count_stocks(requests: Iterable[CountRequest]) -> dict[str, StockCount]:
 
     Queries per model (and database, and 60 stocks): one, whatever the number of stocks, single-valued facets and
     values; one more for each multi-valued facet and each that asks a question (``age__gte``); one for each facet
-    whose values are a queryset. When a model's facets have over 100,000 combinations: one more per facet.
+    whose values are a queryset. When a model's facets have over 100,000 combinations: one more per facet. Days and
+    years are those of the project's time zone, whichever is active.
     """
     requests = list(requests)
     groups: dict[tuple[type[models.Model], str], list[CountRequest]] = defaultdict(list)
     for request in requests:
         groups[request.queryset.model, request.queryset.db].append(request)
     counted: dict[str, StockCount] = {}
-    for members in groups.values():
-        for start in range(0, len(members), BITS):
-            counted.update(_count_together(members[start : start + BITS]))
+    with timezone.override(timezone.get_default_timezone()):
+        for members in groups.values():
+            for start in range(0, len(members), BITS):
+                counted.update(_count_together(members[start : start + BITS]))
     return {request.slug: counted[request.slug] for request in requests}
 
 
+Cells = Counter[tuple[int, str]]
+"""(Stock mask, value key) → objects."""
+Choices = list[tuple[str, Any]] | None
+"""A facet's declared values as (label, value); None where the column decides."""
+
+
 def _count_together(requests: list[CountRequest]) -> dict[str, StockCount]:
-    model, using = requests[0].queryset.model, requests[0].queryset.db
-    rows = model._base_manager.using(using).order_by()
+    rows = _with_mask(requests)
+    facets = list(dict.fromkeys(facet for request in requests for facet in request.facets))
+    choices = {values: values() for values in dict.fromkeys(facet.values for facet in facets)}
+    plain = {f.column.value_lookup: f.column for f in facets if f.column.capturable}
+    totals, by_lookup = _grouped(rows, plain)
+    cells: dict[FacetRequest, Cells] = {}
+    for facet in facets:
+        if facet.column.condition:
+            cells[facet] = _by_condition(rows, facet.column, choices[facet.values] or [])
+        elif facet.column.multi_valued:
+            cells[facet] = _by_many(rows, facet.column, choices[facet.values])
+        else:
+            cells[facet] = by_lookup[facet.column.value_lookup]
+    return {
+        request.slug: StockCount(
+            slug=request.slug,
+            total=sum(count for mask, count in totals.items() if mask >> bit & 1),
+            facets={f.slug: _of_stock(bit, cells[f], f.column, choices[f.values]) for f in request.facets},
+            multi_valued=frozenset(f.slug for f in request.facets if not f.column.capturable),
+        )
+        for bit, request in enumerate(requests)
+    }
+
+
+def _with_mask(requests: list[CountRequest]) -> models.QuerySet[Any]:
+    """All rows of the model with ``sf_mask``: one bit for each stock that the row is in."""
+    first = requests[0].queryset
     mask: Any = Value(0, output_field=BigIntegerField())
     for bit, request in enumerate(requests):
         one = When(MemberOf(request.queryset), then=Value(1 << bit, output_field=BigIntegerField()))
         mask = mask + Case(one, default=Value(0), output_field=BigIntegerField())
-    rows = rows.annotate(sf_mask=mask)
-
-    plain: dict[str, FacetColumn] = {}
-    apart: dict[tuple[str, str], FacetRequest] = {}
-    for request in requests:
-        for facet in request.facets:
-            if facet.column.condition or facet.column.multi_valued:
-                apart.setdefault((facet.slug, facet.column.lookup), facet)
-            else:
-                plain.setdefault(facet.column.value_lookup, facet.column)
-
-    totals, by_lookup = _grouped(rows, list(plain))
-    by_facet: dict[tuple[str, str], Counter[tuple[int, str]]] = {}
-    declared: dict[str, list[tuple[str, Any]] | None] = {}
-
-    def values_of(facet: FacetRequest) -> list[tuple[str, Any]] | None:
-        if facet.slug not in declared:
-            declared[facet.slug] = facet.values()
-        return declared[facet.slug]
-
-    for key, facet in apart.items():
-        by_facet[key] = (
-            _by_condition(rows, facet, values_of(facet) or [])
-            if facet.column.condition
-            else _by_many(rows, facet)
-        )
-
-    results: dict[str, StockCount] = {}
-    for bit, request in enumerate(requests):
-        flag = 1 << bit
-        facets: dict[str, dict[str, int]] = {}
-        for facet in request.facets:
-            cells = by_facet.get((facet.slug, facet.column.lookup))
-            if cells is None:
-                raw = by_lookup[facet.column.value_lookup]
-                cells = Counter()
-                for (group, value), count in raw.items():
-                    cells[group, facet.column.key(value)] += count
-            found: Counter[str] = Counter()
-            for (group, text), count in cells.items():
-                if group & flag:
-                    found[text] += count
-            facets[facet.slug] = _in_declared_order(found, values_of(facet))
-        results[request.slug] = StockCount(
-            slug=request.slug,
-            total=sum(count for group, count in totals.items() if group & flag),
-            facets=facets,
-            multi_valued=frozenset(
-                f.slug for f in request.facets if f.column.multi_valued or f.column.condition
-            ),
-        )
-    return results
+    # Not by a manager, which may leave rows out.
+    rows: models.QuerySet[Any] = models.QuerySet(first.model, using=first.db).annotate(sf_mask=mask)
+    return rows
 
 
 def _grouped(
-    rows: models.QuerySet[Any], lookups: list[str]
-) -> tuple[Counter[int], dict[str, Counter[tuple[int, Any]]]]:
-    """Rows by stock mask, and for each lookup by (mask, raw value)."""
-    names = {f"sf_facet_{index}": F(lookup) for index, lookup in enumerate(lookups)}
-    cells = rows.annotate(**names).values_list("sf_mask", *names).annotate(sf_count=Count("*"))
-    found = list(cells[: MAX_CELLS + 1]) if lookups else list(cells)
+    rows: models.QuerySet[Any], columns: Mapping[str, FacetColumn]
+) -> tuple[Counter[int], dict[str, Cells]]:
+    """Rows by stock mask, and for each lookup by (mask, value key)."""
+    names = {f"sf_facet_{index}": column.expression() for index, column in enumerate(columns.values())}
+    cells = rows.annotate(**names).order_by().values_list("sf_mask", *names).annotate(sf_count=Count("*"))
+    found = list(cells[: MAX_CELLS + 1] if len(columns) > 1 else cells)
     totals: Counter[int] = Counter()
-    by_lookup: dict[str, Counter[tuple[int, Any]]] = {lookup: Counter() for lookup in lookups}
-    if len(found) > MAX_CELLS and len(lookups) > 1:
-        for lookup in lookups:
-            totals, one = _grouped(rows, [lookup])
-            by_lookup.update(one)
+    by_lookup: dict[str, Cells] = {lookup: Counter() for lookup in columns}
+    if len(columns) > 1 and len(found) > MAX_CELLS:
+        for lookup, column in columns.items():
+            totals, one = _grouped(rows, {lookup: column})
+            by_lookup |= one
         return totals, by_lookup
-    if len(found) > MAX_CELLS:
-        found = list(cells)
     for mask, *values, count in found:
         totals[mask] += count
-        for lookup, value in zip(lookups, values, strict=True):
-            by_lookup[lookup][mask, value] += count
+        for (lookup, column), value in zip(columns.items(), values, strict=True):
+            by_lookup[lookup][mask, column.key(value)] += count
     return totals, by_lookup
 
 
-def _by_many(rows: models.QuerySet[Any], facet: FacetRequest) -> Counter[tuple[int, str]]:
-    """Distinct objects by (mask, value) where an object may have several values."""
-    named = rows.annotate(sf_value=F(facet.column.value_lookup))
-    found: Counter[tuple[int, str]] = Counter()
-    for mask, value, count in named.values_list("sf_mask", "sf_value").annotate(
-        sf_count=Count("pk", distinct=True)
-    ):
-        found[mask, facet.column.key(value)] += count
+def _by_many(rows: models.QuerySet[Any], column: FacetColumn, choices: Choices) -> Cells:
+    """Distinct objects by (mask, value key) where an object may have several values.
+
+    Values that aren't declared are one, since an object may have several of those too.
+    """
+    value, other = column.plain(), Value(0)
+    if choices is not None:
+        is_other = column.is_other([value for _, value in choices])
+        value = Case(When(is_other, then=None), default=value)
+        other = Case(When(is_other, then=1), default=0, output_field=IntegerField())
+    rows = rows.annotate(sf_value=column.to_the_letter(value), sf_other=other)
+    found: Cells = Counter()
+    cells = (
+        rows.order_by()
+        .values_list("sf_mask", "sf_other", "sf_value")
+        .annotate(sf_count=Count("pk", distinct=True))
+    )
+    for mask, rest, raw, count in cells:
+        found[mask, OTHER if rest else column.key(raw)] += count
     return found
 
 
-def _by_condition(
-    rows: models.QuerySet[Any], facet: FacetRequest, values: list[tuple[str, Any]]
-) -> Counter[tuple[int, str]]:
-    """Objects by (mask, value) for which the facet's question is true; one conditional aggregate a value."""
-    found: Counter[tuple[int, str]] = Counter()
-    if not values:
+def _by_condition(rows: models.QuerySet[Any], column: FacetColumn, choices: list[tuple[str, Any]]) -> Cells:
+    """Objects by (mask, value key) for which the facet's question is true; one conditional aggregate a value."""
+    found: Cells = Counter()
+    if not choices:
         return found
     sums = {
-        f"sf_value_{index}": Count(
-            "pk", filter=Q(**{facet.column.lookup: value}), distinct=facet.column.multi_valued
-        )
-        for index, (_, value) in enumerate(values)
+        f"sf_value_{index}": Count("pk", filter=column.has(value), distinct=column.multi_valued)
+        for index, (_, value) in enumerate(choices)
     }
-    for mask, *counts in rows.values_list("sf_mask").annotate(**sums):
-        for (_, value), count in zip(values, counts, strict=True):
-            found[mask, facet_key(value)] += count
+    for mask, *counts in rows.order_by().values_list("sf_mask").annotate(**sums):
+        for (_, value), count in zip(choices, counts, strict=True):
+            found[mask, column.key(value)] += count
     return found
 
 
-def _in_declared_order(found: Counter[str], values: list[tuple[str, Any]] | None) -> dict[str, int]:
-    if values is None:
-        ordered = {key: found[key] for key in sorted(found) if key != NONE}
-    else:
-        ordered = {key: found.get(key, 0) for key in (facet_key(value) for _, value in values) if key != NONE}
-        other = sum(count for key, count in found.items() if key not in ordered and key != NONE)
-        if other:
-            ordered[OTHER] = other
-    if found.get(NONE):
+def _of_stock(bit: int, cells: Cells, column: FacetColumn, choices: Choices) -> dict[str, int]:
+    """Value key → objects of one stock: declared values in declared order, ``(other)``, ``(none)``."""
+    found: Counter[str] = Counter()
+    for (mask, key), count in cells.items():
+        if mask >> bit & 1:
+            found[key] += count
+    keys = sorted(found) if choices is None else [column.key(value) for _, value in choices]
+    ordered = {key: found[key] for key in keys if key not in (NONE, OTHER)}
+    if other := sum(count for key, count in found.items() if key not in ordered and key != NONE):
+        ordered[OTHER] = other
+    if found[NONE] or NONE in keys:
         ordered[NONE] = found[NONE]
     return ordered

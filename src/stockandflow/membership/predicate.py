@@ -237,13 +237,13 @@ class MemberOf(Expression):
         # A WHERE tree isn't an expression to every part of Django, so it is kept out of the generic walks.
         return []
 
-    def relabeled_clone(self, change_map: dict[str | None, str]) -> MemberOf:
+    def relabeled_clone(self, change_map: Any) -> MemberOf:
         clone = self.copy()
         clone.condition = self.condition.relabeled_clone(change_map)
         return clone
 
     @property
-    def contains_aggregate(self) -> bool:  # type: ignore[override]
+    def contains_aggregate(self) -> bool:
         return False
 
     def get_group_by_cols(self) -> list[Any]:

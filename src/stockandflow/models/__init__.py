@@ -11,6 +11,8 @@ from stockandflow.models.records import (
     StockFacetRecord,
     StockRecord,
     Watermark,
+    recent_moves,
+    settling,
 )
 from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
 
@@ -27,4 +29,6 @@ __all__ = [
     "StockRecord",
     "SubjectForeignKey",
     "Watermark",
+    "recent_moves",
+    "settling",
 ]

@@ -19,6 +19,8 @@ NOW_SQL = {
     "mysql": "UTC_TIMESTAMP(6)",
 }
 TICK = {"sqlite": timedelta(milliseconds=1)}
+SETTLING = timedelta(hours=1)
+"""How long a transaction may take from a move to its commit without making a count and the events disagree."""
 
 
 def now_sql(vendor: str) -> str:

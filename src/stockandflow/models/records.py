@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.membership.counting import StockCount, count_stocks
-from stockandflow.models.clock import snapshot
+from stockandflow.models.clock import SETTLING, snapshot
+from stockandflow.models.events import Origin
 from stockandflow.periods import Grain, aware
 
 if TYPE_CHECKING:
@@ -19,6 +21,20 @@ ALL = "*"
 """In a flow record's source and sink: the total over all of them. No slug can be this."""
 
 
+class KeyField(models.CharField):  # type: ignore[type-arg]  # Django's own takes none
+    """The key of a facet value: a text that equals another only to the letter.
+
+    MariaDB's collations take ``a``, ``A`` and ``á`` for one and ignore spaces at the end, so two values of a facet
+    could not be kept beside each other.
+    """
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        parameters: Any = super().db_parameters(connection)
+        if connection.vendor == "mysql":
+            parameters["collation"] = "utf8mb4_nopad_bin"
+        return parameters
+
+
 class StockRecordManager(models.Manager["StockRecord"]):
     """Counts and stores."""
 
@@ -26,17 +42,27 @@ class StockRecordManager(models.Manager["StockRecord"]):
         """Count these stocks of one database with their facets and store the records, in the stocks' order.
 
         ``at`` is the first instant that the count doesn't cover, the database's now unless given. Counting takes the
-        queries of ``count_stocks`` and three for the snapshot, storing four.
+        queries of ``count_stocks`` and of ``recent_moves`` and three for the snapshot, storing four.
         """
         if not stocks:
             return []
         with snapshot(stocks[0].queryset.db) as now:
             counts = count_stocks([stock.count_request() for stock in stocks])
-        return self.store(counts.values(), now if at is None else aware(at, "at"))
+            recent = recent_moves(stocks, now) if at is None else {}
+        return self.store(counts.values(), now if at is None else aware(at, "at"), recent=recent)
 
-    def store(self, counts: Iterable[StockCount], at: datetime, method: str = "counted") -> list[StockRecord]:
-        """Keep counts under one instant; records of the same stocks and instant are replaced. Four queries."""
-        counts = list(counts)
+    def store(
+        self,
+        counts: Iterable[StockCount],
+        at: datetime,
+        method: str = "counted",
+        recent: Mapping[str, int] | None = None,
+    ) -> list[StockRecord]:
+        """Keep counts under one instant; records of the same stocks and instant are replaced. Four queries.
+
+        ``recent`` is what ``recent_moves`` said in the snapshot of the counts.
+        """
+        counts, recent = list(counts), recent or {}
         using = router.db_for_write(StockRecord)
         slugs = [count.slug for count in counts]
         with transaction.atomic(using=using):
@@ -45,11 +71,17 @@ class StockRecordManager(models.Manager["StockRecord"]):
             ).delete()
             self.using(using).bulk_create(
                 [
-                    StockRecord(stock=count.slug, timestamp=at, count=count.total, method=method)
+                    StockRecord(
+                        stock=count.slug,
+                        timestamp=at,
+                        count=count.total,
+                        method=method,
+                        recent_net=recent.get(count.slug),
+                    )
                     for count in counts
                 ],
                 update_conflicts=True,
-                update_fields=["count", "method"],
+                update_fields=["count", "method", "recent_net"],
                 unique_fields=_conflict_target(using, ["stock", "timestamp"]),
             )
             records = {
@@ -67,6 +99,32 @@ class StockRecordManager(models.Manager["StockRecord"]):
         return [records[slug] for slug in slugs]
 
 
+def recent_moves(stocks: Sequence[Stock], at: datetime) -> dict[str, int]:
+    """Slug → in less out by the events that were ``settling`` at that instant, of the stocks that are registered.
+
+    Kept with a count, it tells later which moves were under way when it was taken: stamped before ``at`` and not yet
+    committed, so that neither the count nor this holds them. One query for each event model.
+    """
+    known = [stock for stock in stocks if stock.is_registered]
+    found = {stock.slug: 0 for stock in known}
+    for model in {model for stock in known for model in stock.registry.event_models_of(stock)}:
+        events = model._default_manager.using(router.db_for_read(model)).filter(settling(at)).order_by()
+        for source, sink, number in events.values_list("source", "sink").annotate(
+            sf_count=models.Count("pk")
+        ):
+            for slug, sign in ((source, -1), (sink, 1)):
+                if slug in found:
+                    found[slug] += sign * number
+    return found
+
+
+def settling(at: datetime) -> models.Q:
+    """The condition that an event was stamped and written down within SETTLING before ``at``, and is a flow."""
+    window = {"timestamp__gte": at - SETTLING, "timestamp__lt": at}
+    written = {"recorded_at__gte": at - SETTLING, "recorded_at__lt": at}
+    return models.Q(**window, **written) & ~models.Q(origin=Origin.INITIAL)
+
+
 def _conflict_target(using: str, names: list[str]) -> list[str] | None:
     # MariaDB upserts on any unique key and takes no list of them.
     return names if connections[using].features.supports_update_conflicts_with_target else None
@@ -82,6 +140,11 @@ class StockRecord(models.Model):
         max_length=10,
         default="counted",
         choices=[("counted", "counted"), ("derived", "derived from events"), ("imported", "imported")],
+    )
+    recent_net = models.BigIntegerField(
+        null=True,
+        editable=False,
+        help_text="In less out by the events of the hour before that the count's snapshot held.",
     )
 
     objects = StockRecordManager()
@@ -104,7 +167,7 @@ class StockFacetRecord(models.Model):
 
     stock_record = models.ForeignKey(StockRecord, models.CASCADE, related_name="facet_records")
     facet = models.CharField(max_length=100)
-    value = models.CharField(max_length=200)
+    value = KeyField(max_length=200)
     count = models.PositiveBigIntegerField()
 
     class Meta:
@@ -168,7 +231,7 @@ class FlowFacetRecord(models.Model):
 
     flow_record = models.ForeignKey(FlowRecord, models.CASCADE, related_name="facet_records")
     facet = models.CharField(max_length=100)
-    value = models.CharField(max_length=200)
+    value = KeyField(max_length=200)
     count = models.PositiveBigIntegerField()
     subjects = models.PositiveBigIntegerField()
 
