@@ -248,8 +248,8 @@ def _postgresql(parts: _Parts) -> Templates:
     def function(body: str) -> str:
         # Writers may have another search path; a restore by pg_restore has none. It costs a moved row 2 µs.
         return (
-            f"CREATE OR REPLACE FUNCTION @name@() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS @tag@ "
-            f"BEGIN {body}; RETURN NULL; END @tag@"
+            "CREATE OR REPLACE FUNCTION @name@() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT "
+            f"AS @tag@ BEGIN {body}; RETURN NULL; END @tag@"
         )
 
     def write(rows: str) -> str:
