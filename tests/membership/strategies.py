@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Case, F, Q, QuerySet, Value, When
@@ -153,22 +154,34 @@ if connection.vendor != "sqlite":
     KINDS["text matches"] = (items, lambda text: patterns.map(lambda v: Q(text__regex=v)))
 
 
-@st.composite
-def drawn(draw: st.DrawFn) -> Drawn:
-    """A few rows, and a condition whose values they often hold."""
-    pool = draw(st.lists(texts, min_size=1, max_size=4))
-    text = st.sampled_from(pool)
-    row = st.fixed_dictionaries(
+def row_with(text: st.SearchStrategy[str]) -> st.SearchStrategy[dict[str, Any]]:
+    """The columns of an item, each of them NULL at times."""
+    return st.fixed_dictionaries(
         {
             "text": st.none() | text,
+            "nick": st.none() | text,
             "number": st.none() | numbers,
             "size": st.none() | numbers,
             "flag": st.none() | st.booleans(),
             "day": st.none() | days,
             "moment": st.none() | moments,
             "price": st.none() | prices,
+            "ratio": st.none() | st.sampled_from([0.0, 0.1, -2.5, 1e20, 1e-7]),
+            "code": st.none() | st.sampled_from([UUID(int=0), UUID(int=2**128 - 1)]),
+            "data": st.none() | st.fixed_dictionaries({"plan": text | numbers | st.booleans()}),
         }
     )
+
+
+rows = row_with(texts)
+
+
+@st.composite
+def drawn(draw: st.DrawFn) -> Drawn:
+    """A few rows, and a condition whose values they often hold."""
+    pool = draw(st.lists(texts, min_size=1, max_size=4))
+    text = st.sampled_from(pool)
+    row = row_with(text)
     kind = draw(st.sampled_from(sorted(KINDS)))
     condition = draw(KINDS[kind][1](text))
     plain = sorted(name for name, (start, _) in KINDS.items() if start is items)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from django.db import models
+from django.db import connection, models
 
 from stockandflow.models import FlowEvent, SubjectForeignKey
+
+# One that takes small and large letters for the same, where the database has one ready.
+COLLATION = {"sqlite": "nocase", "postgresql": "C", "mysql": "utf8mb4_general_ci"}[connection.vendor]
 
 
 class Owner(models.Model):
@@ -40,6 +43,10 @@ class Item(models.Model):
     day = models.DateField(null=True, blank=True, db_column="now")
     moment = models.DateTimeField(null=True, blank=True)
     price = models.DecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
+    ratio = models.FloatField(null=True, blank=True)
+    code = models.UUIDField(null=True, blank=True)
+    data = models.JSONField(null=True, blank=True)
+    nick = models.CharField(max_length=20, null=True, blank=True, db_collation=COLLATION)  # noqa: DJ001
     owner = models.ForeignKey(Owner, models.CASCADE, null=True, blank=True, related_name="items")
 
     objects = ItemQuerySet.as_manager()
