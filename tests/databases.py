@@ -90,13 +90,14 @@ def why_left_out(name: str) -> str:
         else:
             import MySQLdb
 
-            MySQLdb.connect(
+            connected: Any = MySQLdb.connect(
                 host=settings["HOST"],
                 port=int(settings["PORT"]),
                 user=settings["USER"],
                 password=settings["PASSWORD"],
                 connect_timeout=PROBE_TIMEOUT_S,
-            ).close()
+            )
+            connected.close()
     except ImportError as error:
         return f"its driver is not installed ({error}); see requirements/driver-{name}.txt"
     except Exception as error:  # noqa: BLE001  (whatever a driver raises, the reason is told, never lost)

@@ -340,7 +340,7 @@ def _flows_stay_in_their_tracker(registry: Registry) -> Messages:
 
 
 def _settings_are_known(_: Registry) -> Messages:
-    for key in sorted(set(given()) - set(NAMES)):
+    for key in sorted(set(given()) - set(NAMES), key=repr):
         yield _error(
             "E020",
             f"STOCKANDFLOW[{key!r}] is no setting of this package.",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from django.conf import settings
+
+from stockandflow.exceptions import DeclarationError
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,16 @@ NAMES = tuple(field.name.upper() for field in fields(Conf))
 
 
 def given() -> dict[str, Any]:
-    """The project's own ``STOCKANDFLOW`` dictionary as written, {} if there is none."""
-    return dict(getattr(settings, "STOCKANDFLOW", {}) or {})
+    """The project's own ``STOCKANDFLOW`` dictionary as written, {} if there is none.
+
+    Raises DeclarationError when it is something else.
+    """
+    written = getattr(settings, "STOCKANDFLOW", None) or {}
+    if not isinstance(written, Mapping):
+        raise DeclarationError(
+            f"STOCKANDFLOW is {written!r}; write a dictionary, e.g. {{'TIME_ZONE': 'Europe/London'}}."
+        )
+    return dict(written)
 
 
 def conf() -> Conf:

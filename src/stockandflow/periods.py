@@ -123,9 +123,9 @@ class Calendar:
         return found
 
     def _offset(self, at: datetime) -> timedelta:
-        offset = at.astimezone(self.zone).utcoffset()
-        assert offset is not None  # the zone of a calendar is never naive
-        return offset
+        return (
+            at.astimezone(self.zone).utcoffset() or timedelta()
+        )  # None for naive zones, which no calendar has
 
     def _first_day(self, grain: Grain, day: date) -> date:
         if grain is Grain.WEEK:

@@ -131,7 +131,7 @@ class Registry:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Take back everything registered inside, should the block raise."""
-        kept = [list(known) for known in (self.stocks, self.flows, self.trackers, self.processes)]
+        kept = list(self.stocks), list(self.flows), list(self.trackers), list(self.processes)
         try:
             yield
         except BaseException:

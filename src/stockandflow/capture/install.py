@@ -224,6 +224,6 @@ def _forget(registry: Registry, using: str) -> None:
         return  # one TRUNCATE empties all tables at once; the others have a DELETE for each, which triggers see
     trackers = list(_trackers_on(registry, connection))
     for model in {tracker.events for tracker in trackers}:
-        model._base_manager.using(using)._raw_delete(using)  # type: ignore[attr-defined]
+        model._base_manager.using(using)._raw_delete(using)
     if any(flow.event_callables for tracker in trackers for flow in tracker.flows):
-        Delivery._base_manager.using(using)._raw_delete(using)  # type: ignore[attr-defined]
+        Delivery._base_manager.using(using)._raw_delete(using)

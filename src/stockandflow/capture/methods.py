@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -39,5 +39,5 @@ def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method
 
 def database_of(tracker: ModelTracker) -> str:
     """The alias of the database that the tracker's subjects are written to."""
-    chosen = tracker.stocks[0].queryset._db if tracker.stocks else None
-    return chosen or router.db_for_write(tracker.model)
+    stated: Any = tracker.stocks[0].queryset if tracker.stocks else None
+    return (stated is not None and stated._db) or router.db_for_write(tracker.model)

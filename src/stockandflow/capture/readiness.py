@@ -1,4 +1,4 @@
-"""Whether a database has what a tracker's triggers name: while the models are ahead of it, they would fail each write."""
+"""Whether a database has what a tracker's triggers name; while the models are ahead of it, every write would fail."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def _columns(tracker: ModelTracker) -> Iterator[tuple[type[models.Model], str]]:
     for stock in tracker.stocks:
         for node in nodes(stock.queryset.query.where):
             if isinstance(node, Col):
-                yield node.target.model, node.target.column
+                yield node.target.model, str(node.target.column)
     written: list[type[models.Model]] = [tracker.events]
     if any(flow.event_callables for flow in tracker.flows):
         written.append(Delivery)
     for model in written:
-        yield from ((model, field.column) for field in model._meta.concrete_fields if field.column)
+        yield from ((model, str(field.column)) for field in model._meta.concrete_fields if field.column)
     key: Any = tracker.model._meta.pk
     yield tracker.model, key.column
     for facet in tracker.applied_facets.values():
@@ -64,9 +64,7 @@ def _along(model: type[models.Model], lookup: str) -> Iterator[tuple[type[models
     """The columns along a path of fields, up to where it ends in transforms or in a field that isn't there."""
     for name in lookup.split(LOOKUP_SEP):
         try:
-            field: Any = model._meta.get_field(
-                str(model._meta.pk and model._meta.pk.name) if name == "pk" else name
-            )
+            field: Any = model._meta.pk if name == "pk" else model._meta.get_field(name)
         except FieldDoesNotExist:
             return
         here = field if field.concrete else getattr(field, "field", None)

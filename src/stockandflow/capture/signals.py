@@ -74,7 +74,7 @@ def _deleted_as(model: type[models.Model]) -> list[type[models.Model]]:
 
 
 def _watcher(tracker: ModelTracker, react: Callable[..., None]) -> Callable[..., None]:
-    def receive(sender: Any, instance: models.Model, using: str, **_: Any) -> None:
+    def receive(instance: models.Model, using: str, **_: Any) -> None:
         react(tracker, instance, using)
 
     return receive
@@ -82,7 +82,7 @@ def _watcher(tracker: ModelTracker, react: Callable[..., None]) -> Callable[...,
 
 def _save_in_transaction(model: type[models.Model]) -> None:
     """Have the model's saves open a transaction before pre_save; Django sends its signals outside its own."""
-    if getattr(model.__dict__.get("save_base"), "_stockandflow", False):
+    if getattr(model.__dict__.get("save_base"), "is_stockandflows", False):
         return
     original = model.save_base
 
@@ -100,7 +100,7 @@ def _save_in_transaction(model: type[models.Model]) -> None:
                 del stack[depths.get(key, 0) :]
             raise
 
-    save_base._stockandflow = True  # type: ignore[attr-defined]
+    save_base.is_stockandflows = True  # type: ignore[attr-defined]
     model.save_base = save_base  # type: ignore[method-assign]
 
 
@@ -135,8 +135,8 @@ def _states(
             (by_slug.get(before[0]) if before else None,),
             (by_slug.get(after[0]) if after else None,),
         )
-    assert tracker.states_to_stocks_func is not None
-    given = tracker.states_to_stocks_func(before, after if after is not None else before or ())
+    states: Any = tracker.states_to_stocks_func  # a tracker has it where it isn't derived
+    given = states(before, after if after is not None else before or ())
     try:
         sources, sinks = given
         pairs = tuple(sources), tuple(sinks)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from django.core.exceptions import FieldError
+from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker, state_key
@@ -62,7 +63,8 @@ def compile_triggers(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> 
 class _Change:
     """A change of a row. ``source`` and ``sink`` are the SQL of its move; the facets are read from ``row``.
 
-    ``only`` is a condition, "" for none; ``columns`` are those that an update must name, () for any.
+    ``only`` is a condition, "" for none, and ``brief`` tells that it alone spares most rows that don't move a closer
+    look; ``columns`` are those that an update must name, () for any.
     """
 
     name: str
@@ -71,6 +73,7 @@ class _Change:
     source: str
     sink: str
     only: str = ""
+    brief: bool = True
     columns: tuple[str, ...] = ()
 
 
@@ -184,12 +187,40 @@ class _Parts:
         ]
         columns = self.deciding_columns()
         if columns is None or columns:
-            same = f"old.{key} = new.{key}"
-            made.append(_Change("update", "UPDATE", "new", old, new, same, tuple(columns or ())))
-        other, columns_of_key = f"old.{key} <> new.{key}", (self.subject_column,)
-        made.append(_Change("leave", "UPDATE", "old", old, self.empty, other, columns_of_key))
-        made.append(_Change("enter", "UPDATE", "new", self.empty, new, other, columns_of_key))
+            same, touched = f"old.{key} = new.{key}", _touched(self.tracker, columns, self.connection)
+            only = f"{same} AND ({touched})" if touched else same
+            made.append(
+                _Change("update", "UPDATE", "new", old, new, only, bool(touched), tuple(columns or ()))
+            )
+        other, of_key = f"old.{key} <> new.{key}", (self.subject_column,)
+        made.append(_Change("leave", "UPDATE", "old", old, self.empty, other, columns=of_key))
+        made.append(_Change("enter", "UPDATE", "new", self.empty, new, other, columns=of_key))
         return made
+
+
+def _touched(tracker: ModelTracker, columns: list[str] | None, connection: BaseDatabaseWrapper) -> str:
+    """Whether an update gave a column that decides another value: a shorter question than whether the row moves.
+
+    "" where a column's type may call two values equal that a filter tells apart, and on SQLite, where the columns that
+    an update names are enough. Texts are compared to the letter, whatever their collation.
+    """
+    if columns is None or connection.vendor == "sqlite":
+        return ""
+    fields = {field.column: field for field in tracker.model._meta.concrete_fields}
+    postgresql = connection.vendor == "postgresql"
+    found = []
+    for column in columns:
+        field: Any = fields[column]
+        while field.remote_field:
+            field = field.target_field
+        old, new = (f"{row}.{connection.ops.quote_name(column)}" for row in ("old", "new"))
+        if isinstance(field, models.CharField | models.TextField):
+            exactly = '{}::text COLLATE "C"' if postgresql else "BINARY {}"
+            old, new = exactly.format(old), exactly.format(new)
+        elif not isinstance(field, models.IntegerField | models.BooleanField | models.DateField):
+            return ""
+        found.append(f"{old} IS DISTINCT FROM {new}" if postgresql else f"NOT ({old} <=> {new})")
+    return " OR ".join(found)
 
 
 def kept_facets(
@@ -245,11 +276,11 @@ def _postgresql(parts: _Parts) -> Templates:
     No ``UPDATE OF`` the columns that decide: it would miss what a BEFORE trigger of the project changes.
     """
 
-    def function(body: str) -> str:
+    def function(body: str, declared: str = "") -> str:
         # Writers may have another search path; a restore by pg_restore has none. It costs a moved row 2 µs.
         return (
             "CREATE OR REPLACE FUNCTION @name@() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT "
-            f"AS @tag@ BEGIN {body}; RETURN NULL; END @tag@"
+            f"AS @tag@ {declared}BEGIN {body}; RETURN NULL; END @tag@"
         )
 
     def write(rows: str) -> str:
@@ -268,12 +299,30 @@ def _postgresql(parts: _Parts) -> Templates:
             f"WHERE sf_moved.flow IN ({flows})"
         )
 
-    def rows(source: str, sink: str, row: str, table: str = "") -> str:
-        found = (
-            f"SELECT {source} AS source, {sink} AS sink, {row}.{parts.subject} AS subject, "
-            f"{parts.facets(row)}::jsonb AS facets"
+    def write_one(change: _Change) -> str:
+        # Variables: an INSERT … SELECT that worked all of this out would be planned anew for every row.
+        facets, subject = f"{parts.facets(change.row)}::jsonb", f"{change.row}.{parts.subject}"
+        values = parts.values("sf_source", "sf_sink", subject, facets, flow="sf_flow")
+        body = f"sf_flow := {parts.flow('sf_source', 'sf_sink')}; "
+        body += f"INSERT INTO {parts.event_table} ({parts.columns}) VALUES ({values})"
+        if parts.with_callables:
+            flows = ", ".join(map(parts.text, parts.with_callables))
+            body += (
+                f" RETURNING {parts.event_id} INTO sf_event; IF sf_flow IN ({flows}) THEN "
+                f"INSERT INTO {parts.delivery_table} ({parts.delivery_columns}) "
+                f"VALUES ({parts.delivery_values('sf_event', 'sf_flow')}); END IF"
+            )
+        declared = (
+            f"DECLARE sf_source text := {change.source}; sf_sink text := {change.sink}; "
+            "sf_flow text; sf_event bigint; "
         )
-        return f"{found} FROM {table} AS {row}" if table else found
+        return function(f"IF sf_source <> sf_sink THEN {body}; END IF", declared)
+
+    def rows(source: str, sink: str, table: str) -> str:
+        return (
+            f"SELECT {source} AS source, {sink} AS sink, sf_row.{parts.subject} AS subject, "
+            f"{parts.facets('sf_row')}::jsonb AS facets FROM {table} AS sf_row"
+        )
 
     def by_statement(event: str, clause: str, body: str) -> tuple[str, list[str]]:
         return event, [
@@ -286,17 +335,17 @@ def _postgresql(parts: _Parts) -> Templates:
         by_statement(
             "insert",
             f"AFTER INSERT ON {parts.table} REFERENCING NEW TABLE AS sf_rows",
-            write(rows(parts.empty, state, "sf_row", "sf_rows")),
+            write(rows(parts.empty, state, "sf_rows")),
         ),
         by_statement(
             "delete",
             f"AFTER DELETE ON {parts.table} REFERENCING OLD TABLE AS sf_rows",
-            write(rows(state, parts.empty, "sf_row", "sf_rows")),
+            write(rows(state, parts.empty, "sf_rows")),
         ),
         by_statement(
             "truncate",
             f"BEFORE TRUNCATE ON {parts.table}",
-            write(rows(state, parts.empty, "sf_row", parts.table)),
+            write(rows(state, parts.empty, parts.table)),
         ),
     ]
     for change in parts.changes():
@@ -304,9 +353,9 @@ def _postgresql(parts: _Parts) -> Templates:
             continue
         of = "" if change.name == "update" else f" OF {parts.subject}"
         trigger = f"CREATE TRIGGER @name@ AFTER UPDATE{of} ON {parts.table} FOR EACH ROW"
-        when = f"WHEN ({change.source} <> {change.sink} AND {change.only})"
-        body = function(write(rows(change.source, change.sink, change.row)))
-        made.append((change.name, [body, f"{trigger} {when} EXECUTE FUNCTION @name@()"]))
+        # The function asks whether the row moves; here the question would be read anew by every statement.
+        when = change.only if change.brief else f"{change.only} AND {change.source} <> {change.sink}"
+        made.append((change.name, [write_one(change), f"{trigger} WHEN ({when}) EXECUTE FUNCTION @name@()"]))
     return made
 
 

@@ -155,8 +155,8 @@ class Flow:
     @property
     def subject_model(self) -> type[Model]:
         """The model of the objects that flow."""
-        subject: Any = self.flow_event_model._meta.get_field("subject")
-        model: type[Model] = subject.remote_field.model
+        events: Any = self.flow_event_model._meta
+        model: type[Model] = events.get_field("subject").remote_field.model
         return model
 
     def covers(self, source: State, sink: State) -> bool:

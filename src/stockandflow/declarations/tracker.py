@@ -52,8 +52,10 @@ class ModelTracker:
             object.__setattr__(self, name, tuple(given))
         if wrong := [stock for stock in self.stocks if not isinstance(stock, Stock)]:
             raise DeclarationError(f"A ModelTracker has {wrong[0]!r} among its stocks; write Stock objects.")
-        if wrong := [flow for flow in self.flows if not isinstance(flow, Flow)]:
-            raise DeclarationError(f"A ModelTracker has {wrong[0]!r} among its flows; write Flow objects.")
+        if strangers := [flow for flow in self.flows if not isinstance(flow, Flow)]:
+            raise DeclarationError(
+                f"A ModelTracker has {strangers[0]!r} among its flows; write Flow objects."
+            )
         if bool(self.fields_to_track) != (self.states_to_stocks_func is not None):
             raise DeclarationError(
                 f"A ModelTracker has fields_to_track={self.fields_to_track!r} and "
@@ -107,8 +109,9 @@ class ModelTracker:
     @property
     def events(self) -> type[FlowEvent]:
         """The model of the events."""
-        assert self.event_model is not None  # set at construction
-        return self.event_model
+        event_model: Any = self.event_model  # set at construction
+        found: type[FlowEvent] = event_model
+        return found
 
     def flow_for(self, source: State, sink: State) -> Flow | None:
         """The first flow that covers this move, None for a move that no flow covers."""
@@ -117,4 +120,5 @@ class ModelTracker:
     @property
     def applied_facets(self) -> dict[str, AppliedFacet]:
         """Facet slug → facet, of all flows and stocks: what an event keeps of its subject."""
-        return {facet.slug: facet for owner in (*self.stocks, *self.flows) for facet in owner.applied_facets}
+        owners: list[Stock | Flow] = [*self.stocks, *self.flows]
+        return {facet.slug: facet for owner in owners for facet in owner.applied_facets}

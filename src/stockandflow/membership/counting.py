@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from django.db import models
 from django.db.models import BigIntegerField, Case, Count, IntegerField, Value, When
@@ -148,7 +148,7 @@ def _by_many(rows: models.QuerySet[Any], column: FacetColumn, choices: Choices) 
 
     Values that aren't declared are one, since an object may have several of those too.
     """
-    value, other = column.plain(), Value(0)
+    value, other = column.plain(), cast("Any", Value(0))
     if choices is not None:
         is_other = column.is_other([value for _, value in choices])
         value = Case(When(is_other, then=None), default=value)

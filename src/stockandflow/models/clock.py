@@ -36,7 +36,8 @@ def database_now(using: str) -> datetime:
         value: Any = cursor.fetchone()[0]
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    found: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return found
 
 
 class DatabaseNow(Func):

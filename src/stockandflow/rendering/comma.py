@@ -19,7 +19,8 @@ def to_csv(balance: Balance) -> str:
     """The balance as CSV with a heading row; rows end with a line feed.
 
     Each stock has an opening and a closing where they are known, an inflow for every flow and source, an outflow for
-    every flow and sink, and an unexplained unless the stock stands in no tracker. Slugs name stocks and flows, "" is external.
+    every flow and sink, and an unexplained unless the stock stands in no tracker. Slugs name stocks and flows, "" is
+    external.
     """
     written = StringIO()
     rows = csv.writer(written, lineterminator="\n")
