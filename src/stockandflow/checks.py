@@ -352,7 +352,7 @@ def _settings_are_known(_: Registry) -> Messages:
 def _settings_are_sound(_: Registry) -> Messages:
     try:
         Calendar.default()
-    except (InvalidInput, TypeError) as error:
+    except InvalidInput as error:
         yield _error(
             "E021", f"The calendar in STOCKANDFLOW can't be used: {error}", "Correct the setting.", None
         )

@@ -50,7 +50,7 @@ class Calendar:
     def __post_init__(self) -> None:
         try:
             ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, OSError) as error:
             raise InvalidInput(
                 f"Unknown time zone {self.timezone!r}; write an IANA name such as 'Europe/London' or 'UTC'."
             ) from error

@@ -1,0 +1,104 @@
+"""Settings: what holds when nothing is set, and what is told when something is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stockandflow.checks import check_declarations
+from stockandflow.conf import NAMES, Conf, conf, given
+from stockandflow.exceptions import DeclarationError
+from stockandflow.periodic import Schedule, built_in
+from stockandflow.periods import Calendar
+from stockandflow.registry import Registry
+
+
+def test_nothing_has_to_be_set(settings: Any) -> None:
+    del settings.STOCKANDFLOW
+    settings.TIME_ZONE = "Europe/Amsterdam"
+    assert given() == {}
+    assert conf() == Conf(
+        time_zone="Europe/Amsterdam",
+        week_start=0,
+        year_start_month=1,
+        record_frequency="hourly",
+        deliver_frequency="minutely",
+    )
+    assert Calendar.default() == Calendar("Europe/Amsterdam", 0, 1)
+    assert check_declarations(registry=Registry()) == []
+
+
+@pytest.mark.parametrize("nothing", [None, {}])
+def test_nothing_may_be_written_out(settings: Any, nothing: Any) -> None:
+    settings.STOCKANDFLOW = nothing
+    assert given() == {}
+    assert conf().week_start == 0
+
+
+def test_without_any_time_zone_days_begin_in_utc(settings: Any) -> None:
+    settings.STOCKANDFLOW = {}
+    settings.TIME_ZONE = None
+    assert conf().time_zone == "UTC"
+
+
+def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
+    assert NAMES == ("TIME_ZONE", "WEEK_START", "YEAR_START_MONTH", "RECORD_FREQUENCY", "DELIVER_FREQUENCY")
+    settings.STOCKANDFLOW = dict(zip(NAMES, ("Asia/Tokyo", 6, 4, "daily", "never"), strict=True))
+    assert conf() == Conf("Asia/Tokyo", 6, 4, "daily", "never")
+    assert Calendar.default() == Calendar("Asia/Tokyo", 6, 4)
+    settings.STOCKANDFLOW = {"WEEK_START": 5}
+    assert conf().week_start == 5
+
+
+@pytest.mark.parametrize("key", ["WEEKSTART", "week_start", 7])
+def test_an_unknown_key_is_told_and_changes_nothing(settings: Any, key: Any) -> None:
+    settings.STOCKANDFLOW = {key: 3, "YEAR_START_MONTH": 4}
+    (message,) = check_declarations(registry=Registry())
+    assert message.id == "stockandflow.E020"
+    assert f"STOCKANDFLOW[{key!r}]" in message.msg
+    assert "WEEK_START" in str(message.hint)
+    assert (conf().week_start, conf().year_start_month) == (0, 4)
+
+
+def test_unknown_keys_of_any_type_are_told_together(settings: Any) -> None:
+    settings.STOCKANDFLOW = {"WEEKSTART": 3, 7: 3, None: 3}
+    messages = check_declarations(registry=Registry())
+    assert [message.id for message in messages] == ["stockandflow.E020"] * 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("TIME_ZONE", "Europe/Atlantis"),
+        ("TIME_ZONE", 1),
+        ("TIME_ZONE", ["UTC"]),
+        ("TIME_ZONE", ""),
+        ("WEEK_START", 7),
+        ("WEEK_START", "monday"),
+        ("WEEK_START", None),
+        ("YEAR_START_MONTH", 0),
+        ("YEAR_START_MONTH", "april"),
+    ],
+)
+def test_a_calendar_that_cannot_be_used_is_told(settings: Any, key: str, value: Any) -> None:
+    settings.STOCKANDFLOW = {key: value}
+    (message,) = check_declarations(registry=Registry())
+    assert message.id == "stockandflow.E021"
+    assert repr(value) in message.msg
+    assert message.hint
+
+
+@pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "DELIVER_FREQUENCY"])
+def test_an_unknown_frequency_stops_the_project_at_its_start(settings: Any, key: str) -> None:
+    settings.STOCKANDFLOW = {key: "yearly"}
+    with pytest.raises(DeclarationError, match=rf"{key}.*'yearly'.*'hourly'"):
+        built_in(Schedule(), Registry())
+
+
+@pytest.mark.parametrize("value", ["Europe/London", [("WEEK_START", 1)], 5])
+def test_settings_that_are_no_dictionary_stop_the_project_at_its_start(settings: Any, value: Any) -> None:
+    settings.STOCKANDFLOW = value
+    with pytest.raises(DeclarationError, match=r"STOCKANDFLOW is .*; write a dictionary") as raised:
+        built_in(Schedule(), Registry())
+    assert repr(value) in str(raised.value)
