@@ -11,13 +11,14 @@ from typing import Any
 
 from django.apps import apps
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist, FieldError
-from django.db import DatabaseError, connections, models
+from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
+from django.db import DatabaseError, connections, models, router
+from django.db.models import QuerySet
 from django.db.models.sql import Query
 
 from stockandflow.capture import database_of, method_for, status
 from stockandflow.conf import NAMES, given
-from stockandflow.declarations import Flow, Stock, state_key
+from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import FlowEvent, SubjectForeignKey
@@ -195,6 +196,48 @@ def _is_event_model(model: Any) -> bool:
     return isinstance(model, type) and issubclass(model, FlowEvent) and not model._meta.abstract
 
 
+def _one_facet_a_slug(registry: Registry) -> Messages:
+    seen: dict[tuple[Any, str, str], Facet] = {}
+    owners: list[tuple[Any, Stock | Flow]] = [
+        (stock.model._meta.concrete_model, stock) for stock in registry.stocks
+    ]
+    owners += [
+        (flow.subject_model._meta.concrete_model, flow)
+        for flow in registry.flows
+        if _has_subject(flow.flow_event_model)
+    ]
+    for model, owner in owners:
+        for facet in owner.applied_facets:
+            if seen.setdefault((model, facet.slug, facet.lookup), facet.facet) is not facet.facet:
+                yield _error(
+                    "E022",
+                    f"{owner!r} has another Facet with the slug {facet.slug!r} than others on {model._meta.label}; "
+                    "counts and events know a facet by its slug.",
+                    "Use one Facet object for all, or give the second a slug of its own.",
+                    owner,
+                )
+
+
+def _declared_values_fit(registry: Registry) -> Messages:
+    for stock in registry.stocks:
+        for facet in stock.applied_facets:
+            if isinstance(facet.facet.values, QuerySet):
+                continue  # known only to the database, and of a column's own kind
+            for _, value in facet.facet.choices() or []:
+                try:
+                    QuerySet(stock.model).filter(facet.column(stock.model).has(value))
+                except FieldError:
+                    break  # the lookup itself, told by E005
+                except (TypeError, ValueError, ValidationError) as error:
+                    yield _error(
+                        "E023",
+                        f"The facet {facet.slug!r} of the stock {stock.slug!r} declares the value {value!r}, which "
+                        f"{facet.lookup!r} of {stock.model._meta.label} can't be compared with: {error}",
+                        "Correct the facet's values, or its field_lookup.",
+                        stock,
+                    )
+
+
 def _has_subject(model: Any) -> bool:
     if not _is_event_model(model):
         return False
@@ -339,6 +382,21 @@ def _flows_stay_in_their_tracker(registry: Registry) -> Messages:
                 )
 
 
+def _events_are_read_where_they_are_written(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        if not _has_subject(tracker.events):
+            continue
+        written, read = database_of(tracker), router.db_for_read(tracker.events)
+        if written != read:
+            yield _error(
+                "E019",
+                f"The subjects of the tracker {tracker.slug!r} are in the database {written!r}, so their events are "
+                f"written there, but {tracker.events._meta.label} is read from {read!r}.",
+                f"Route {tracker.events._meta.label} to {written!r} in DATABASE_ROUTERS.",
+                tracker,
+            )
+
+
 def _settings_are_known(_: Registry) -> Messages:
     for key in sorted(set(given()) - set(NAMES), key=repr):
         yield _error(
@@ -414,6 +472,8 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _stock_facets_resolve,
     _flow_facets_resolve,
     _facets_of_a_tracker_agree,
+    _one_facet_a_slug,
+    _declared_values_fit,
     _event_models_are_sound,
     _subjects_match,
     _one_tracker_a_stock,
@@ -422,6 +482,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _stand_ins_are_no_stocks,
     _keys_are_single,
     _flows_stay_in_their_tracker,
+    _events_are_read_where_they_are_written,
     _settings_are_known,
     _settings_are_sound,
     _permissions_exist,

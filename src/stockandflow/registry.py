@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from django.apps import apps
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils.module_loading import module_has_submodule
 
 from stockandflow.declarations import Flow, ModelTracker, Process, Stock
@@ -54,9 +54,15 @@ class Registry:
                 self._add(self.processes, declaration)
                 declaration.bind(self)
             else:
+                # A queryset's repr would ask the database, which isn't there yet.
+                given = (
+                    f"a {type(declaration).__name__}"
+                    if isinstance(declaration, QuerySet)
+                    else repr(declaration)
+                )
                 raise DeclarationError(
-                    f"register() got {declaration!r}; it takes Stock, Flow, ModelTracker and Process objects, not "
-                    "lists of them: write register(*stocks)."
+                    f"register() got {given}; it takes Stock, Flow, ModelTracker and Process objects, not lists "
+                    "of them: write register(*stocks)."
                 )
 
     @staticmethod
@@ -156,7 +162,7 @@ class Registry:
                     continue
                 raise AutodiscoveryError(
                     f"{name} could not be loaded, and nothing it declares is registered: "
-                    f"{type(error).__name__}: {error}. Mend the module; its own traceback is above."
+                    f"{type(error).__name__}: {str(error).rstrip('.')}. Mend the module; its own traceback is above."
                 ) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,6 +54,13 @@ class Facet:
             self._check_labels(values)
         elif values is not None:
             object.__setattr__(self, "values", tuple(values))
+        if not isinstance(self.values, QuerySet | None):
+            listed = self.values.values() if isinstance(self.values, Mapping) else self.values
+            if strange := [value for value in listed if not isinstance(value, Hashable)]:
+                raise DeclarationError(
+                    f"The facet {self.slug!r} has {strange[0]!r} among its values; each must be one value to compare "
+                    "the column with, not a list of them."
+                )
 
     def _check_labels(self, values: Mapping[str, Any]) -> None:
         first: dict[str, str] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Model, QuerySet
 
 from stockandflow.declarations.facet import AppliedFacet, Facet, applied
@@ -55,6 +56,11 @@ class Flow:
     def __post_init__(self) -> None:
         checked_slug("flow", self.slug)
         owner = f"The flow {self.slug!r}"
+        if not isinstance(self.flow_event_model, type) or not issubclass(self.flow_event_model, Model):
+            raise DeclarationError(
+                f"{owner} has the flow_event_model {self.flow_event_model!r}; write the class itself, a subclass of "
+                "FlowEvent with 'subject = SubjectForeignKey(TheModelThatFlows)'."
+            )
         for side in ("sources", "sinks"):
             states = getattr(self, side)
             if isinstance(states, str | Stock) or not isinstance(states, Sequence):
@@ -80,10 +86,10 @@ class Flow:
                 f"{owner} connects {first.slug!r}, a stock of {first.model._meta.label}, with {second.slug!r}, a stock "
                 f"of {second.model._meta.label}; an object can't change its model, so declare one flow for each."
             )
-        if not all(callable(function) for function in self.event_callables):
+        if not isinstance(self.event_callables, Sequence) or not all(map(callable, self.event_callables)):
             raise DeclarationError(
-                f"{owner} has the event_callables {self.event_callables!r}; write functions of (flowed_obj, source, "
-                "sink)."
+                f"{owner} has the event_callables {self.event_callables!r}; write a list of functions of "
+                "(flowed_obj, source, sink)."
             )
         object.__setattr__(self, "event_callables", tuple(self.event_callables))
         object.__setattr__(self, "facets", applied(owner, self.facets))
@@ -156,7 +162,13 @@ class Flow:
     def subject_model(self) -> type[Model]:
         """The model of the objects that flow."""
         events: Any = self.flow_event_model._meta
-        model: type[Model] = events.get_field("subject").remote_field.model
+        try:
+            model: type[Model] = events.get_field("subject").remote_field.model
+        except (FieldDoesNotExist, AttributeError) as error:
+            raise DeclarationError(
+                f"{events.label} has no 'subject' that points at the objects that flow; add "
+                "'subject = SubjectForeignKey(TheModelThatFlows)' to it."
+            ) from error
         return model
 
     def covers(self, source: State, sink: State) -> bool:
