@@ -70,25 +70,47 @@ class Calendar:
         return ZoneInfo(self.timezone)
 
     def local_date(self, at: datetime) -> date:
-        """The date that the clocks of this calendar show at ``at``."""
-        return aware(at).astimezone(self.zone).date()
+        """The local date whose day holds ``at``: the one that the clocks show.
+
+        Where they go back over midnight, they show the next date for a while before it begins for good; that while
+        belongs to the day before.
+        """
+        shown = self._wall(at).date()
+        return shown if self.midnight(shown) <= at else shown - timedelta(days=1)
 
     def midnight(self, day: date) -> datetime:
         """The first instant of the local date ``day``, in UTC.
 
-        Where the clocks skip midnight, zoneinfo's earlier offset gives the instant of the change, and where they
-        repeat it, the first of the two.
+        Where the clocks skip midnight, the instant of the change; where they skip the whole date, the start of the
+        next. Where they repeat midnight, the first of the two, unless the date before is shown in between: dates
+        never go back.
         """
-        return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
+        wall = datetime(day.year, day.month, day.day, tzinfo=self.zone)
+        try:
+            first, second = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
+        except OverflowError as error:
+            raise InvalidInput(f"{day.isoformat()} is out of the calendar's reach.") from error
+        if second < first:
+            # There is no midnight, and ``first`` may come after the instant at which the clocks were put forward.
+            return self._jump(second - timedelta(days=1), first)
+        if second > first and self._wall(second - timedelta(microseconds=1)).date() < day:
+            return second
+        return first
 
     def period(self, grain: Grain, at: datetime) -> Period:
         """The period of that grain that contains ``at``."""
+        try:
+            grain = Grain(grain)
+        except ValueError as error:
+            raise InvalidInput(f"{grain!r} is no grain; write one of {', '.join(Grain)}.") from error
         at = aware(at)
-        if grain is Grain.HOUR:
-            return self._hour(at)
-        first = self._first_day(grain, self.local_date(at))
-        start, end = self.midnight(first), self.midnight(_next_first_day(grain, first))
-        return Period(start, end, grain)
+        try:
+            if grain is Grain.HOUR:
+                return self._hour(at)
+            first = self._first_day(grain, self.local_date(at))
+            return Period(self.midnight(first), self.midnight(_next_first_day(grain, first)), grain)
+        except (OverflowError, ValueError) as error:
+            raise InvalidInput(f"The {grain} of {at.isoformat()} is out of the calendar's reach.") from error
 
     def following(self, period: Period) -> Period:
         """The period right after; its start is the other's end."""
@@ -100,6 +122,7 @@ class Calendar:
 
     def periods(self, grain: Grain, since: datetime, until: datetime) -> Iterator[Period]:
         """All periods that overlap ``since <= t < until``, in order and without gap."""
+        since, until = aware(since, "since"), aware(until, "until")
         if since >= until:
             return
         period = self.period(grain, since)
@@ -110,22 +133,37 @@ class Calendar:
     def offsets(self, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
         """The stretches of constant offset from UTC in ``since <= t < until``: (start in UTC, offset), in order.
 
-        Local time is UTC plus the offset. Looks at every local midnight, so a zone may change at most once a day.
+        The local date is that of UTC plus the offset. So where clocks go back over midnight, the change counts from
+        when it was midnight first. Looks at every local midnight, so a zone may change at most once a day.
         """
-        since, until = aware(since), aware(until)
+        since, until = aware(since, "since"), aware(until, "until")
         found = [(since, self._offset(since))]
         for period in self.periods(Grain.DAY, since, until):
             low, high = max(period.start, since), min(period.end, until)
-            if self._offset(high) != found[-1][1]:
-                jump = self._jump(low, high)
-                if jump < until:
-                    found.append((jump, self._offset(high)))
+            offset = self._offset(high)
+            if offset == found[-1][1]:
+                continue
+            jump = self._jump(low, high)
+            ahead = self._wall(jump - timedelta(microseconds=1)).date()
+            if ahead > self._wall(jump).date():
+                midnight = datetime(ahead.year, ahead.month, ahead.day, tzinfo=self.zone)
+                jump = max(since, midnight.astimezone(UTC))
+            if jump == since:
+                found = [(since, offset)]
+            elif jump < until:
+                found.append((jump, offset))
         return found
 
+    def _wall(self, at: datetime) -> datetime:
+        """What the clocks show at ``at``."""
+        at = aware(at)
+        try:
+            return at.astimezone(self.zone)
+        except OverflowError as error:
+            raise InvalidInput(f"{at.isoformat()} is out of the calendar's reach.") from error
+
     def _offset(self, at: datetime) -> timedelta:
-        return (
-            at.astimezone(self.zone).utcoffset() or timedelta()
-        )  # None for naive zones, which no calendar has
+        return self._wall(at).utcoffset() or timedelta()  # None for naive zones, which no calendar has
 
     def _first_day(self, grain: Grain, day: date) -> date:
         if grain is Grain.WEEK:

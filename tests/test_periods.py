@@ -1,0 +1,365 @@
+"""Periods come from the clocks on the wall, checked against clocks that are read minute by minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from example.membership.models import MemberFlowEvent
+from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
+from stockandflow.recording import LocalDate
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+ODD_ZONES = (
+    "Europe/London",
+    "America/New_York",
+    "Australia/Lord_Howe",  # half an hour
+    "Pacific/Apia",  # skipped 30 December 2011
+    "Pacific/Kwajalein",  # skipped 21 August 1993
+    "America/St_Johns",  # went back over midnight, at 00:01, until 2010
+    "America/Sao_Paulo",  # skipped midnight until 2018
+    "America/Havana",  # repeats midnight
+    "America/Nuuk",
+    "America/Scoresbysund",
+    "Asia/Beirut",
+    "Asia/Gaza",
+    "Asia/Kathmandu",
+    "Asia/Pyongyang",
+    "Africa/Casablanca",
+    "Antarctica/Casey",
+    "Antarctica/Troll",  # two hours
+)
+zones = st.sampled_from(ODD_ZONES) | st.sampled_from(sorted(available_timezones() - {"localtime"}))
+# No zone has had seconds in its offset since 1972, so a minute is the finest step of any clock.
+instants = st.datetimes(datetime(1975, 1, 1), datetime(2037, 12, 1), timezones=st.just(UTC))  # noqa: DTZ001
+grains = st.sampled_from(Grain)
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[str, datetime]:
+    """A zone and an instant within a day of a change of its clocks, where it has one in that year."""
+    zone, at = draw(zones), draw(instants)
+    clock = ZoneInfo(zone)
+    for step in range(366):
+        low, high = at + step * DAY, at + (step + 1) * DAY
+        if low.astimezone(clock).utcoffset() != high.astimezone(clock).utcoffset():
+            return zone, low + draw(st.timedeltas(-DAY, 2 * DAY))
+    return zone, at
+
+
+def minutes(at: datetime, zone: str, days: int) -> Iterator[tuple[datetime, datetime]]:
+    """Every whole minute around an instant: (in UTC, on the wall)."""
+    clock, start = ZoneInfo(zone), at.replace(second=0, microsecond=0) - days * DAY
+    for step in range(days * 2 * 24 * 60):
+        minute = start + step * MINUTE
+        yield minute, minute.astimezone(clock)
+
+
+def day_by_stepping(at: datetime, zone: str) -> tuple[datetime, datetime]:
+    """The day of an instant: it begins when the clock shows its date, or a later one, for good."""
+    bounds, shown = [], None
+    for minute, wall in reversed(list(minutes(at, zone, 3))):
+        if shown is None or wall.date() < shown:
+            if shown is not None:
+                bounds.append(minute + MINUTE)
+            shown = wall.date()
+    bounds.reverse()
+    return max(b for b in bounds if b <= at), min(b for b in bounds if b > at)
+
+
+def hour_by_stepping(at: datetime, zone: str) -> tuple[datetime, datetime]:
+    """The hour of an instant: it begins where the clock shows a whole one, or is put forward or back."""
+    bounds, before = [], None
+    for minute, wall in minutes(at, zone, 1):
+        if wall.minute == 0 or (before is not None and wall.utcoffset() != before):
+            bounds.append(minute)
+        before = wall.utcoffset()
+    return max(b for b in bounds if b <= at), min(b for b in bounds if b > at)
+
+
+@given(changes() | st.tuples(zones, instants))
+@example(("America/St_Johns", datetime(2009, 11, 1, 2, 30, 30, tzinfo=UTC)))
+@example(("America/St_Johns", datetime(2009, 11, 1, 3, 0, tzinfo=UTC)))
+@example(("Pacific/Apia", datetime(2011, 12, 30, 9, 59, 59, 999999, tzinfo=UTC)))
+@example(("Pacific/Apia", datetime(2011, 12, 30, 10, tzinfo=UTC)))
+def test_a_day_is_that_of_the_wall(given: tuple[str, datetime]) -> None:
+    zone, at = given
+    period = Calendar(zone).period(Grain.DAY, at)
+    assert (period.start, period.end) == day_by_stepping(at, zone)
+
+
+@given(changes() | st.tuples(zones, instants))
+@example(("Australia/Lord_Howe", datetime(2024, 4, 6, 15, 10, tzinfo=UTC)))
+@example(("Australia/Lord_Howe", datetime(2024, 10, 5, 15, 40, tzinfo=UTC)))
+def test_an_hour_is_that_of_the_wall(given: tuple[str, datetime]) -> None:
+    zone, at = given
+    period = Calendar(zone).period(Grain.HOUR, at)
+    assert (period.start, period.end) == hour_by_stepping(at, zone)
+
+
+def first_date_by_walking(grain: Grain, day: date, calendar: Calendar) -> date:
+    """The first date of the week, month, quarter or year of a date, found by walking back."""
+
+    def begins(day: date) -> bool:
+        if grain is Grain.WEEK:
+            return day.weekday() == calendar.week_start
+        months_in = (day.month - calendar.year_start_month) % 12
+        length = {Grain.MONTH: 1, Grain.QUARTER: 3, Grain.YEAR: 12}[grain]
+        return day.day == 1 and months_in % length == 0
+
+    while not begins(day):
+        day -= DAY
+    return day
+
+
+@given(
+    zones,
+    instants,
+    st.integers(0, 6),
+    st.integers(1, 12),
+    st.sampled_from([Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR]),
+)
+def test_longer_periods_are_whole_days_from_their_first_date(
+    zone: str, at: datetime, week_start: int, year_start_month: int, grain: Grain
+) -> None:
+    calendar = Calendar(zone, week_start, year_start_month)
+    period = calendar.period(grain, at)
+    day = calendar.local_date(calendar.period(Grain.DAY, at).start)
+    first = first_date_by_walking(grain, day, calendar)
+    assert period.start == calendar.midnight(first)
+    after = first + timedelta(
+        days=8 if grain is Grain.WEEK else {"month": 32, "quarter": 93, "year": 367}[grain]
+    )
+    assert period.end == calendar.midnight(first_date_by_walking(grain, after, calendar))
+
+
+@given(changes() | st.tuples(zones, instants), grains, st.integers(0, 6), st.integers(1, 12))
+def test_periods_follow_each_other_without_gap(
+    given: tuple[str, datetime], grain: Grain, week_start: int, year_start_month: int
+) -> None:
+    zone, at = given
+    calendar = Calendar(zone, week_start, year_start_month)
+    period = calendar.period(grain, at)
+    assert at in period
+    assert period.start in period
+    assert period.end not in period
+    assert period.start.tzinfo is UTC
+    assert calendar.period(grain, period.start) == period
+    assert calendar.period(grain, period.end - timedelta(microseconds=1)) == period
+    following = calendar.following(period)
+    assert following.start == period.end
+    assert calendar.preceding(following) == period
+
+
+@given(changes(), grains, st.timedeltas(timedelta(0), 5 * DAY))
+def test_the_periods_of_a_range_cover_it(
+    given: tuple[str, datetime], grain: Grain, length: timedelta
+) -> None:
+    zone, since = given
+    until = since + length
+    found = list(Calendar(zone).periods(grain, since, until))
+    assert all(one.end == other.start for one, other in pairwise(found))
+    if length:
+        assert since in found[0]
+        assert until - timedelta(microseconds=1) in found[-1]
+    else:
+        assert found == []
+
+
+@given(changes())
+def test_a_day_is_made_of_its_hours(given: tuple[str, datetime]) -> None:
+    zone, at = given
+    calendar = Calendar(zone)
+    day = calendar.period(Grain.DAY, at)
+    hours = list(calendar.periods(Grain.HOUR, day.start, day.end))
+    assert (hours[0].start, hours[-1].end) == (day.start, day.end)
+    assert all(hour.end - hour.start <= HOUR for hour in hours)
+
+
+def length(zone: str, day: date, grain: Grain = Grain.DAY) -> timedelta:
+    calendar = Calendar(zone)
+    period = calendar.period(grain, calendar.midnight(day))
+    return period.end - period.start
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "hours"),
+    [
+        ("UTC", date(2024, 3, 31), 24),
+        ("Europe/London", date(2024, 3, 31), 23),
+        ("Europe/London", date(2024, 10, 27), 25),
+        ("Australia/Lord_Howe", date(2024, 4, 7), 24.5),
+        ("Australia/Lord_Howe", date(2024, 10, 6), 23.5),
+        ("America/Sao_Paulo", date(2018, 11, 4), 23),
+        ("America/Havana", date(2024, 11, 3), 25),
+        ("Antarctica/Troll", date(2024, 3, 31), 22),
+        ("Pacific/Apia", date(2011, 12, 29), 24),
+        ("Pacific/Apia", date(2011, 12, 31), 24),
+    ],
+)
+def test_the_length_of_a_day(zone: str, day: date, hours: float) -> None:
+    assert length(zone, day) == timedelta(hours=hours)
+
+
+def test_a_date_that_the_zone_skipped_has_no_period() -> None:
+    calendar = Calendar("Pacific/Apia")
+    day = calendar.period(Grain.DAY, calendar.midnight(date(2011, 12, 29)))
+    assert calendar.local_date(calendar.following(day).start) == date(2011, 12, 31)
+    assert calendar.midnight(date(2011, 12, 30)) == calendar.midnight(date(2011, 12, 31)) == day.end
+    week = calendar.period(Grain.WEEK, day.start)
+    assert week.end - week.start == 6 * DAY
+
+
+def test_quarters_and_years_follow_the_first_month() -> None:
+    calendar = Calendar("UTC", year_start_month=4)
+    at = datetime(2024, 2, 10, tzinfo=UTC)
+    assert calendar.period(Grain.YEAR, at) == Period(
+        datetime(2023, 4, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC), Grain.YEAR
+    )
+    assert calendar.period(Grain.QUARTER, at).start == datetime(2024, 1, 1, tzinfo=UTC)
+    odd = Calendar("UTC", year_start_month=2)
+    assert odd.period(Grain.QUARTER, datetime(2024, 1, 31, tzinfo=UTC)).start == datetime(
+        2023, 11, 1, tzinfo=UTC
+    )
+
+
+def test_a_grain_may_be_given_by_its_name() -> None:
+    at = datetime(2024, 2, 10, 5, 30, tzinfo=UTC)
+    name: Any = "hour"
+    assert Calendar().period(name, at) == Calendar().period(Grain.HOUR, at)
+
+
+@override_settings(STOCKANDFLOW={"TIME_ZONE": "Asia/Tokyo", "WEEK_START": 6, "YEAR_START_MONTH": 4})
+def test_the_default_calendar_is_that_of_the_settings() -> None:
+    assert Calendar.default() == Calendar("Asia/Tokyo", 6, 4)
+
+
+@override_settings(STOCKANDFLOW={}, TIME_ZONE="Europe/Berlin")
+def test_the_default_time_zone_is_the_projects() -> None:
+    assert Calendar.default() == Calendar("Europe/Berlin", 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("Mars/Olympus",), r"Unknown time zone 'Mars/Olympus'; write an IANA name such as 'Europe/London'"),
+        (("",), r"Unknown time zone ''"),
+        ((None,), r"Unknown time zone None"),
+        (("../etc/passwd",), r"Unknown time zone"),
+        (("UTC", 7), r"week_start is 7; write 0 \(Monday\) … 6 \(Sunday\)"),
+        (("UTC", "monday"), r"week_start is 'monday'"),
+        (("UTC", 0, 0), r"year_start_month is 0; write 1 … 12"),
+        (("UTC", 0, 13), r"year_start_month is 13"),
+    ],
+)
+def test_a_calendar_that_is_none_is_refused(given: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Calendar(*given)
+
+
+NAIVE = datetime(2024, 1, 1)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda calendar, at: calendar.period(Grain.DAY, at),
+        lambda calendar, at: calendar.period(Grain.HOUR, at),
+        lambda calendar, at: calendar.local_date(at),
+        lambda calendar, at: list(calendar.periods(Grain.DAY, at, datetime(2024, 2, 1, tzinfo=UTC))),
+        lambda calendar, at: list(calendar.periods(Grain.DAY, datetime(2023, 2, 1, tzinfo=UTC), at)),
+        lambda calendar, at: calendar.offsets(at, datetime(2024, 2, 1, tzinfo=UTC)),
+        lambda calendar, at: aware(at),
+    ],
+)
+def test_a_naive_datetime_is_refused_with_the_cure(ask: Any) -> None:
+    with pytest.raises(
+        InvalidInput, match=r"naive datetime datetime.datetime\(2024, 1, 1, 0, 0\).*make_aware"
+    ):
+        ask(Calendar("Europe/London"), NAIVE)
+    with pytest.raises(InvalidInput, match="give an aware datetime"):
+        ask(Calendar("Europe/London"), "2024-01-01")
+
+
+def test_a_grain_that_is_none_is_refused() -> None:
+    unknown: Any = "fortnight"
+    with pytest.raises(InvalidInput, match="'fortnight' is no grain; write one of hour, day, week, month"):
+        Calendar().period(unknown, datetime(2024, 1, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("zone", "at"),
+    [
+        ("America/New_York", datetime.min.replace(tzinfo=UTC)),
+        ("Asia/Tokyo", datetime.max.replace(tzinfo=UTC)),
+        ("UTC", datetime.max.replace(tzinfo=UTC)),
+    ],
+)
+@pytest.mark.parametrize("grain", Grain)
+def test_an_instant_at_the_end_of_time_is_refused(zone: str, at: datetime, grain: Grain) -> None:
+    with pytest.raises(InvalidInput, match="out of the calendar's reach"):
+        Calendar(zone).period(grain, at)
+
+
+def test_a_range_is_from_since_to_until() -> None:
+    tokyo = ZoneInfo("Asia/Tokyo")
+    since, until = datetime(2024, 1, 1, 9, tzinfo=tokyo), datetime(2024, 1, 2, tzinfo=UTC)
+    assert checked_range(since, until) == (datetime(2024, 1, 1, tzinfo=UTC), until)
+    for wrong in (since, since - DAY):
+        with pytest.raises(
+            InvalidInput, match=r"until \(.*\) doesn't come after since \(2024-01-01T00:00:00.00:00\).*swap"
+        ):
+            checked_range(since, wrong)
+    with pytest.raises(InvalidInput, match="until is the naive datetime"):
+        checked_range(since, NAIVE)
+
+
+@settings(max_examples=100)
+@given(
+    zones, instants, st.timedeltas(MINUTE, 800 * DAY), st.lists(st.floats(0, 0.999), min_size=1, max_size=20)
+)
+def test_offsets_are_stretches_whose_local_time_is_the_wall(
+    zone: str, since: datetime, span: timedelta, places: list[float]
+) -> None:
+    calendar, clock, until = Calendar(zone), ZoneInfo(zone), since + span
+    stretches = calendar.offsets(since, until)
+    assert stretches[0][0] == since
+    assert all(one[0] < other[0] < until for one, other in pairwise(stretches))
+    for place in places:
+        at = since + span * place
+        offset = next(offset for start, offset in reversed(stretches) if start <= at)
+        shown = (at + offset).date()
+        assert shown == calendar.local_date(at)
+        assert calendar.midnight(shown) <= at < calendar.midnight(shown + DAY)
+        assert offset == at.astimezone(clock).utcoffset() or shown < at.astimezone(clock).date()
+
+
+@pytest.mark.django_db
+@given(changes(), st.lists(st.timedeltas(timedelta(0), 3 * DAY), min_size=1, max_size=20))
+@example(("America/St_Johns", datetime(2009, 10, 31, 1, tzinfo=UTC)), [HOUR * n / 2 for n in range(120)])
+@example(("Pacific/Apia", datetime(2011, 12, 29, tzinfo=UTC)), [HOUR * n for n in range(60)])
+def test_the_database_tells_the_local_date_as_python_does(
+    given: tuple[str, datetime], places: list[timedelta]
+) -> None:
+    zone, since = given
+    calendar = Calendar(zone)
+    MemberFlowEvent.objects.all().delete()
+    MemberFlowEvent.objects.bulk_create(
+        MemberFlowEvent(subject_id=1, timestamp=since + place, recorded_at=since) for place in places
+    )
+    local = LocalDate("timestamp", calendar.offsets(since, since + 4 * DAY))
+    found = MemberFlowEvent.objects.values_list("timestamp", local)
+    assert len(found) == len(places)
+    for at, day in found:
+        assert day == calendar.local_date(at), connection.vendor
+        assert calendar.midnight(day) == calendar.period(Grain.DAY, at).start
