@@ -59,7 +59,7 @@ class Facet:
             if strange := [value for value in listed if not isinstance(value, Hashable)]:
                 raise DeclarationError(
                     f"The facet {self.slug!r} has {strange[0]!r} among its values; each must be one value to compare "
-                    "the column with, not a list of them."
+                    "the column with, or a tuple where the lookup asks of several, as 'plan__in' does."
                 )
 
     def _check_labels(self, values: Mapping[str, Any]) -> None:
