@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
@@ -24,46 +25,48 @@ class Registry:
     """All stocks, flows, trackers and processes of a project, each once, in the order in which they came.
 
     Declarations with equal slugs are both kept, so that the system check can name them; a look-up gives the first.
+
+    A test makes its own. There is one with ``is_projects``, the default of this module: a stock or a process that it
+    took asks it for its neighbours, whatever other registry takes it too; any other asks the last one that took it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_projects: bool = False) -> None:
+        self.is_projects = is_projects
         self.stocks: list[Stock] = []
         self.flows: list[Flow] = []
         self.trackers: list[ModelTracker] = []
         self.processes: list[Process] = []
         self._listeners: list[Callable[[ModelTracker], None]] = []
+        self._unheard: list[ModelTracker] | None = None
 
     def register(self, *declarations: Stock | Flow | ModelTracker | Process) -> None:
         """Add declarations, and with each what it reaches: a tracker's and a process's stocks and flows, a flow's
         stocks. Adding one again changes nothing. No query.
         """
         for declaration in declarations:
+            if not isinstance(declaration, Stock | Flow | ModelTracker | Process):
+                # A queryset's repr would ask the database, which isn't there yet.
+                kind = type(declaration).__name__
+                given = f"a {kind}" if isinstance(declaration, QuerySet) else repr(declaration)
+                raise DeclarationError(
+                    f"register() got {given}; it takes Stock, Flow, ModelTracker and Process objects, not lists "
+                    "of them: write register(*stocks)."
+                )
+        for declaration in declarations:
             if isinstance(declaration, Stock):
                 self._add(self.stocks, declaration)
-                declaration.bind(self)
+                declaration.home.take(self)
             elif isinstance(declaration, Flow):
                 self._add(self.flows, declaration)
                 self.register(*declaration.stocks)
             elif isinstance(declaration, ModelTracker):
                 self.register(*declaration.stocks, *declaration.flows)
                 if self._add(self.trackers, declaration):
-                    for listener in self._listeners:
-                        listener(declaration)
-            elif isinstance(declaration, Process):
+                    self._tell(declaration)
+            else:
                 self.register(*declaration.stocks, *(declaration.declared_flows or ()))
                 self._add(self.processes, declaration)
-                declaration.bind(self)
-            else:
-                # A queryset's repr would ask the database, which isn't there yet.
-                given = (
-                    f"a {type(declaration).__name__}"
-                    if isinstance(declaration, QuerySet)
-                    else repr(declaration)
-                )
-                raise DeclarationError(
-                    f"register() got {given}; it takes Stock, Flow, ModelTracker and Process objects, not lists "
-                    "of them: write register(*stocks)."
-                )
+                declaration.home.take(self)
 
     @staticmethod
     def _add(known: list[Any], declaration: Any) -> bool:
@@ -73,9 +76,20 @@ class Registry:
         return True
 
     def on_tracker(self, listener: Callable[[ModelTracker], None]) -> None:
-        """Have ``listener`` called with every tracker, those here already and those to come."""
+        """Have ``listener`` called with every tracker, those here already and those to come.
+
+        It hears of what a transaction registers when that has ended well.
+        """
         self._listeners.append(listener)
         for tracker in self.trackers:
+            if self._unheard is None or tracker not in self._unheard:
+                listener(tracker)
+
+    def _tell(self, tracker: ModelTracker) -> None:
+        if self._unheard is not None:
+            self._unheard.append(tracker)  # a listener can't take back what it did
+            return
+        for listener in self._listeners:
             listener(tracker)
 
     def stock(self, slug: str) -> Stock:
@@ -138,11 +152,19 @@ class Registry:
     def transaction(self) -> Iterator[None]:
         """Take back everything registered inside, should the block raise."""
         kept = list(self.stocks), list(self.flows), list(self.trackers), list(self.processes)
+        heard, self._unheard = self._unheard, []
         try:
             yield
         except BaseException:
+            taken: set[Stock | Process] = {*self.stocks, *self.processes}
+            for declaration in taken - {*kept[0], *kept[3]}:
+                declaration.home.leave(self)
             self.stocks, self.flows, self.trackers, self.processes = kept
+            self._unheard = heard
             raise
+        trackers, self._unheard = self._unheard, heard
+        for tracker in trackers:
+            self._tell(tracker)
 
     def autodiscover(self, *others: Callable[[], AbstractContextManager[None]]) -> None:
         """Import ``stocksandflows`` of every installed app that has one.
@@ -151,7 +173,7 @@ class Registry:
         back what was registered inside it), and AutodiscoveryError names it.
         """
         for app in apps.get_app_configs():
-            name = f"{app.name}.{MODULE}"
+            name, loaded = f"{app.name}.{MODULE}", set(sys.modules)
             try:
                 with ExitStack() as stack:
                     for context in (self.transaction, *others):
@@ -160,13 +182,17 @@ class Registry:
             except Exception as error:
                 if isinstance(error, ModuleNotFoundError) and not module_has_submodule(app.module, MODULE):
                     continue
+                # Other apps' declarations that it imported are taken back too, so they must be run again.
+                for module in set(sys.modules) - loaded:
+                    if module.endswith(f".{MODULE}"):
+                        del sys.modules[module]
                 raise AutodiscoveryError(
                     f"{name} could not be loaded, and nothing it declares is registered: "
                     f"{type(error).__name__}: {str(error).rstrip('.')}. Mend the module; its own traceback is above."
                 ) from error
 
 
-registry = Registry()
+registry = Registry(is_projects=True)
 """The project's registry."""
 
 register = registry.register

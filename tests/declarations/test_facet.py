@@ -46,7 +46,7 @@ def facet(values: Any = None, lookup: str = "text") -> Facet:
         ),
         (
             {"values": [["a", "b"]]},
-            r"'plan' has \['a', 'b'\] among its values; .* or a tuple where the lookup asks of several",
+            r"'plan' has \['a', 'b'\] among its values; .* or a tuple",
         ),
         (
             {"values": {"A": "a", "B": "a"}},

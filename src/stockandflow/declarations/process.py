@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from stockandflow.declarations.flow import Flow
+from stockandflow.declarations.home import Home
 from stockandflow.declarations.slugs import checked_slug
 from stockandflow.declarations.stock import Stock
 from stockandflow.exceptions import DeclarationError, NotRegistered
 
-if TYPE_CHECKING:
-    from stockandflow.registry import Registry
+Kind = TypeVar("Kind", Stock, Flow)
 
 
 class Process:
@@ -32,46 +32,50 @@ class Process:
     ) -> None:
         self.slug = checked_slug("process", slug)
         self.name, self.description, self.permission = name, description, permission
-        owner = f"The process {slug!r}"
-        if isinstance(stocks, Stock) or not stocks or not all(isinstance(stock, Stock) for stock in stocks):
+        self.stocks = self._all_of(Stock, "stocks", stocks)
+        if not self.stocks:
+            raise DeclarationError(f"The process {slug!r} has no stocks; give it one or more.")
+        self.declared_flows = None if flows is None else self._all_of(Flow, "flows", flows)
+        if permission is not None and (not isinstance(permission, str) or permission.count(".") != 1):
             raise DeclarationError(
-                f"{owner} has the stocks {stocks!r}; write a list of one or more Stock objects."
-            )
-        if len(set(stocks)) != len(stocks):
-            raise DeclarationError(f"{owner} lists a stock twice; keep one of them.")
-        if flows is not None and (
-            isinstance(flows, Flow) or not all(isinstance(flow, Flow) for flow in flows)
-        ):
-            raise DeclarationError(
-                f"{owner} has the flows {flows!r}; write a list of Flow objects, or leave it out."
-            )
-        if permission is not None and permission.count(".") != 1:
-            raise DeclarationError(
-                f"{owner} has the permission {permission!r}; write 'app_label.codename', e.g. "
+                f"The process {slug!r} has the permission {permission!r}; write 'app_label.codename', e.g. "
                 "'shop.view_subscription'."
             )
-        self.stocks = tuple(stocks)
-        self.declared_flows = None if flows is None else tuple(flows)
-        self._registry: Registry | None = None
+        self.home = Home()
+
+    def _all_of(self, kind: type[Kind], name: str, given: Iterable[Kind]) -> tuple[Kind, ...]:
+        found = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+        if isinstance(given, kind) or not all(isinstance(one, kind) for one in found):
+            raise DeclarationError(
+                f"The process {self.slug!r} has the {name} {given!r}; write a list of {kind.__name__} objects."
+            )
+        if twice := [one.slug for place, one in enumerate(found) if one in found[:place]]:
+            raise DeclarationError(f"The process {self.slug!r} lists {twice[0]!r} twice; keep one of them.")
+        return found
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
     def __repr__(self) -> str:
         return f"<Process {self.slug}>"
 
-    def bind(self, registry: Registry) -> None:
-        """Tell the process which registry knows its flows; called by the registry alone."""
-        self._registry = registry
-
     @property
     def flows(self) -> list[Flow]:
-        """The declared flows, or all registered ones that touch a stock of this process, in registered order."""
+        """The declared flows, or all registered ones that touch a stock of this process, in registered order.
+
+        Raises NotRegistered where they aren't declared and the process isn't registered.
+        """
         if self.declared_flows is not None:
             return list(self.declared_flows)
-        if self._registry is None:
+        registry = self.home.registry
+        if registry is None:
             raise NotRegistered(
                 f"The process {self.slug!r} isn't registered, so its flows aren't known; pass it to register() first."
             )
         mine = set(self.stocks)
-        return [flow for flow in self._registry.flows if mine.intersection(flow.stocks)]
+        return [flow for flow in registry.flows if mine.intersection(flow.stocks)]
+
+
+def _listed(kind: type[Stock | Flow], given: object) -> bool:
+    # A generator would be empty the second time that it is read.
+    return isinstance(given, Sequence) and all(isinstance(one, kind) for one in given)

@@ -12,6 +12,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import Manager, Model, QuerySet
 
 from stockandflow.declarations.facet import AppliedFacet, Facet, applied
+from stockandflow.declarations.home import Home
 from stockandflow.declarations.slugs import checked_slug
 from stockandflow.exceptions import DeclarationError, NotRegistered, UnknownSlug
 from stockandflow.membership.counting import CountRequest, FacetRequest
@@ -39,7 +40,7 @@ class Stock:
     queryset: QuerySet[Any]
     facets: Sequence[AppliedFacet | Facet | tuple[Facet, str]] = ()
     description: str = ""
-    _home: list[Registry] = field(default_factory=list, init=False, repr=False)
+    home: Home = field(default_factory=Home, init=False, repr=False)
 
     def __post_init__(self) -> None:
         checked_slug("stock", self.slug)
@@ -217,24 +218,21 @@ class Stock:
 
     # Neighbours: known once the stock is registered.
 
-    def bind(self, registry: Registry) -> None:
-        """Tell the stock which registry answers for its neighbours; called by the registry alone."""
-        self._home[:] = [registry]
-
     @property
     def is_registered(self) -> bool:
         """Whether the stock's neighbours are known."""
-        return bool(self._home)
+        return self.home.registry is not None
 
     @property
     def registry(self) -> Registry:
-        """Where the stock is registered; raises NotRegistered before that."""
-        if not self._home:
+        """The registry that answers for the stock's neighbours; raises NotRegistered before one has taken it."""
+        registry = self.home.registry
+        if registry is None:
             raise NotRegistered(
                 f"The stock {self.slug!r} isn't registered, so its flows aren't known; pass it, its tracker or its "
                 "process to register() first."
             )
-        return self._home[0]
+        return registry
 
     @property
     def inflows(self) -> list[Flow]:
