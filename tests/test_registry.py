@@ -94,6 +94,12 @@ class TestRegister:
         assert repr(wrong) in str(raised.value)
         assert everything(registry) == [[], [], [], []]
 
+    def test_nothing_is_taken_where_one_is_refused(self, registry: Registry) -> None:
+        wrong: Any = [stock("b")]
+        with pytest.raises(DeclarationError):
+            registry.register(stock("a"), wrong)
+        assert everything(registry) == [[], [], [], []]
+
 
 def everything(registry: Registry) -> list[list[Any]]:
     return [registry.stocks, registry.flows, registry.trackers, registry.processes]
@@ -162,6 +168,22 @@ class TestListeners:
         assert heard == [first]
         registry.register(second)
         assert heard == [first, second]
+
+    def test_a_listener_hears_only_of_what_stays(self, registry: Registry) -> None:
+        heard: list[ModelTracker] = []
+        registry.on_tracker(heard.append)
+        kept, lost = (
+            ModelTracker(stocks=[stock(slug)], event_model=ItemFlowEvent) for slug in ("kept", "lost")
+        )
+        wrong: Any = "no declaration"
+        with pytest.raises(DeclarationError), registry.transaction():  # noqa: PT012 - two steps, as in a module
+            registry.register(lost)
+            registry.register(wrong)
+        assert heard == []
+        with registry.transaction():
+            registry.register(kept)
+            assert heard == []
+        assert heard == [kept]
 
 
 class TestTransaction:
@@ -272,6 +294,22 @@ class TestAutodiscover:
         discover(DECLARES)
         assert [one.slug for one in registry.stocks] == ["found"]
         assert [entry.name for entry in schedule.entries] == ["found"]
+
+    def test_another_apps_declarations_that_it_imported_are_found_once_it_is_mended(
+        self, discover: Callable[[str | None], None], registry: Registry, tmp_path: Path
+    ) -> None:
+        (tmp_path / "imported").mkdir()
+        (tmp_path / "imported" / "__init__.py").touch()
+        (tmp_path / "imported" / "stocksandflows.py").write_text(DECLARES)
+        with pytest.raises(AutodiscoveryError):
+            discover(
+                "import imported.stocksandflows\nraise RuntimeError('not yet, and this makes the file longer')"
+            )
+        assert everything(registry) == [[], [], [], []]
+        discover("import imported.stocksandflows")
+        assert [one.slug for one in registry.stocks] == ["found"]
+        for name in ("imported", "imported.stocksandflows"):
+            del sys.modules[name]
 
 
 # Nothing happens at import
