@@ -213,6 +213,42 @@ def a_permission_is_unknown() -> Broken:
     return [process], ["'work'", "'testapp.juggle_item'"]
 
 
+def choices_are_declared_as_values() -> Broken:
+    size = Facet("size", "Size", "size", Item.Size.choices)
+    return [stock("a", facets=[size])], ["'size'", "'a'", "(1, 'Small')", "several values"]
+
+
+def stocks_of_a_tracker_overlap() -> Broken:
+    early = stock("early", queryset=Item.objects.filter(text__in=["new", "open"]))
+    opened = stock("opened", queryset=Item.objects.filter(text="open"))
+    return [tracker(early, opened)], [
+        "'early'",
+        "'opened'",
+        "'testapp.item'",
+        "text is “new” or “open”; items whose text is “open”",
+    ]
+
+
+def a_stock_of_a_tracker_holds_everything() -> Broken:
+    return [tracker(stock("every", queryset=Item.objects.all()), stock("a"))], ["'every'", "'a'", "all items"]
+
+
+def a_question_has_no_values() -> Broken:
+    return [stock("a", facets=[Facet("big", "Big", "number__gte")])], ["'big'", "'a'", "'number__gte'"]
+
+
+def a_stand_in_is_a_slug_in_other_letters() -> Broken:
+    return [flow("moving", ["A"], [stock("a")])], ["'moving'", "'A'", "'a'"]
+
+
+def stand_ins_are_the_same_in_other_letters() -> Broken:
+    return [flow("one", [None], ["urgent"]), flow("two", ["Urgent"], [None])], [
+        "'two'",
+        "'Urgent'",
+        "'urgent'",
+    ]
+
+
 BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("E001", stocks_share_a_slug),
     ("E002", flows_share_a_slug),
@@ -239,6 +275,12 @@ BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("E018", a_flow_touches_a_stock_of_no_tracker),
     ("E022", two_facets_share_a_slug),
     ("E023", a_declared_value_can_not_be_held),
+    ("E023", choices_are_declared_as_values),
+    ("E024", stocks_of_a_tracker_overlap),
+    ("E024", a_stock_of_a_tracker_holds_everything),
+    ("E025", a_question_has_no_values),
+    ("E026", a_stand_in_is_a_slug_in_other_letters),
+    ("E026", stand_ins_are_the_same_in_other_letters),
     ("W001", a_stock_has_no_flow),
     ("W002", a_stock_is_read_over_a_join),
     ("W004", a_permission_is_unknown),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from django.apps import apps
@@ -21,6 +22,7 @@ from stockandflow.conf import NAMES, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.exceptions import InvalidInput
+from stockandflow.membership.overlap import surely_overlap
 from stockandflow.models import FlowEvent, SubjectForeignKey
 from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
@@ -225,7 +227,12 @@ def _declared_values_fit(registry: Registry) -> Messages:
                 continue  # known only to the database, and of a column's own kind
             for _, value in facet.facet.choices() or []:
                 try:
-                    QuerySet(stock.model).filter(facet.column(stock.model).has(value))
+                    column = facet.column(stock.model)
+                    if isinstance(value, list | tuple | set | dict) and not (
+                        column.condition or column.reads_json
+                    ):
+                        raise TypeError("it is several values")  # noqa: TRY301 - told below, like Django's own
+                    QuerySet(stock.model).filter(column.has(value))
                 except FieldError:
                     break  # the lookup itself, told by E005
                 except (TypeError, ValueError, ValidationError) as error:
@@ -236,6 +243,23 @@ def _declared_values_fit(registry: Registry) -> Messages:
                         "Correct the facet's values, or its field_lookup.",
                         stock,
                     )
+
+
+def _questions_have_answers(registry: Registry) -> Messages:
+    for stock in registry.stocks:
+        for facet in stock.applied_facets:
+            try:
+                asks = facet.column(stock.model).condition
+            except FieldError:
+                continue  # told by E005
+            if asks and facet.facet.values is None:
+                yield _error(
+                    "E025",
+                    f"The facet {facet.slug!r} of the stock {stock.slug!r} asks a question, {facet.lookup!r}, of no "
+                    "values, so there is nothing to count.",
+                    f"Give it values to ask it of, e.g. values=[18, 65], or leave {asks!r} out of its field_lookup.",
+                    stock,
+                )
 
 
 def _has_subject(model: Any) -> bool:
@@ -345,7 +369,7 @@ def _one_flow_a_move(registry: Registry) -> Messages:
 def _stand_ins_are_no_stocks(registry: Registry) -> Messages:
     slugs = {stock.slug for stock in registry.stocks}
     for flow in registry.flows:
-        for state in dict.fromkeys((*flow.sources, *flow.sinks)):
+        for state in {state_key(state): state for state in (*flow.sources, *flow.sinks)}.values():
             if state is not None and not isinstance(state, Stock) and state_key(state) in slugs:
                 yield _error(
                     "E016",
@@ -395,6 +419,39 @@ def _events_are_read_where_they_are_written(registry: Registry) -> Messages:
                 f"Route {tracker.events._meta.label} to {written!r} in DATABASE_ROUTERS.",
                 tracker,
             )
+
+
+def _stocks_of_a_tracker_exclude_each_other(registry: Registry) -> Messages:
+    for tracker in registry.trackers:
+        if not tracker.derived:
+            continue
+        for one, other in combinations(tracker.stocks, 2):
+            if surely_overlap(one.queryset, other.queryset):
+                yield _error(
+                    "E024",
+                    f"The stocks {one.slug!r} and {other.slug!r} of the tracker {tracker.slug!r} hold some objects in "
+                    f"common ({one.definition}; {other.definition}), but an object is in one stock of a tracker.",
+                    "Narrow the filter of one, or leave it out of the tracker: then it is only counted.",
+                    tracker,
+                )
+
+
+def _stand_ins_differ_by_more_than_case(registry: Registry) -> Messages:
+    seen: dict[str, str] = {stock.slug.casefold(): stock.slug for stock in registry.stocks}
+    for flow in registry.flows:
+        for state in (*flow.sources, *flow.sinks):
+            key = state_key(state)
+            if isinstance(state, Stock) or state is None:
+                continue
+            other = seen.setdefault(key.casefold(), key)
+            if other != key:
+                yield _error(
+                    "E026",
+                    f"The flow {flow.slug!r} keeps {state!r} as {key!r}, which differs from {other!r} in nothing but "
+                    "small and large letters; some databases take them for the same.",
+                    "Use another stand-in.",
+                    flow,
+                )
 
 
 def _settings_are_known(_: Registry) -> Messages:
@@ -474,12 +531,15 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _facets_of_a_tracker_agree,
     _one_facet_a_slug,
     _declared_values_fit,
+    _questions_have_answers,
     _event_models_are_sound,
     _subjects_match,
     _one_tracker_a_stock,
     _tracked_fields_resolve,
     _one_flow_a_move,
+    _stocks_of_a_tracker_exclude_each_other,
     _stand_ins_are_no_stocks,
+    _stand_ins_differ_by_more_than_case,
     _keys_are_single,
     _flows_stay_in_their_tracker,
     _events_are_read_where_they_are_written,

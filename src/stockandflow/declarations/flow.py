@@ -79,6 +79,7 @@ class Flow:
                     f"{owner} has the state {state!r}, kept as the text {key!r}; a state needs 1 to {LENGTH} "
                     f"characters and can't be {ANY!r}."
                 )
+        self._check_keys(owner)
         models = {stock.model._meta.concrete_model: stock for stock in self.stocks}
         if len(models) > 1:
             first, second, *_ = models.values()
@@ -96,8 +97,18 @@ class Flow:
         keys = frozenset(map(state_key, self.sources)), frozenset(map(state_key, self.sinks))
         object.__setattr__(self, "_keys", keys)
 
+    def _check_keys(self, owner: str) -> None:
+        first: dict[str, State] = {}
+        for state in (*self.sources, *self.sinks):
+            other = first.setdefault(state_key(state), state)
+            if other is not state and (isinstance(state, Stock) or other != state):
+                raise DeclarationError(
+                    f"{owner} has the states {other!r} and {state!r}, both kept as the text {state_key(state)!r}, so "
+                    "its events couldn't tell them apart; use one of them, or another stand-in."
+                )
+
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
     def __repr__(self) -> str:
         return f"<Flow {self.slug}>"
@@ -113,10 +124,17 @@ class Flow:
         """Flows that cover every move within one dimension, each move by one flow.
 
         One flow into each stock, from all others and from external (slug ``to-<stock>``), and one that leaves them
-        all (slug ``leaving-<prefix>``, the common start of the stocks' slugs). Goes with ``Stock.for_choices``.
+        all (slug ``leaving-<prefix>``, the whole words that the stocks' slugs begin with alike, else the model's
+        name). Goes with ``Stock.for_choices``.
         """
-        if not stocks:
-            raise DeclarationError("Flow.for_stocks() got no stocks; pass the stocks of one dimension.")
+        if isinstance(stocks, Stock) or not isinstance(stocks, Sequence) or not stocks:
+            raise DeclarationError(
+                f"Flow.for_stocks() got {stocks!r} as stocks; pass a list of the stocks of one dimension."
+            )
+        if wrong := [stock for stock in stocks if not isinstance(stock, Stock)]:
+            raise DeclarationError(
+                f"Flow.for_stocks() got {wrong[0]!r} among its stocks; pass Stock objects."
+            )
         flows = [
             cls(
                 slug=f"to-{stock.slug}",
@@ -161,14 +179,12 @@ class Flow:
     @property
     def subject_model(self) -> type[Model]:
         """The model of the objects that flow."""
-        events: Any = self.flow_event_model._meta
-        try:
-            model: type[Model] = events.get_field("subject").remote_field.model
-        except (FieldDoesNotExist, AttributeError) as error:
+        model = subject_of(self.flow_event_model)
+        if model is None:
             raise DeclarationError(
-                f"{events.label} has no 'subject' that points at the objects that flow; add "
+                f"{self.flow_event_model._meta.label} has no 'subject' that points at the objects that flow; add "
                 "'subject = SubjectForeignKey(TheModelThatFlows)' to it."
-            ) from error
+            )
         return model
 
     def covers(self, source: State, sink: State) -> bool:
@@ -219,9 +235,20 @@ class Flow:
         return self.all(source, sink).order_by().count()
 
 
+def subject_of(event_model: type[Model]) -> type[Model] | None:
+    """The model that the events' subjects are of; None where they have none."""
+    events: Any = event_model._meta
+    try:
+        model: type[Model] = events.get_field("subject").remote_field.model
+    except (FieldDoesNotExist, AttributeError):
+        return None
+    return model
+
+
 def _common_start(stocks: Sequence[Stock]) -> str:
     start = stocks[0].slug
     for stock in stocks[1:]:
         while start and not stock.slug.startswith(start):
             start = start[:-1]
-    return start.rstrip("-_") if len(stocks) > 1 else ""
+    # Whole words only: were "lead-n" the start of lead-new and lead-nurtured, a choice more would rename the flow.
+    return start[: max(start.rfind("-"), start.rfind("_")) + 1].rstrip("-_") if len(stocks) > 1 else ""
