@@ -6,9 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from django.apps import apps
+from django.db import connection, transaction
+from pytest_django import DjangoDbBlocker
 
 from stockandflow import capture
 from stockandflow.declarations import Flow, ModelTracker, Process, Stock
+from stockandflow.models import Delivery, FlowEvent
 from stockandflow.registry import registry
 
 Declare = Callable[..., None]
@@ -18,7 +22,7 @@ Declare = Callable[..., None]
 def declared(*declarations: Stock | Flow | ModelTracker | Process) -> Iterator[None]:
     """Have the project's registry hold these too, with their capture in place; all is as before afterwards.
 
-    In a transactional test only: MariaDB commits when triggers come and go.
+    Where a test really commits: MariaDB does so anyhow when triggers come and go.
     """
     kept = {name: list(getattr(registry, name)) for name in ("stocks", "flows", "trackers", "processes")}
     try:
@@ -35,7 +39,28 @@ def declared(*declarations: Stock | Flow | ModelTracker | Process) -> Iterator[N
 
 
 @pytest.fixture
-def declare(transactional_db: None) -> Iterator[Declare]:
+def committed(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """A database in which the test really commits, emptied afterwards, in a tenth of the time of a flush."""
+    with django_db_blocker.unblock():
+        try:
+            yield
+        finally:
+            empty()
+
+
+def empty() -> None:
+    """Delete all rows of the example and of the tests; events come last, since deleting subjects writes some."""
+    labels = ("stockandflow", "membership", "support", "leads", "testapp", "keyed")
+    tables = [model for label in labels for model in apps.get_app_config(label).get_models()]
+    tables.sort(key=lambda model: (issubclass(model, FlowEvent), model is Delivery))
+    with connection.constraint_checks_disabled(), transaction.atomic():
+        for model in tables:
+            if model._meta.managed and not model._meta.proxy:
+                model._base_manager.all()._raw_delete("default")
+
+
+@pytest.fixture
+def declare(committed: None) -> Iterator[Declare]:
     """Declare something until the end of the test."""
     with ExitStack() as stack:
 

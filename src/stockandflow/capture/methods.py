@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.db import router
+from django.db import DatabaseError, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker
@@ -24,7 +24,11 @@ class Method:
 
 
 def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method:
-    """The best method that is right for the tracker on that database. No query."""
+    """The best method that is right for the tracker on that database.
+
+    No query, save that MariaDB is asked for its version where SQL depends on it; should it not answer, the querysets'
+    shape decides.
+    """
     if not tracker.derived:
         return Method("signals", "its states come from a Python function, which the database can't call")
     if connection.vendor not in TRIGGER_VENDORS:
@@ -34,6 +38,8 @@ def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method
             compiled_where(stock.queryset, "new", connection)
         except NotLocal as error:
             return Method("signals", f"the stock {stock.slug!r} can't be read from one row: {error}")
+        except DatabaseError:
+            continue  # a project must start without its database; reason_not_local() was asked first
     return Method("triggers")
 
 

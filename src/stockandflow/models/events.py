@@ -108,8 +108,9 @@ class FlowEvent(models.Model):
         those of the flow are read from the database. At most four queries: the facets, the database's clock, the
         event, the delivery. Raises InvalidInput for a subject that isn't saved or isn't of this model's kind.
         """
-        expected: Any = cls._meta.get_field("subject").remote_field.model  # type: ignore[union-attr]
-        if not isinstance(subject, expected) or subject.pk is None:
+        field: Any = cls._meta.get_field("subject")
+        expected: Any = field.remote_field.model
+        if not isinstance(subject, expected._meta.concrete_model) or subject.pk is None:
             raise InvalidInput(
                 f"{subject!r} can't flow here: {cls.__name__} holds moves of saved {expected._meta.label} objects."
             )
@@ -126,7 +127,7 @@ class FlowEvent(models.Model):
                 flow=flow.slug if flow else "",
                 source=source,
                 sink=sink,
-                subject_id=subject.pk,
+                subject_id=getattr(subject, field.target_field.attname),
                 timestamp=at or now,
                 recorded_at=now,
                 facets=facets,
