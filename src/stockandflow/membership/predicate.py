@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import _functions as sqlite_functions  # type: ignore[attr-defined]
 from django.db.models.expressions import Col, Combinable, Expression, RawSQL, Subquery, Window
 from django.db.models.functions import Now, Random
-from django.db.models.lookups import In, Lookup
+from django.db.models.lookups import Exact, In, IsNull, Lookup
 from django.db.models.sql import Query
 from django.db.models.sql.where import ExtraWhere, WhereNode
 from django.utils import timezone
@@ -107,6 +107,29 @@ def _reason_in(node: Any) -> str | None:
     if isinstance(node, Window) or getattr(node, "contains_aggregate", False) is True:
         return "it aggregates, so membership depends on other rows"
     return None
+
+
+def deciding_field(queryset: models.QuerySet[Any]) -> models.Field[Any, Any] | None:
+    """The field whose equality with constants is all that membership asks for; None for any other. No query.
+
+    Rows that the database takes for one group by this column are members all together, whatever its collation.
+    """
+    if reason_not_local(queryset) is not None:
+        return None
+    found: set[models.Field[Any, Any]] = set()
+    for node in nodes(queryset.query.where):
+        if isinstance(node, Col):
+            found.add(node.target)
+        elif not isinstance(node, WhereNode | Exact | In | IsNull):
+            return None
+    if len(found) != 1:
+        return None
+    field: Any = found.pop()
+    kind = field
+    while kind.remote_field:
+        kind = kind.target_field
+    groups = isinstance(kind, models.CharField | models.IntegerField | models.BooleanField)
+    return field if groups and not field.unique else None
 
 
 @cache
