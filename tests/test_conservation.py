@@ -88,6 +88,7 @@ def assert_balances_add_up(since: datetime) -> None:
             slug = line.stock.slug
             assert line.closing == line.stock.count(), slug
             if line.tracked:
+                assert line.opening is not None
                 assert line.opening + line.inflow - line.outflow == line.closing, slug
                 assert line.unexplained == 0, slug
 
