@@ -16,19 +16,21 @@ from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.readiness import missing, related_apps
 from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
-from stockandflow.models import Delivery
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import Delivery, FlowRecord, Origin, StockRecord
 from stockandflow.registry import Registry
 
 logger = logging.getLogger(__name__)
 
 INSTALLED = {
-    "sqlite": "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
+    "sqlite": "SELECT name, tbl_name, 1 FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
     "postgresql": (
-        "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid "
-        "WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND pg_table_is_visible(c.oid) AND t.tgname LIKE %s"
+        "SELECT t.tgname, c.relname, t.tgenabled IN ('O', 'A') FROM pg_trigger t "
+        "JOIN pg_class c ON c.oid = t.tgrelid "
+        "WHERE NOT t.tgisinternal AND pg_table_is_visible(c.oid) AND t.tgname LIKE %s"
     ),
     "mysql": (
-        "SELECT trigger_name, event_object_table FROM information_schema.triggers "
+        "SELECT trigger_name, event_object_table, 1 FROM information_schema.triggers "
         "WHERE trigger_schema = DATABASE() AND trigger_name LIKE %s"
     ),
 }
@@ -73,16 +75,20 @@ def _trackers_on(registry: Registry, connection: BaseDatabaseWrapper) -> Iterato
             yield tracker
 
 
-def installed(connection: BaseDatabaseWrapper) -> dict[str, str]:
-    """The names of this package's triggers in a database → the table that each is on. One query."""
+def installed(connection: BaseDatabaseWrapper, *, disabled: bool = False) -> dict[str, str]:
+    """The names of this package's triggers in a database → the table that each is on. One query.
+
+    Those that somebody has disabled are left out unless asked for.
+    """
     if connection.vendor not in INSTALLED:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(
-            INSTALLED[connection.vendor],
-            [PREFIX.replace("_", r"\_") + "%" if connection.vendor != "sqlite" else f"{PREFIX}%"],
-        )
-        return {name: table for name, table in cursor.fetchall() if name.startswith(PREFIX)}
+        cursor.execute(INSTALLED[connection.vendor], [f"{PREFIX}%"])
+        return {
+            name: table
+            for name, table, enabled in cursor.fetchall()
+            if name.startswith(PREFIX) and (enabled or disabled)
+        }
 
 
 def install(registry: Registry, using: str) -> list[str]:
@@ -103,9 +109,14 @@ def install(registry: Registry, using: str) -> list[str]:
             wanted |= {trigger.name: trigger for trigger in compile_triggers(state.tracker, connection)}
     there = installed(connection)
     stale = {
-        name: at for name, at in there.items() if name not in wanted and not name.startswith(tuple(kept))
+        name: at
+        for name, at in installed(connection, disabled=True).items()
+        if name not in wanted and not name.startswith(tuple(kept))
     }
     made = [trigger for name, trigger in wanted.items() if name not in there]
+    if not stale and not made:
+        return []
+    _refuse_to_commit(connection)
     with transaction.atomic(using=using):  # all of them or none, where the database can
         # Those to be made may be there and disabled, which counts as missing.
         _drop(connection, stale | {trigger.name: trigger.table for trigger in made})
@@ -119,9 +130,22 @@ def install(registry: Registry, using: str) -> list[str]:
 def uninstall(using: str) -> list[str]:
     """Take all of this package's triggers out of a database; their names."""
     connection = connections[using]
-    there = installed(connection)
-    _drop(connection, there)
+    there = installed(connection, disabled=True)
+    if there:
+        _refuse_to_commit(connection)
+        with transaction.atomic(using=using):
+            _drop(connection, there)
     return sorted(there)
+
+
+def _refuse_to_commit(connection: BaseDatabaseWrapper) -> None:
+    """MariaDB commits the transaction that is open when triggers come or go: never behind somebody's back."""
+    if connection.in_atomic_block and not connection.features.can_rollback_ddl:
+        raise InvalidInput(
+            f"The triggers of the database {connection.alias!r} would have to change within a transaction, and "
+            f"{connection.display_name} would commit that transaction at once. Do it outside transaction.atomic(); in "
+            "tests, where the database is really written to (TransactionTestCase, or django_db(transaction=True))."
+        )
 
 
 def _drop(connection: BaseDatabaseWrapper, there: dict[str, str]) -> None:
@@ -140,13 +164,15 @@ def suspended(registry: Registry, using: str) -> Iterator[None]:
     """Take the triggers down inside and put them back after, whatever happens.
 
     What is written inside leaves no events: use it to load history whose events are imported too. Anything else shows
-    as *unexplained*. Other writers of the database aren't captured meanwhile either.
+    as *unexplained*. Other writers of the database aren't captured meanwhile either. Where there are no triggers,
+    as within another such block, none are put back. Raises InvalidInput on MariaDB within a transaction.
     """
-    uninstall(using)
+    taken = uninstall(using)
     try:
         yield
     finally:
-        install(registry, using)
+        if taken:
+            install(registry, using)
 
 
 def status(registry: Registry, using: str) -> list[TrackerStatus]:
@@ -191,7 +217,8 @@ def before_migrate(registry: Registry, using: str, plan: list[Any]) -> None:
         return
     stay = tuple(prefix_of(tracker) for tracker in registry.trackers if not related_apps(tracker) & migrated)
     connection = connections[using]
-    _drop(connection, {name: at for name, at in installed(connection).items() if not name.startswith(stay)})
+    there = installed(connection, disabled=True)
+    _drop(connection, {name: at for name, at in there.items() if not name.startswith(stay)})
     if not _taken_down:
         atexit.register(_put_back)
     _taken_down[using] = registry
@@ -219,11 +246,33 @@ def _put_back() -> None:
 
 
 def _forget(registry: Registry, using: str) -> None:
+    """Empty what the triggers wrote while a flush emptied the subjects' tables.
+
+    Projects send post_migrate themselves too, to have permissions made, so it proves no flush. After one there is no
+    record and no subject, and the events are departures alone; whatever else there is, is history and stays.
+    """
     connection = connections[using]
     if connection.vendor == "postgresql":
         return  # one TRUNCATE empties all tables at once; the others have a DELETE for each, which triggers see
     trackers = list(_trackers_on(registry, connection))
-    for model in {tracker.events for tracker in trackers}:
-        model._base_manager.using(using)._raw_delete(using)
-    if any(flow.event_callables for tracker in trackers for flow in tracker.flows):
-        Delivery._base_manager.using(using)._raw_delete(using)
+    emptied: list[type[models.Model]] = [StockRecord, FlowRecord, *(tracker.model for tracker in trackers)]
+    if any(_rows(model, using).exists() for model in emptied if _stands_on(model, connection)):
+        return
+    for events in {tracker.events for tracker in trackers}:
+        rows = _rows(events, using)
+        if rows.exists() and not rows.exclude(sink="", origin=Origin.LIVE).exists():
+            rows._raw_delete(using)  # quicker than collecting
+            if _stands_on(Delivery, connection):
+                _rows(Delivery, using).filter(event_model=events._meta.label_lower).delete()
+
+
+def _rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:
+    return model._base_manager.using(using).order_by()
+
+
+def _stands_on(model: type[models.Model], connection: BaseDatabaseWrapper) -> bool:
+    """Whether the model's table is in that database. One query, unless the router says no."""
+    if not router.allow_migrate_model(connection.alias, model):
+        return False
+    with connection.cursor() as cursor:
+        return model._meta.db_table in connection.introspection.table_names(cursor)
