@@ -36,7 +36,8 @@ class Process:
         if not self.stocks:
             raise DeclarationError(f"The process {slug!r} has no stocks; give it one or more.")
         self.declared_flows = None if flows is None else self._all_of(Flow, "flows", flows)
-        if permission is not None and (not isinstance(permission, str) or permission.count(".") != 1):
+        parts = permission.split(".") if isinstance(permission, str) else []
+        if permission is not None and (len(parts) != 2 or not all(parts)):
             raise DeclarationError(
                 f"The process {slug!r} has the permission {permission!r}; write 'app_label.codename', e.g. "
                 "'shop.view_subscription'."
@@ -74,8 +75,3 @@ class Process:
             )
         mine = set(self.stocks)
         return [flow for flow in registry.flows if mine.intersection(flow.stocks)]
-
-
-def _listed(kind: type[Stock | Flow], given: object) -> bool:
-    # A generator would be empty the second time that it is read.
-    return isinstance(given, Sequence) and all(isinstance(one, kind) for one in given)

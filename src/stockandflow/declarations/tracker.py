@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Model
 
 from stockandflow.declarations.facet import AppliedFacet
-from stockandflow.declarations.flow import Flow, State
+from stockandflow.declarations.flow import Flow, State, subject_of
 from stockandflow.declarations.slugs import checked_slug
 from stockandflow.declarations.stock import Stock
 from stockandflow.exceptions import DeclarationError
@@ -45,33 +45,11 @@ class ModelTracker:
     event_model: type[FlowEvent] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("fields_to_track", "stocks", "flows"):
-            given = getattr(self, name)
-            if isinstance(given, str) or not isinstance(given, Sequence):
-                raise DeclarationError(f"A ModelTracker has {given!r} as {name}; write a list.")
-            object.__setattr__(self, name, tuple(given))
-        if wrong := [stock for stock in self.stocks if not isinstance(stock, Stock)]:
-            raise DeclarationError(f"A ModelTracker has {wrong[0]!r} among its stocks; write Stock objects.")
-        if strangers := [flow for flow in self.flows if not isinstance(flow, Flow)]:
-            raise DeclarationError(
-                f"A ModelTracker has {strangers[0]!r} among its flows; write Flow objects."
-            )
-        if bool(self.fields_to_track) != (self.states_to_stocks_func is not None):
-            raise DeclarationError(
-                f"A ModelTracker has fields_to_track={self.fields_to_track!r} and "
-                f"states_to_stocks_func={self.states_to_stocks_func!r}; give both, or neither to derive the moves "
-                "from the stocks' querysets."
-            )
-        if not self.stocks and not self.flows:
-            raise DeclarationError(
-                "A ModelTracker has neither stocks nor flows, so it has no model to watch."
-            )
-        if self.derived and not self.stocks:
-            raise DeclarationError(
-                "A ModelTracker without stocks can't derive moves; give it stocks, or fields_to_track and "
-                "states_to_stocks_func."
-            )
+        self._check_given()
+        self._check_form()
         subjects = [*(stock.model for stock in self.stocks), *(flow.subject_model for flow in self.flows)]
+        if self.event_model is not None and (subject := subject_of(self.event_model)) is not None:
+            subjects.append(subject)  # one without a subject is told by the system check
         models = {model._meta.concrete_model: model for model in subjects}
         if len(models) > 1:
             first, second, *_ = models.values()
@@ -91,7 +69,48 @@ class ModelTracker:
             )
         object.__setattr__(self, "event_model", next(iter(events)))
         object.__setattr__(self, "slug", self.slug or subjects[0]._meta.label_lower)
-        checked_slug("tracker", self.slug.replace(".", "-"))
+        checked_slug("tracker", self.slug.replace(".", "-") if isinstance(self.slug, str) else self.slug)
+
+    def _check_given(self) -> None:
+        for name in ("fields_to_track", "stocks", "flows"):
+            given = getattr(self, name)
+            if isinstance(given, str) or not isinstance(given, Sequence):
+                raise DeclarationError(f"A ModelTracker has {given!r} as {name}; write a list.")
+            object.__setattr__(self, name, tuple(given))
+        if wrong := [stock for stock in self.stocks if not isinstance(stock, Stock)]:
+            raise DeclarationError(f"A ModelTracker has {wrong[0]!r} among its stocks; write Stock objects.")
+        if strangers := [flow for flow in self.flows if not isinstance(flow, Flow)]:
+            raise DeclarationError(
+                f"A ModelTracker has {strangers[0]!r} among its flows; write Flow objects."
+            )
+        if self.event_model is not None and not (
+            isinstance(self.event_model, type) and issubclass(self.event_model, Model)
+        ):
+            raise DeclarationError(
+                f"A ModelTracker has event_model={self.event_model!r}; write the class itself, a subclass of FlowEvent."
+            )
+
+    def _check_form(self) -> None:
+        if bool(self.fields_to_track) != (self.states_to_stocks_func is not None):
+            raise DeclarationError(
+                f"A ModelTracker has fields_to_track={self.fields_to_track!r} and "
+                f"states_to_stocks_func={self.states_to_stocks_func!r}; give both, or neither to derive the moves "
+                "from the stocks' querysets."
+            )
+        if self.states_to_stocks_func is not None and not callable(self.states_to_stocks_func):
+            raise DeclarationError(
+                f"A ModelTracker has states_to_stocks_func={self.states_to_stocks_func!r}; write a function of "
+                "(previous values, current values)."
+            )
+        if not self.stocks and not self.flows:
+            raise DeclarationError(
+                "A ModelTracker has neither stocks nor flows, so it has no model to watch."
+            )
+        if self.derived and not self.stocks:
+            raise DeclarationError(
+                "A ModelTracker without stocks can't derive moves; give it stocks, or fields_to_track and "
+                "states_to_stocks_func."
+            )
 
     def __repr__(self) -> str:
         return f"<ModelTracker {self.slug}>"
