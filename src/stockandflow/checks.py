@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections, models, router
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from stockandflow.capture import database_of, method_for, status
+from stockandflow.capture import TrackerStatus, database_of, method_for, status
 from stockandflow.conf import NAMES, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
@@ -92,7 +92,32 @@ def check_databases(
             for state in states
             if state.waiting
         ]
+        found += [_facet_lost(state, facet) for state in states for facet in _flow_facets_lost(state)]
     return found
+
+
+def _flow_facets_lost(state: TrackerStatus) -> list[str]:
+    """The facets of flows that a database's triggers can't read, though events could keep them."""
+    facets = {facet.slug: facet for flow in state.tracker.flows for facet in flow.applied_facets}
+    lost = []
+    for slug in state.lost_facets:
+        try:
+            if slug in facets and facets[slug].column(state.tracker.model).capturable:
+                lost.append(slug)
+        except FieldError:
+            continue
+    return lost
+
+
+def _facet_lost(state: TrackerStatus, facet: str) -> checks.Warning:
+    return _warning(
+        "W008",
+        f"Events of the tracker {state.tracker.slug!r} don't keep the facet {facet!r} on the database "
+        f"{state.using!r}: {state.lost_facets[facet]}. Its flows all show it as (none).",
+        "Split flows by a column that the database reads by itself, e.g. one that save() fills; keep this facet on "
+        "stocks, or use another database.",
+        state.tracker,
+    )
 
 
 def _error(number: str, text: str, hint: str, obj: Any) -> checks.Error:

@@ -15,6 +15,7 @@ from example.support.models import Ticket, TicketFlowEvent
 from stockandflow import recording
 from stockandflow.capture import method_for
 from stockandflow.capture.triggers import kept_facets
+from stockandflow.checks import check_databases
 from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
 from stockandflow.models import FlowEvent, FlowFacetRecord, StockFacetRecord
 from stockandflow.models.events import facet_values
@@ -183,6 +184,20 @@ def test_a_facet_that_triggers_cannot_read_costs_no_move(declare: Declare) -> No
     Item.objects.create(text="x", owner=Owner.objects.create(name="Ada"))
 
     assert ItemFlowEvent.objects.get().facets == {"it": "x"}
+
+
+def test_a_flows_facet_that_a_database_cannot_read_is_told(declare: Declare) -> None:
+    declare(tracker_of(ItemFlowEvent, "moment__year", "number__gte", "text", "colour"))
+    found = [
+        message for message in check_databases(databases=["default"]) if message.id == "stockandflow.W008"
+    ]
+
+    if connection.vendor == "sqlite":
+        (message,) = found
+        for word in ("'testapp.item'", "'it'", "'default'", "no function django_datetime_extract"):
+            assert word in message.msg
+    else:
+        assert found == []
 
 
 def test_a_facet_of_a_field_that_is_not_there_costs_no_move(declare: Declare) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError, connections, models, router, transaction
@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.readiness import missing, related_apps
-from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
+from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, kept_facets, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Delivery, FlowRecord, Origin, StockRecord
@@ -41,7 +41,8 @@ class TrackerStatus:
     """What a database has of a tracker's triggers, by name; ``missing`` is () for other methods.
 
     ``waiting`` are the columns that the triggers name and the database lacks until it is migrated; meanwhile nothing
-    is installed, since a trigger that names them would fail every write.
+    is installed, since a trigger that names them would fail every write. ``lost_facets`` are those whose values
+    events don't keep, facet slug → why.
     """
 
     tracker: ModelTracker
@@ -50,6 +51,7 @@ class TrackerStatus:
     installed: tuple[str, ...]
     missing: tuple[str, ...]
     waiting: tuple[str, ...] = ()
+    lost_facets: Mapping[str, str] = field(default_factory=dict)
 
 
 def databases(registry: Registry) -> list[str]:
@@ -186,9 +188,11 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
     found = []
     for tracker in _trackers_on(registry, connection):
         method = method_for(tracker, connection)
-        waiting, names = [], []
+        waiting: list[str] = []
+        names: list[str] = []
+        lost: dict[str, str] = {}
         if method.kind == "triggers":
-            waiting = missing(tracker, connection)
+            waiting, lost = missing(tracker, connection), kept_facets(tracker, connection)[1]
             names = [] if waiting else [trigger.name for trigger in compile_triggers(tracker, connection)]
         found.append(
             TrackerStatus(
@@ -198,6 +202,7 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
                 installed=tuple(name for name in names if name in there),
                 missing=tuple(name for name in names if name not in there),
                 waiting=tuple(waiting),
+                lost_facets=lost,
             )
         )
     return found

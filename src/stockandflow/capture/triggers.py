@@ -228,9 +228,10 @@ def kept_facets(
 ) -> tuple[dict[str, FacetColumn], dict[str, str]]:
     """The facets whose values triggers can keep, and why they can't keep the others: by slug.
 
-    A facet is never a reason to miss a move; system checks report those that are left out.
+    A facet is never a reason to miss a move; system checks report those that are left out. Opens the connection.
     """
-    kept, lost = {}, {}
+    kept: dict[str, FacetColumn] = {}
+    lost: dict[str, str] = {}
     for slug, facet in tracker.applied_facets.items():
         try:
             column = facet.column(tracker.model)
