@@ -10,6 +10,8 @@ import pytest
 from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
+from django.utils.translation import gettext_lazy
+from pytest_django import DjangoAssertNumQueries
 
 from stockandflow.declarations import ANY, Facet, Flow, Stock, state_key
 from stockandflow.exceptions import DeclarationError, InvalidInput, UnknownSlug
@@ -119,6 +121,23 @@ def test_a_flow_is_itself_alone_and_reads_well() -> None:
     assert one != other
     assert len({one, other, one}) == 2
     assert (str(one), repr(one)) == ("Growing", "<Flow growing>")
+
+
+def test_its_name_may_be_translated_later() -> None:
+    lazy: Any = gettext_lazy("Growing")
+    assert str(flow(name=lazy)) == "Growing"
+
+
+@pytest.mark.django_db
+def test_building_flows_with_their_stocks_and_facets_makes_no_query(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with django_assert_num_queries(0):
+        owner = Facet("owner", "Owner", "owner__name", Owner.objects.values_list("name", flat=True))
+        stocks = Stock.for_choices(Item, "size", facets=[owner])
+        lone = Stock("parts", "With parts", Item.objects.filter(parts__weight=1), facets=[owner])
+        Flow.for_stocks(ItemFlowEvent, stocks, facets=[owner])
+        Flow("moving", "Moving", ItemFlowEvent, [lone, None], stocks, facets=[owner])
 
 
 def test_it_knows_its_stocks_and_its_subject() -> None:
