@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 _SHARED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 settings.register_profile("default", _SHARED, max_examples=50)
 settings.register_profile("ci", _SHARED, max_examples=50, derandomize=True, print_blob=True)
+settings.register_profile("matrix", _SHARED, max_examples=12, derandomize=True, print_blob=True)
 settings.register_profile("thorough", _SHARED, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
 

@@ -7,10 +7,13 @@ import pytest
 
 from tests.code_blocks import ROOT, Reader, follow_page
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite",
-    reason="the guide's project brings its own SQLite file: one run shows it all",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite",
+        reason="the guide's project brings its own SQLite file: one run shows it all",
+    ),
+]
 
 
 @pytest.mark.parametrize("page", ["schedule.md", "automation.md"])

@@ -12,6 +12,7 @@ import pytest
 from tests.code_blocks import ROOT
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite",
         reason="a package is the same on every database: one run shows it",

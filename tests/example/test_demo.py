@@ -19,6 +19,7 @@ import pytest
 from tests.code_blocks import ROOT
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(
         os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite",
         reason="the demo has an SQLite file of its own: one run shows it",
