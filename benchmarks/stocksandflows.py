@@ -74,11 +74,11 @@ def tracker_of(
     return ModelTracker(stocks=[stock for stock in stocks.values() if stock], flows=flows)
 
 
-def account_stocks() -> list[Stock]:
-    """Ten stocks that exclude each other, each with three facets of ten values."""
+def account_stocks(**more: Any) -> list[Stock]:
+    """Ten stocks that exclude each other, each with three facets of ten values; ``more`` is what they ask besides."""
     facets = [Facet(name, name, name, values) for name, values in ACCOUNT_VALUES.items()]
     return [
-        Stock(f"account-{status}", status, Account._default_manager.filter(status=status), facets=facets)
+        Stock(f"account-{status}", status, Account._default_manager.filter(status=status, **more), facets)
         for status in ACCOUNT_STATUSES
     ]
 
