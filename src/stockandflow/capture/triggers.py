@@ -6,6 +6,7 @@ A trigger's name carries a digest of its definition, so that a look at the names
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,18 +46,22 @@ def compile_triggers(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> 
     parts = _Parts(tracker, connection)
     writers = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mariadb}
     made = []
-    for event, template in writers[connection.vendor](parts):
-        text = "\n;\n".join(template)
+    for event, statements in writers[connection.vendor](parts):
+        # Names and tags are put in by calls, never by replacing a word: a project's own value may hold any word.
+        text = "\n;\n".join(statements("", ""))
         digest = hashlib.sha256(f"{connection.vendor}\n{text}".encode()).hexdigest()[:16]
         name = f"{prefix_of(tracker)}{digest}_{event}"
         # The tag of a PostgreSQL body: a literal in the body can't close it, since it would have to contain the digest
         # of a text that contains it.
-        statements = tuple(
-            statement.replace("@name@", connection.ops.quote_name(name)).replace("@tag@", f"$sf_{digest}$")
-            for statement in template
-        )
-        made.append(Trigger(name=name, table=parts.table_name, sql=statements))
+        sql = statements(connection.ops.quote_name(name), f"$sf_{digest}$")
+        made.append(Trigger(name=name, table=parts.table_name, sql=tuple(sql)))
     return made
+
+
+Statements = Callable[[str, str], list[str]]
+"""The statements that make a trigger, given its quoted name and the tag that quotes a PostgreSQL body."""
+Templates = list[tuple[str, Statements]]
+"""For each trigger the kind of change that ends its name, and its statements."""
 
 
 @dataclass(frozen=True)
@@ -243,9 +248,6 @@ def kept_facets(
     return kept, lost
 
 
-Templates = list[tuple[str, list[str]]]
-
-
 def _sqlite(parts: _Parts) -> Templates:
     quote = parts.connection.ops.quote_name
     made: Templates = []
@@ -266,9 +268,18 @@ def _sqlite(parts: _Parts) -> Templates:
                 f"SELECT {parts.delivery_values(parts.event_id, quote('flow'))} FROM {parts.event_table} "
                 f"WHERE {parts.event_id} = last_insert_rowid() AND {quote('flow')} IN ({flows}); "
             )
-        trigger = f"CREATE TRIGGER @name@ AFTER {change.event}{of} ON {parts.table} FOR EACH ROW"
-        made.append((change.name, [f"{trigger} WHEN {when} BEGIN {body}END"]))
+        made.append(
+            (
+                change.name,
+                _one(f"{change.event}{of} ON {parts.table} FOR EACH ROW WHEN {when} BEGIN {body}END"),
+            )
+        )
     return made
+
+
+def _one(rest: str) -> Statements:
+    """The statement that makes a trigger whose body is its own."""
+    return lambda name, _: [f"CREATE TRIGGER {name} AFTER {rest}"]
 
 
 def _postgresql(parts: _Parts) -> Templates:
@@ -277,12 +288,13 @@ def _postgresql(parts: _Parts) -> Templates:
     No ``UPDATE OF`` the columns that decide: it would miss what a BEFORE trigger of the project changes.
     """
 
-    def function(body: str, declared: str = "") -> str:
+    def calling(clause: str, body: str, declared: str = "") -> Statements:
         # Writers may have another search path; a restore by pg_restore has none. It costs a moved row 2 µs.
-        return (
-            "CREATE OR REPLACE FUNCTION @name@() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT "
-            f"AS @tag@ {declared}BEGIN {body}; RETURN NULL; END @tag@"
-        )
+        kind = "RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT"
+        return lambda name, tag: [
+            f"CREATE OR REPLACE FUNCTION {name}() {kind} AS {tag} {declared}BEGIN {body}; RETURN NULL; END {tag}",
+            f"CREATE TRIGGER {name} {clause} EXECUTE FUNCTION {name}()",
+        ]
 
     def write(rows: str) -> str:
         values = parts.values("sf.source", "sf.sink", "sf.subject", "sf.facets")
@@ -300,7 +312,7 @@ def _postgresql(parts: _Parts) -> Templates:
             f"WHERE sf_moved.flow IN ({flows})"
         )
 
-    def write_one(change: _Change) -> str:
+    def write_one(change: _Change, clause: str) -> Statements:
         # Variables: an INSERT … SELECT that worked all of this out would be planned anew for every row.
         facets, subject = f"{parts.facets(change.row)}::jsonb", f"{change.row}.{parts.subject}"
         values = parts.values("sf_source", "sf_sink", subject, facets, flow="sf_flow")
@@ -317,7 +329,7 @@ def _postgresql(parts: _Parts) -> Templates:
             f"DECLARE sf_source text := {change.source}; sf_sink text := {change.sink}; "
             "sf_flow text; sf_event bigint; "
         )
-        return function(f"IF sf_source <> sf_sink THEN {body}; END IF", declared)
+        return calling(clause, f"IF sf_source <> sf_sink THEN {body}; END IF", declared)
 
     def rows(source: str, sink: str, table: str) -> str:
         return (
@@ -325,11 +337,8 @@ def _postgresql(parts: _Parts) -> Templates:
             f"{parts.facets('sf_row')}::jsonb AS facets FROM {table} AS sf_row"
         )
 
-    def by_statement(event: str, clause: str, body: str) -> tuple[str, list[str]]:
-        return event, [
-            function(body),
-            f"CREATE TRIGGER @name@ {clause} FOR EACH STATEMENT EXECUTE FUNCTION @name@()",
-        ]
+    def by_statement(event: str, clause: str, body: str) -> tuple[str, Statements]:
+        return event, calling(f"{clause} FOR EACH STATEMENT", body)
 
     state = parts.state("sf_row")
     made: Templates = [
@@ -353,10 +362,10 @@ def _postgresql(parts: _Parts) -> Templates:
         if change.event != "UPDATE":
             continue
         of = "" if change.name == "update" else f" OF {parts.subject}"
-        trigger = f"CREATE TRIGGER @name@ AFTER UPDATE{of} ON {parts.table} FOR EACH ROW"
         # The function asks whether the row moves; here the question would be read anew by every statement.
         when = change.only if change.brief else f"{change.only} AND {change.source} <> {change.sink}"
-        made.append((change.name, [write_one(change), f"{trigger} WHEN ({when}) EXECUTE FUNCTION @name@()"]))
+        clause = f"AFTER UPDATE{of} ON {parts.table} FOR EACH ROW WHEN ({when})"
+        made.append((change.name, write_one(change, clause)))
     return made
 
 
@@ -387,6 +396,7 @@ def _mariadb(parts: _Parts) -> Templates:
     made: Templates = []
     for event in ("INSERT", "UPDATE", "DELETE"):
         blocks = [block(change) for change in parts.changes() if change.event == event]
-        trigger = f"CREATE TRIGGER @name@ AFTER {event} ON {parts.table} FOR EACH ROW"
-        made.append((event.lower(), [f"{trigger} BEGIN {'; '.join(blocks)}; END"]))
+        made.append(
+            (event.lower(), _one(f"{event} ON {parts.table} FOR EACH ROW BEGIN {'; '.join(blocks)}; END"))
+        )
     return made

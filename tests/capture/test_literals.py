@@ -1,0 +1,99 @@
+"""No value in a queryset can break out of a trigger, or mean something else within it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stockandflow import capture
+from stockandflow.capture.triggers import compile_triggers
+from stockandflow.declarations import Flow, ModelTracker, Stock
+from stockandflow.exceptions import NotLocal
+from stockandflow.membership import compiled_where
+from tests.capture.conftest import declared, empty
+from tests.testapp.models import Item, ItemFlowEvent, Owner
+
+pytestmark = pytest.mark.usefixtures("committed")
+
+PIECES = [
+    "'", "''", '"', "`", "\\", "\\'", "%", "%s", "%%", "%(x)s", "$", "$$", "$sf$", "$sf_", "$1", "?", ":x", ";", "--",
+    "/*", "*/", "#", "\n", "\r", "\t", "\x1a", "\b", "{}", "{0}", "@name@", "@tag@", "END", "; END; DROP TABLE x; --",
+    "' OR 1=1 --", "') OR ('1'='1", "new.text", "NULL", "é", "ß", "☃", "🦆", "\u202e", " ", "",
+]  # fmt: skip
+TEXT = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join),
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=40),
+)
+
+
+def tracker_of(text: str) -> ModelTracker:
+    """The text is in every place that a project's own value can come to: membership, and the name of a state."""
+    rows = Item.objects.all()
+    first = Stock(slug="first", name=text, queryset=rows.filter(text=text), description=text)
+    second = Stock(slug="second", name="Second", queryset=rows.filter(text__startswith=text + "x"))
+    third = Stock(slug="third", name="Third", queryset=rows.filter(text__in=[text + "y", "y"]))
+    flow = Flow(
+        slug="flow",
+        name=text,
+        flow_event_model=ItemFlowEvent,
+        sources=[None],
+        sinks=[first],
+        description=text,
+    )
+    return ModelTracker(stocks=[first, second, third], flows=[flow])
+
+
+@given(text=TEXT)
+@example(text="$sf_0123456789abcdef$")
+@example(text="\\")
+@example(text="'; DELETE FROM testapp_owner; --")
+@settings(max_examples=25)
+def test_a_value_means_in_the_trigger_what_it_means_in_the_queryset(text: str) -> None:
+    empty()
+    tracker = tracker_of(text)
+    Owner.objects.create(name="still here")
+    with declared(tracker):
+        Item.objects.bulk_create([Item(text=t) for t in (text, text + "x", text + "y", "y", "other", None)])
+        Item.objects.filter(text="other").update(text=text)
+        for stock in tracker.stocks:
+            members = set(stock.queryset.values_list("pk", flat=True))
+            events = ItemFlowEvent.objects.filter(sink=stock.slug)
+            assert {event.subject_id for event in events} == members
+
+    assert Owner.objects.count() == 1
+
+
+@given(text=TEXT)
+@settings(max_examples=10)
+def test_postgresqls_tag_is_nowhere_else_in_the_body(text: str) -> None:
+    """The tag can't be guessed: it is made of the digest of the body that would have to hold it."""
+    for trigger in compile_triggers(tracker_of(f"$sf_0123456789abcdef${text}"), connection):
+        tag = f"$sf_{trigger.name.split('_')[2]}$"
+        tags = [statement.count(tag) for statement in trigger.sql]
+        assert tags == ([2, 0] if connection.vendor == "postgresql" else [0])
+
+
+def test_a_value_that_holds_the_words_of_the_template_is_kept() -> None:
+    with declared(tracker_of("@name@ @tag@")):
+        Item.objects.create(text="@name@ @tag@")
+
+    assert ItemFlowEvent.objects.get().sink == "first"
+
+
+@pytest.mark.skipif(connection.vendor == "postgresql", reason="PostgreSQL itself knows no such text")
+def test_a_nul_is_refused_since_sql_cannot_carry_it() -> None:
+    queryset: Any = Item.objects.filter(text="a\x00b")
+    with pytest.raises(NotLocal, match="NUL"):
+        compiled_where(queryset, "new", connection)
+    tracker = ModelTracker(
+        stocks=[Stock(slug="nul", name="NUL", queryset=queryset)], event_model=ItemFlowEvent
+    )
+    assert capture.method_for(tracker, connection).kind == "signals"
+    with declared(tracker):
+        Item.objects.create(text="a\x00b")
+
+    assert ItemFlowEvent.objects.get().sink == "nul"
