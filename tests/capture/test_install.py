@@ -26,7 +26,7 @@ from tests.capture.conftest import Declare
 from tests.capture.test_triggers import execute, new_member
 from tests.testapp.models import Item, ItemFlowEvent
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 
 def item_tracker(**lookups: Any) -> ModelTracker:

@@ -25,7 +25,7 @@ from tests.capture.keyed.models import Parcel, ParcelFlowEvent, Region
 from tests.capture.test_triggers import execute, new_member
 from tests.testapp.models import Item, ItemFlowEvent, Label, Owner
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 BATCH = uuid.UUID("0b3c8a5e-7f1d-4c5b-9a77-00aa11bb22cc")
 AT = datetime(2026, 3, 29, 0, 30, 15, 250000, tzinfo=UTC)

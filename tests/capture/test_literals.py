@@ -17,7 +17,7 @@ from stockandflow.membership import compiled_where
 from tests.capture.conftest import declared, empty
 from tests.testapp.models import Item, ItemFlowEvent, Owner
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 PIECES = [
     "'", "''", '"', "`", "\\", "\\'", "%", "%s", "%%", "%(x)s", "$", "$$", "$sf$", "$sf_", "$1", "?", ":x", ";", "--",

@@ -17,7 +17,7 @@ from stockandflow.models import Delivery
 from stockandflow.models.clock import database_now
 from tests.capture.test_triggers import moves_of, new_member
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 ROOT = Path(__file__).resolve().parents[2]
 # Whatever the server, the client or the session has as its own: the triggers must not depend on it.

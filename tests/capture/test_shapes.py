@@ -17,7 +17,7 @@ from tests.capture.conftest import Declare
 from tests.capture.keyed.models import BigItemFlowEvent, Parcel, ParcelFlowEvent, Region, RegionFlowEvent
 from tests.testapp.models import BigItem, Item, ItemFlowEvent, SpecialItem
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 
 def tracker(events: type[FlowEvent], slug: str = "shapes", **members: models.QuerySet[Any]) -> ModelTracker:

@@ -31,7 +31,7 @@ from tests.capture.keyed.models import BigItemFlowEvent
 from tests.capture.test_triggers import execute
 from tests.testapp.models import BigItem, Item, ItemFlowEvent, Owner, SpecialItem
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("transactional_db")
 
 rows = Item.objects.all()
 low = Stock(slug="low", name="Low", queryset=rows.filter(number__lt=10))
