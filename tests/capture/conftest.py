@@ -25,9 +25,12 @@ def declared(*declarations: Stock | Flow | ModelTracker | Process) -> Iterator[N
     Where a test really commits: MariaDB does so anyhow when triggers come and go.
     """
     kept = {name: list(getattr(registry, name)) for name in ("stocks", "flows", "trackers", "processes")}
+    trackers = [given for given in declarations if isinstance(given, ModelTracker)]
+    by_triggers = any(capture.method_for(tracker, connection).kind == "triggers" for tracker in trackers)
     try:
         registry.register(*declarations)
-        capture.install(registry, "default")
+        if by_triggers:
+            capture.install(registry, "default")
         yield
     finally:
         for tracker in registry.trackers:
@@ -35,7 +38,8 @@ def declared(*declarations: Stock | Flow | ModelTracker | Process) -> Iterator[N
                 capture.disconnect(tracker)
         for name, before in kept.items():
             setattr(registry, name, before)
-        capture.install(registry, "default")
+        if by_triggers:
+            capture.install(registry, "default")
 
 
 @pytest.fixture
