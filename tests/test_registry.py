@@ -131,6 +131,12 @@ class TestLookUp:
         with pytest.raises(LookupError, match=f"No {kind} has the slug 'zzz'. Registered: "):
             look_up("zzz")
 
+    @pytest.mark.parametrize("slug", [None, 3, stock("a")])
+    def test_a_slug_that_is_no_text_is_told(self, registry: Registry, slug: Any) -> None:
+        registry.register(stock("a"))
+        with pytest.raises(UnknownSlug, match=r"No stock has the slug .*Registered: 'a'"):
+            registry.stock(slug)
+
     def test_an_empty_registry_says_so(self, registry: Registry) -> None:
         with pytest.raises(UnknownSlug, match="No stock is registered"):
             registry.stock("a")

@@ -39,7 +39,7 @@ class UnknownSlug(InvalidInput, LookupError):
 
     def __init__(self, kind: str, slug: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = get_close_matches(slug, known, n=1, cutoff=0.5)
+        close = get_close_matches(str(slug), known, n=1, cutoff=0.5)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         have = f"Registered: {', '.join(map(repr, known))}." if known else f"No {kind} is registered."
         super().__init__(f"No {kind} has the slug {slug!r}.{hint} {have}")

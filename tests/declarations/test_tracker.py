@@ -98,6 +98,12 @@ renaming = Flow("renaming", "Renaming", OwnerFlowEvent, [None], [owners])
             {"flows": [Flow("none", "None", SubjectlessEvent, [None], [small])]},
             r"SubjectlessEvent has no 'subject' that points at .*; add 'subject = SubjectForeignKey\(TheModelThat",
         ),
+        ({"stocks": [small, large, small]}, r"lists <Stock small> twice; keep one of them\.$"),
+        ({"flows": [growing, growing]}, r"lists <Flow growing> twice; keep one of them\.$"),
+        (
+            {"stocks": [small, Stock("far", "Far", Item.objects.using("replica"))]},
+            r"has stocks of different databases, 'small' of 'the default' and 'far' of 'replica'; declare one for each",
+        ),
         ({"slug": "by size"}, r"The tracker slug 'by size' can't be used: a slug is 1 to 100 letters"),
         ({"slug": 3}, r"The tracker slug 3 can't be used: a slug is 1 to 100 letters"),
         ({"slug": "a" * 101}, r"The tracker slug 'a{101}' can't be used"),

@@ -56,6 +56,15 @@ class ModelTracker:
             raise DeclarationError(
                 f"A ModelTracker watches {first._meta.label} and {second._meta.label}; declare one for each model."
             )
+        databases = {stock.queryset._db: stock for stock in self.stocks}
+        if len(databases) > 1:
+            names = " and ".join(
+                f"{stock.slug!r} of {using or 'the default'!r}" for using, stock in databases.items()
+            )
+            raise DeclarationError(
+                f"A ModelTracker has stocks of different databases, {names}; declare one for each database, with "
+                "slugs of their own."
+            )
         events = {flow.flow_event_model for flow in self.flows} | ({self.event_model} - {None})
         if len(events) != 1:
             names = sorted(model._meta.label for model in events if model is not None)
@@ -83,6 +92,9 @@ class ModelTracker:
             raise DeclarationError(
                 f"A ModelTracker has {strangers[0]!r} among its flows; write Flow objects."
             )
+        given_twice = [*self.stocks, *self.flows]
+        if twice := [one for place, one in enumerate(given_twice) if one in given_twice[:place]]:
+            raise DeclarationError(f"A ModelTracker lists {twice[0]!r} twice; keep one of them.")
         if self.event_model is not None and not (
             isinstance(self.event_model, type) and issubclass(self.event_model, Model)
         ):
