@@ -114,7 +114,10 @@ def test_a_client_without_django_can_insert(member: Member) -> None:
 
 
 NAMES = """
+import sys
 import django
+from django.conf import settings
+settings.DATABASES["default"]["NAME"] = sys.argv[1]
 django.setup()
 from django.db import connection
 from stockandflow.capture.triggers import compile_triggers
@@ -136,7 +139,8 @@ for trigger in compile_triggers(tracker, connection):
 
 def test_the_names_of_triggers_are_the_same_in_every_process() -> None:
     """Python gives the members of a set in another order in each process; the triggers must not seem stale for it."""
-    assert len({python(NAMES, PYTHONHASHSEED=str(seed)) for seed in range(4)}) == 1
+    name = str(connection.settings_dict["NAME"])
+    assert len({python(NAMES, name, PYTHONHASHSEED=str(seed)) for seed in range(4)}) == 1
 
 
 FLUSHED = """

@@ -313,7 +313,10 @@ class FacetText(Func):
 
     def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         sql, params = compiler.compile(self.get_source_expressions()[0])
-        return f"CAST(JSON_VALUE({sql}, '$.\"{self.slug}\"') AS BINARY)", params  # else it ignores spaces at the end
+        return (
+            f"CAST(JSON_VALUE({sql}, '$.\"{self.slug}\"') AS BINARY)",
+            params,
+        )  # else it ignores spaces at the end
 
     def convert_value(self, value: Any, expression: Any, connection: Any) -> Any:
         return value.decode() if isinstance(value, bytes) else value
