@@ -102,7 +102,7 @@ renaming = Flow("renaming", "Renaming", OwnerFlowEvent, [None], [owners])
         ({"flows": [growing, growing]}, r"lists <Flow growing> twice; keep one of them\.$"),
         (
             {"stocks": [small, Stock("far", "Far", Item.objects.using("replica"))]},
-            r"has stocks of different databases, 'small' of 'the default' and 'far' of 'replica'; declare one for each",
+            r"has stocks of the databases 'default', 'replica'; declare one for each, with slugs of their own\.$",
         ),
         ({"slug": "by size"}, r"The tracker slug 'by size' can't be used: a slug is 1 to 100 letters"),
         ({"slug": 3}, r"The tracker slug 3 can't be used: a slug is 1 to 100 letters"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db.models import Model
 
@@ -56,14 +56,11 @@ class ModelTracker:
             raise DeclarationError(
                 f"A ModelTracker watches {first._meta.label} and {second._meta.label}; declare one for each model."
             )
-        databases = {stock.queryset._db: stock for stock in self.stocks}
-        if len(databases) > 1:
-            names = " and ".join(
-                f"{stock.slug!r} of {using or 'the default'!r}" for using, stock in databases.items()
-            )
+        querysets: list[Any] = [stock.queryset for stock in self.stocks]
+        if len(databases := dict.fromkeys(queryset._db for queryset in querysets)) > 1:
             raise DeclarationError(
-                f"A ModelTracker has stocks of different databases, {names}; declare one for each database, with "
-                "slugs of their own."
+                f"A ModelTracker has stocks of the databases {', '.join(repr(name or 'default') for name in databases)}; "
+                "declare one for each, with slugs of their own."
             )
         events = {flow.flow_event_model for flow in self.flows} | ({self.event_model} - {None})
         if len(events) != 1:
