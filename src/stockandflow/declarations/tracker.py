@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Model
 
@@ -57,10 +57,11 @@ class ModelTracker:
                 f"A ModelTracker watches {first._meta.label} and {second._meta.label}; declare one for each model."
             )
         querysets: list[Any] = [stock.queryset for stock in self.stocks]
-        if len(databases := dict.fromkeys(queryset._db for queryset in querysets)) > 1:
+        databases = dict.fromkeys(queryset._db or "default" for queryset in querysets)
+        if len(databases) > 1:
             raise DeclarationError(
-                f"A ModelTracker has stocks of the databases {', '.join(repr(name or 'default') for name in databases)}; "
-                "declare one for each, with slugs of their own."
+                f"A ModelTracker has stocks of the databases {', '.join(map(repr, databases))}; declare one for each, "
+                "with slugs of their own."
             )
         events = {flow.flow_event_model for flow in self.flows} | ({self.event_model} - {None})
         if len(events) != 1:
