@@ -170,3 +170,74 @@ def test_a_flush_leaves_nothing_whatever_the_order_of_the_tables(reset: str) -> 
     for seed in range(4):
         name = str(connection.settings_dict["NAME"])
         assert python(FLUSHED, name, reset, PYTHONHASHSEED=str(seed)) == "0 0 0 0\n"
+
+
+TWO_DATABASES = """
+import sys
+import django
+from django.conf import settings
+
+class Router:
+    def home(self, model, **hints):
+        return "warehouse" if model._meta.app_label == "testapp" else None
+    db_for_read = db_for_write = home
+    def allow_migrate(self, db, app_label, **hints):
+        return {"testapp": db == "warehouse", "stockandflow": True}.get(app_label, db == "default")
+
+first = {**settings.DATABASES["default"], "NAME": sys.argv[1]}
+settings.DATABASES = {"default": first, "warehouse": {**first, "NAME": sys.argv[2]}}
+settings.DATABASE_ROUTERS = [Router()]
+django.setup()
+from django.core.management import call_command
+from django.db import connections, transaction
+from stockandflow import capture
+from stockandflow.capture.install import installed
+from stockandflow.checks import check_databases
+from stockandflow.declarations import Flow, ModelTracker, Stock
+from stockandflow.models import Delivery
+from stockandflow.registry import registry
+from tests.testapp.models import Item, ItemFlowEvent
+
+drafts = Stock(slug="drafts", name="Drafts", queryset=Item.objects.filter(text="draft"))
+drafting = Flow(
+    slug="drafting", name="Drafting", flow_event_model=ItemFlowEvent, sources=[None], sinks=[drafts],
+    event_callables=[lambda *given: None],
+)
+flagged = Stock(slug="flagged", name="Flagged", queryset=Item.objects.filter(flag=True))
+registry.register(
+    ModelTracker(stocks=[drafts], flows=[drafting]),
+    ModelTracker(["flag"], lambda before, now: ((None,), (flagged if now[0] else None,)), [flagged],
+                 event_model=ItemFlowEvent, slug="by-function"),
+)
+print(capture.databases(registry))
+for alias in ("default", "warehouse"):
+    call_command("migrate", database=alias, verbosity=0, run_syncdb=True)
+    print(alias, sorted(set(installed(connections[alias]).values())))
+Item.objects.create(text="draft", flag=True)
+print(list(ItemFlowEvent.objects.order_by("sink").values_list("tracker", "sink")))
+print(Delivery.objects.using("warehouse").count(), Delivery.objects.using("default").count())
+with transaction.atomic(using="warehouse"):
+    Item.objects.update(text="done")
+    transaction.set_rollback(True, using="warehouse")
+print(ItemFlowEvent.objects.count())
+print([message.id for message in check_databases(databases=["default", "warehouse"])])
+with capture.suspended(registry, "default"):
+    Item.objects.update(text="done")
+print(ItemFlowEvent.objects.count())
+"""
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="which kind of database it is makes no difference")
+def test_each_tracker_is_captured_in_the_database_of_its_model(tmp_path: Path) -> None:
+    printed = python(TWO_DATABASES, str(tmp_path / "default.sqlite3"), str(tmp_path / "warehouse.sqlite3"))
+
+    assert printed.splitlines() == [
+        "['default', 'warehouse']",
+        "default ['leads_lead', 'membership_member', 'support_ticket']",
+        "warehouse ['testapp_item']",
+        "[('testapp.item', 'drafts'), ('by-function', 'flagged')]",
+        "1 0",
+        "2",
+        "[]",
+        "3",
+    ]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -478,6 +479,37 @@ def test_a_write_makes_exactly_the_events_of_its_moves(name: str, member: Member
         inside = MemberFlowEvent.objects.filter(sink=stock.slug).count()
         outside = MemberFlowEvent.objects.filter(source=stock.slug).count()
         assert stock.count() == inside - outside, stock.slug
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("table", ["membership_memberflowevent", "stockandflow_delivery"])
+def test_without_its_event_or_its_delivery_nothing_is_written(member: Member, table: str) -> None:
+    with refusing(table):
+        for write in (create, update, delete_without_collecting):
+            if table == "membership_memberflowevent" or write is update:
+                with pytest.raises(DatabaseError):
+                    write(member)
+
+    assert Member.objects.get().status == "trial"
+    assert moves_of(0) == [ARRIVES]
+    assert not Delivery.objects.exists()
+
+
+@contextmanager
+def refusing(table: str) -> Iterator[None]:
+    """Every row for that table is refused. SQLite's triggers follow a table that is renamed."""
+    if connection.vendor == "sqlite":
+        raising = "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        there, back = f"CREATE TRIGGER refusal BEFORE INSERT ON {table} {raising}", "DROP TRIGGER refusal"
+    else:
+        there, back = (
+            f"ALTER TABLE {a} RENAME TO {b}" for a, b in ((table, "elsewhere"), ("elsewhere", table))
+        )
+    execute(there)
+    try:
+        yield
+    finally:
+        execute(back)
 
 
 @pytest.mark.django_db(transaction=True)
