@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -590,14 +591,16 @@ def test_bulk_writes_are_delivered_by_the_next_tick(tracked: tuple[Post, Registr
     assert deliver(registry) == Delivered(done=3)
 
 
+@pytest.mark.parametrize("block", [nullcontext, transaction.atomic])
 @pytest.mark.django_db(transaction=True)
 def test_without_autocommit_saves_work_as_ever_and_the_schedule_delivers(
-    tracked: tuple[Post, Registry],
+    tracked: tuple[Post, Registry], block: Callable[[], AbstractContextManager[None]]
 ) -> None:
     post, registry = tracked
     transaction.set_autocommit(False)
     try:
-        Item.objects.create(text="tree", number=12)
+        with block():
+            Item.objects.create(text="tree", number=12)
         transaction.commit()
     finally:
         transaction.set_autocommit(True)

@@ -162,7 +162,7 @@ def _waker(registry: Registry) -> Any:
         if isinstance(instance, Delivery) and instance.flow not in {flow.slug for flow in registry.flows}:
             return
         connection, callback = connections[using], _Wake(registry, using)
-        if not connection.in_atomic_block and not connection.get_autocommit():
+        if not (connection.commit_on_exit if connection.in_atomic_block else connection.get_autocommit()):
             return  # there is no telling when somebody's own transaction commits
         # Asked for already, it is forgotten only with a savepoint that encloses us too: an ended one can't be undone.
         if any(last[1] == callback for last in connection.run_on_commit[-1:]):
