@@ -247,9 +247,9 @@ def _record(watch: _Watch, after: Snapshot, using: str) -> None:
     concrete: Any = tracker.model._meta.concrete_model
     subject = watch.instance
     if not isinstance(subject, concrete):
-        subject = tracker.model(
-            pk=subject.pk
-        )  # the saved parent stands for its child, which has the same key
+        # The saved parent stands for its child, which has the same key and is in the table.
+        subject = tracker.model(pk=subject.pk)
+        subject._state.adding, subject._state.db = False, using
     facets = watch.facets
     for source, sink in zip(*_states(tracker, watch.known, after), strict=True):
         if state_key(source) != state_key(sink):

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 from django.core.management.base import BaseCommand, CommandParser
 
 from stockandflow.commands import record, report, sync
+from stockandflow.commands.migrated import told_to_migrate
 
-__all__ = ["SUBCOMMANDS", "Subcommand"]
+__all__ = ["SUBCOMMANDS", "Subcommand", "told_to_migrate"]
 
 
 class Subcommand(Protocol):

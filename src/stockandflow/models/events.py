@@ -110,7 +110,11 @@ class FlowEvent(models.Model):
         """
         field: Any = cls._meta.get_field("subject")
         expected: Any = field.remote_field.model
-        if not isinstance(subject, expected._meta.concrete_model) or subject.pk is None:
+        if (
+            not isinstance(subject, expected._meta.concrete_model)
+            or subject.pk is None
+            or subject._state.adding  # a key given beforehand, such as a UUID, is no row yet
+        ):
             raise InvalidInput(
                 f"{subject!r} can't flow here: {cls.__name__} holds moves of saved {expected._meta.label} objects."
             )

@@ -8,9 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from stockandflow.commands import told_to_migrate
 from stockandflow.exceptions import StockAndFlowError
 from stockandflow.models import ScheduleRun
 from stockandflow.periodic import Bounds, Entry, Look, Result, State, look, run, schedule
+from stockandflow.registry import registry
 
 
 class Command(BaseCommand):
@@ -33,12 +35,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            if options["list"]:
-                self._write(_listed(found) for found in look(schedule, only=options["only"]))
-            elif options["dry_run"]:
-                self._write(_planned(found) for found in look(schedule, only=options["only"]))
-            else:
-                self._run(options["only"], options["verbosity"])
+            with told_to_migrate(registry):
+                if options["list"]:
+                    self._write(_listed(found) for found in look(schedule, only=options["only"]))
+                elif options["dry_run"]:
+                    self._write(_planned(found) for found in look(schedule, only=options["only"]))
+                else:
+                    self._run(options["only"], options["verbosity"])
         except StockAndFlowError as error:
             raise CommandError(str(error)) from error
 

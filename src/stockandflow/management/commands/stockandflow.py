@@ -7,8 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from stockandflow.commands import SUBCOMMANDS
+from stockandflow.commands import SUBCOMMANDS, told_to_migrate
 from stockandflow.exceptions import StockAndFlowError
+from stockandflow.registry import registry
 
 
 class Command(BaseCommand):
@@ -25,7 +26,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
         try:
-            SUBCOMMANDS[subcommand].run(self, options)
+            with told_to_migrate(registry):
+                SUBCOMMANDS[subcommand].run(self, options)
         except StockAndFlowError as error:
             raise CommandError(str(error)) from error
 
