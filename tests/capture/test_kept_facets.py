@@ -14,7 +14,7 @@ from example.membership.models import Member, MemberFlowEvent, Plan
 from example.support.models import Ticket, TicketFlowEvent
 from stockandflow import recording
 from stockandflow.capture import method_for
-from stockandflow.capture.triggers import kept_facets
+from stockandflow.capture.event_sql import kept_facets
 from stockandflow.checks import check_databases
 from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
 from stockandflow.models import FlowEvent, FlowFacetRecord, StockFacetRecord

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, models, transaction
+from django.db.migrations.state import ModelState, StateApps
 from django.db.models import Count, Prefetch
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
@@ -16,7 +17,7 @@ from stockandflow.models import Delivery, FlowEvent, Origin, SubjectForeignKey
 from stockandflow.models.clock import database_now
 from stockandflow.models.events import facet_values
 from stockandflow.registry import registry
-from tests.testapp.models import ItemFlowEvent, SpecialItem
+from tests.testapp.models import Item, ItemFlowEvent, SpecialItem
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +51,18 @@ class TestSubject:
         for event in MemberFlowEvent.objects.all():
             assert event.subject is None
             assert event.subject_id == gone
+
+    def test_one_index_finds_the_last_event_of_a_subject(self) -> None:
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, MemberFlowEvent._meta.db_table)
+        of_subject = [
+            name for name, one in found.items() if one["index"] and one["columns"][0] == "subject_id"
+        ]
+
+        assert of_subject == [index.name for index in MemberFlowEvent._meta.indexes]
+        assert [index.fields for index in MemberFlowEvent._meta.indexes] == [["subject", "timestamp", "id"]]
+        assert found[of_subject[0]]["columns"] == ["subject_id", "timestamp", "id"]
+        assert len(of_subject[0]) <= 30
 
     def test_reading_it_together_loses_no_event(self, gone: int) -> None:
         with CaptureQueriesContext(connection) as queries:
@@ -234,3 +247,49 @@ def test_an_event_reads_as_a_sentence() -> None:
 
     assert str(event) == "converting: 7 from trial to active"
     assert str(MemberFlowEvent(subject_id=7)) == "other: 7 from outside to outside"
+
+
+@isolate_apps("tests.testapp")
+def test_the_index_comes_with_those_of_the_project_and_isnt_made_twice() -> None:
+    mine = models.Index(fields=["flow"], name="mine")
+
+    class Kind(FlowEvent):
+        subject = SubjectForeignKey(Item)
+
+        class Meta:
+            app_label = "testapp"
+            abstract = True
+            indexes = (mine,)
+
+    class First(Kind):
+        class Meta(Kind.Meta):
+            app_label = "testapp"
+
+    class Second(FlowEvent):
+        subject = SubjectForeignKey(Item)
+
+        class Meta:
+            app_label = "testapp"
+            indexes = (models.Index(fields=["subject", "timestamp", "id"], name="own"),)
+
+    assert [index.fields for index in First._meta.indexes] == [["flow"], ["subject", "timestamp", "id"]]
+    assert [index.name for index in Second._meta.indexes] == ["own"]
+    assert list(Kind._meta.indexes) == [mine]
+    state = ModelState.from_model(First)
+    assert [index.name for index in state.options["indexes"]] == [i.name for i in First._meta.indexes]
+
+
+@isolate_apps("tests.testapp")
+def test_a_model_of_a_migration_has_the_indexes_that_the_migration_says() -> None:
+    class Event(FlowEvent):
+        subject = SubjectForeignKey(Item)
+
+        class Meta:
+            app_label = "testapp"
+
+    state = ModelState.from_model(Event)
+    state.options["indexes"] = []
+    apps = StateApps([], {})
+    rendered: Any = state.render(apps)
+
+    assert rendered._meta.indexes == []

@@ -12,9 +12,10 @@ from typing import Any
 from django.db import DatabaseError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from stockandflow.capture.event_sql import kept_facets
 from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.readiness import missing, related_apps
-from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, kept_facets, prefix_of
+from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Delivery, FlowRecord, Origin, StockRecord

@@ -10,16 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from django.core.exceptions import FieldError
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from stockandflow.declarations import ModelTracker, state_key
-from stockandflow.exceptions import NotLocal
-from stockandflow.membership import RowPredicate, row_predicate, text_literal
-from stockandflow.membership.facets import FacetColumn, facet_text_sql, facets_json_sql
-from stockandflow.models import Delivery, Origin
-from stockandflow.models.clock import now_sql
+from stockandflow.capture.event_sql import EventSql
+from stockandflow.declarations import ModelTracker
+from stockandflow.membership import RowPredicate, row_predicate
 
 PREFIX = "stockandflow_"
 
@@ -82,40 +78,8 @@ class _Change:
     columns: tuple[str, ...] = ()
 
 
-class _Parts:
+class _Parts(EventSql):
     """The pieces of SQL that the three databases' triggers share."""
-
-    def __init__(self, tracker: ModelTracker, connection: BaseDatabaseWrapper) -> None:
-        self.tracker, self.connection = tracker, connection
-        quote = connection.ops.quote_name
-        meta: Any = tracker.model._meta
-        events: Any = tracker.events._meta
-        self.table_name = meta.db_table
-        self.table, self.event_table = quote(meta.db_table), quote(events.db_table)
-        self.delivery_table = quote(Delivery._meta.db_table)
-        self.event_id = quote(events.pk.column)
-        self.subject_column = events.get_field("subject").target_field.column
-        self.subject = quote(self.subject_column)
-        names = [
-            "tracker",
-            "flow",
-            "source",
-            "sink",
-            "subject",
-            "timestamp",
-            "recorded_at",
-            "facets",
-            "origin",
-        ]
-        fields: list[Any] = [events.get_field(name) for name in names]
-        self.columns = ", ".join(quote(field.column) for field in fields)
-        self.now = now_sql(connection.vendor)
-        self.empty = self.text("")
-        self.facet_columns = kept_facets(tracker, connection)[0]
-        self.with_callables = [flow.slug for flow in tracker.flows if flow.event_callables]
-
-    def text(self, value: str) -> str:
-        return text_literal(self.connection, value)
 
     def predicates(self, row: str) -> list[tuple[str, RowPredicate]]:
         return [
@@ -126,51 +90,6 @@ class _Parts:
         """The key of the stock that the row is in, "" for none."""
         cases = " ".join(f"WHEN {found.sql} THEN {self.text(slug)}" for slug, found in self.predicates(row))
         return f"(CASE {cases} ELSE {self.empty} END)"
-
-    def flow(self, source: str, sink: str) -> str:
-        """The slug of the first flow that covers the move, "" for none; ``source`` and ``sink`` are SQL."""
-        keys = ["", *(stock.slug for stock in self.tracker.stocks)]
-        cases = []
-        for flow in self.tracker.flows:
-            sources = [key for key in keys if key in set(map(state_key, flow.sources))]
-            sinks = [key for key in keys if key in set(map(state_key, flow.sinks))]
-            if sources and sinks:
-                ins = ", ".join(map(self.text, sources)), ", ".join(map(self.text, sinks))
-                cases.append(
-                    f"WHEN {source} IN ({ins[0]}) AND {sink} IN ({ins[1]}) THEN {self.text(flow.slug)}"
-                )
-        return f"(CASE {' '.join(cases)} ELSE {self.empty} END)" if cases else self.empty
-
-    def facets(self, row: str) -> str:
-        return facets_json_sql(self.facet_columns, row, self.connection)
-
-    def values(self, source: str, sink: str, subject: str, facets: str, flow: str | None = None) -> str:
-        """The values of an event, in the order of ``columns``."""
-        flow = self.flow(source, sink) if flow is None else flow
-        return (
-            f"{self.text(self.tracker.slug)}, {flow}, {source}, {sink}, {subject}, {self.now}, {self.now}, "
-            f"{facets}, {self.text(Origin.LIVE.value)}"
-        )
-
-    @property
-    def delivery_columns(self) -> str:
-        names = (
-            "event_model",
-            "event_id",
-            "flow",
-            "status",
-            "attempts",
-            "done_calls",
-            "due_at",
-            "owner",
-            "error",
-        )
-        return ", ".join(self.connection.ops.quote_name(name) for name in names)
-
-    def delivery_values(self, event_id: str, flow: str) -> str:
-        label = self.text(self.tracker.events._meta.label_lower)
-        pending = self.text(Delivery.Status.PENDING.value)
-        return f"{label}, {event_id}, {flow}, {pending}, 0, 0, {self.now}, {self.empty}, {self.empty}"
 
     def deciding_columns(self) -> list[str] | None:
         """The columns whose change can move a row; None where a computed column hides which."""
@@ -226,26 +145,6 @@ def _touched(tracker: ModelTracker, columns: list[str] | None, connection: BaseD
             return ""
         found.append(f"{old} IS DISTINCT FROM {new}" if postgresql else f"NOT ({old} <=> {new})")
     return " OR ".join(found)
-
-
-def kept_facets(
-    tracker: ModelTracker, connection: BaseDatabaseWrapper
-) -> tuple[dict[str, FacetColumn], dict[str, str]]:
-    """The facets whose values triggers can keep, and why they can't keep the others: by slug.
-
-    A facet is never a reason to miss a move; system checks report those that are left out. Opens the connection.
-    """
-    kept: dict[str, FacetColumn] = {}
-    lost: dict[str, str] = {}
-    for slug, facet in tracker.applied_facets.items():
-        try:
-            column = facet.column(tracker.model)
-            facet_text_sql(column, "new", connection)
-        except (FieldError, NotLocal) as error:
-            lost[slug] = str(error)
-        else:
-            kept[slug] = column
-    return kept, lost
 
 
 def _sqlite(parts: _Parts) -> Templates:

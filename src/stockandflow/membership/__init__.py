@@ -10,6 +10,7 @@ from stockandflow.membership.predicate import (
     RowPredicate,
     compiled_where,
     reason_not_local,
+    row_condition,
     row_predicate,
 )
 from stockandflow.membership.words import describe, sql_of
@@ -27,6 +28,7 @@ __all__ = [
     "facet_text_sql",
     "literal",
     "reason_not_local",
+    "row_condition",
     "row_predicate",
     "sql_of",
     "text_literal",

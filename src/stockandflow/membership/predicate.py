@@ -62,10 +62,11 @@ def nodes(node: Any) -> Iterator[Any]:
         yield from nodes(part)
 
 
-def reason_not_local(queryset: models.QuerySet[Any]) -> str | None:
+def reason_not_local(queryset: models.QuerySet[Any], *, by_clock: bool = False) -> str | None:
     """Why membership can't be read from the subject's own row, in words; None where it can. No query.
 
     The answer for the shape of the queryset, on any database; ``row_predicate`` also knows the database's limits.
+    ``by_clock`` lets the row and the time now tell together.
     """
     query = queryset.query
     if query.combinator:
@@ -79,7 +80,7 @@ def reason_not_local(queryset: models.QuerySet[Any]) -> str | None:
     if query.extra_tables or query.extra:
         return "extra(…) is SQL that can't be re-read over one row"
     for node in nodes(query.where):
-        if reason := _reason_in(node):
+        if (reason := _reason_in(node)) and not (by_clock and isinstance(node, Now)):
             return reason
     base = query.get_initial_alias() if not query.alias_map else query.base_table
     others = sorted(
@@ -154,14 +155,15 @@ def _django_only_functions() -> frozenset[str]:
 
 
 def compiled_where(
-    queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper
+    queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper, *, kept: bool = True
 ) -> tuple[str, tuple[Any, ...], list[Any]]:
     """The WHERE over the row called ``row``: SQL, its parameters, and the fields that it reads. No query.
 
     Raises NotLocal, with the reason in words, where the row alone can't tell, or where other clients of the database
-    couldn't evaluate the condition.
+    couldn't evaluate the condition. SQL that isn't ``kept`` in the database may read the clock, and call what only
+    Django's own connections have.
     """
-    if reason := reason_not_local(queryset):
+    if reason := reason_not_local(queryset, by_clock=not kept):
         raise NotLocal(reason)
     query = queryset.query.clone()
     base = query.get_initial_alias()
@@ -181,7 +183,8 @@ def compiled_where(
         return "1 = 1", (), []
     except EmptyResultSet:
         return "1 = 0", (), []
-    refuse_restless(connection, sql)
+    if kept:
+        refuse_restless(connection, sql)
     for param in params:
         if isinstance(param, str) and "\x00" in param:
             raise NotLocal(f"the value {param!r} contains a NUL character, which SQL text can't carry")
@@ -207,6 +210,40 @@ def row_predicate(queryset: models.QuerySet[Any], row: str, connection: BaseData
         columns=frozenset(field.column for field in fields),
         reads_generated=any(getattr(field, "generated", False) for field in fields),
     )
+
+
+def row_condition(queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper) -> str:
+    """Membership of the row called ``row`` as SQL without parameters, for any queryset, on Django's own connection.
+
+    Read from the row and the clock where they tell; else the queryset is asked for the row's key, which costs a look-up
+    a row, however many members there are. Where membership depends on an order among all rows, all members are asked
+    for. Opens the connection.
+    """
+    try:
+        sql, params, _ = compiled_where(queryset, row, connection, kept=False)
+    except NotLocal:
+        sql, params = _asked_by_key(queryset, row, connection)
+    return inlined(connection, sql, params)
+
+
+def _asked_by_key(
+    queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper
+) -> tuple[str, Any]:
+    meta: Any = queryset.model._meta
+    key = f"{row}.{connection.ops.quote_name(meta.pk.column)}"
+    members = queryset.order_by()
+    of_all = bool(queryset.query.distinct_fields) or any(
+        isinstance(node, Window) for node in nodes(queryset.query.where)
+    )
+    if not of_all:
+        members = members.filter(pk=RawSQL(key, ()))
+    compiler = members.values("pk").query.get_compiler(connection=connection)
+    try:
+        with timezone.override(timezone.get_default_timezone()):
+            sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return "1 = 0", ()
+    return f"{key} IN ({sql})" if of_all else f"EXISTS ({sql})", params
 
 
 def refuse_restless(connection: BaseDatabaseWrapper, sql: str) -> None:

@@ -37,6 +37,15 @@ class SubjectDescriptor(ForwardManyToOneDescriptor):  # type: ignore[type-arg]  
             return None
 
 
+IMPLIED = {
+    "on_delete": models.DO_NOTHING,
+    "db_constraint": False,
+    "db_index": False,
+    "null": True,
+    "blank": False,
+}
+
+
 class SubjectForeignKey(models.ForeignKey[Any, Any]):
     """The foreign key from an event to the object that moved; the event outlives the object.
 
@@ -49,14 +58,26 @@ class SubjectForeignKey(models.ForeignKey[Any, Any]):
 
     def __init__(self, to: Any, **kwargs: Any) -> None:
         kwargs.setdefault("related_name", "+")
-        kwargs |= {"on_delete": models.DO_NOTHING, "db_constraint": False, "null": True, "blank": False}
+        kwargs |= IMPLIED
         super().__init__(to, **kwargs)
 
     def deconstruct(self) -> Any:
         name, path, args, kwargs = super().deconstruct()
-        for implied in ("on_delete", "db_constraint", "null", "blank"):
+        for implied in IMPLIED:
             kwargs.pop(implied, None)
         return name, path, args, kwargs
+
+    def contribute_to_class(self, cls: Any, name: str, private_only: bool = False, **kwargs: Any) -> None:
+        """Give the events an index that finds the last one of a subject; it serves as the foreign key's own too."""
+        super().contribute_to_class(cls, name, private_only, **kwargs)
+        historical = cls.__module__ == "__fake__"  # migrations say themselves what indexes there were
+        if cls._meta.abstract or historical or not issubclass(cls, FlowEvent):
+            return
+        fields = [name, "timestamp", "id"]
+        if not any(index.fields == fields for index in cls._meta.indexes):
+            # Unnamed, it is named by Django after the table, once all columns are known.
+            cls._meta.indexes = [*cls._meta.indexes, models.Index(fields=fields)]
+            cls._meta.original_attrs["indexes"] = cls._meta.indexes
 
 
 class FlowEvent(models.Model):

@@ -1,0 +1,196 @@
+"""The SQL that writes missing moves: what the events of some subjects say against what their rows hold.
+
+The last known state of a subject is the sink of its last event by (timestamp, id); none, or one that is no stock of the
+tracker, is outside. Its state in the table is the first stock that holds it. Where the two differ, a move is missing.
+"""
+
+from __future__ import annotations
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from stockandflow.capture.event_sql import EventSql
+from stockandflow.declarations import ModelTracker
+from stockandflow.membership import row_condition
+from stockandflow.models import Origin
+
+ROW, EVENT = "sf_row", "sf_event"
+"""What conditions call the subject's row, and in ``of_gone`` a subject's event."""
+
+
+class MissingMoves:
+    """Statements that write the missing moves of those subjects that a condition names, with their deliveries.
+
+    They have no parameters, so run them as ``cursor.execute(statement)``, one after the other in one transaction, or
+    let them stand in a trigger's body, each ended by a semicolon. Writing twice writes nothing more. An instance
+    can be kept and asked again; building one opens the connection, and on SQLite queries for quoting. ::
+
+        moves = MissingMoves(tracker, connection)
+        for statement in moves.of_rows(f"{moves.row_key} = {literal(connection, member.pk)}"):
+            cursor.execute(statement)
+        moves.of_rows('sf_row."plan_id" = new."id"')     # in a trigger on plans
+        moves.of_gone(f"{moves.event_key} = 7")          # should the row be gone
+
+    A condition should be one that an index answers: the work is in proportion to the rows that it names.
+
+    ``origin`` is that of the events. With INITIAL it is that of subjects without any event, and other missing
+    moves have SWEEP. Event callables get what is LIVE or SWEEP. ``timestamp`` is SQL for when a row's move
+    happened, by default the database's now; it may read ``sf_row`` and ``sf``, with ``source``, ``sink`` and ``since``,
+    the instant of the subject's last event (NULL for none). No event is put before that instant. A subject whose
+    row is gone leaves now, with the facets of its last event.
+
+    Stocks are asked as Django's own connection can: a trigger must not be given those that ``row_predicate`` refuses on
+    that database for another reason than that they depend on related rows (the clock, SQLite's missing functions).
+    """
+
+    def __init__(
+        self,
+        tracker: ModelTracker,
+        connection: BaseDatabaseWrapper,
+        *,
+        origin: Origin = Origin.LIVE,
+        timestamp: str | None = None,
+    ) -> None:
+        self.tracker, self.vendor, self.sql = tracker, connection.vendor, EventSql(tracker, connection)
+        self.row_key, self.event_key = f"{ROW}.{self.sql.subject}", f"{EVENT}.{self.sql.event_subject}"
+        self.timestamp = timestamp or self.sql.now
+        self.origin = origin
+        cases = [
+            f"WHEN {row_condition(stock.queryset, ROW, connection)} THEN {self.sql.text(stock.slug)}"
+            for stock in tracker.stocks
+        ]
+        self.state = f"(CASE {' '.join(cases)} ELSE {self.sql.empty} END)" if cases else self.sql.empty
+        self.facets = self.sql.facets(ROW)
+        self.slugs = ", ".join(self.sql.text(stock.slug) for stock in tracker.stocks) or "NULL"
+
+    def of_rows(self, condition: str) -> list[str]:
+        """The statements for the subjects whose rows meet a condition on ``sf_row``."""
+        return self._written(
+            f"({self.differing(condition)}) AS sf JOIN {self.sql.table} AS {ROW} ON {self.row_key} = sf.subject "
+            f"WHERE {self._differ('sf.source', 'sf.sink')}",
+            self.facets,
+            self._not_before_last(self.timestamp),
+        )
+
+    def of_gone(self, condition: str) -> list[str]:
+        """The statements for subjects whose rows are gone; the condition is one on ``sf_event``, by ``event_key``."""
+        return self._written(
+            f"({self.gone(condition)}) AS sf", "sf.facets", self._not_before_last(self.sql.now)
+        )
+
+    def differing(self, condition: str) -> str:
+        """A query that gives ``subject``, ``source``, ``sink`` and ``since`` of each row that meets the condition.
+
+        Rows that don't move are among them: source and sink are equal there.
+        """
+        last = (
+            f"SELECT {EVENT}.{self.sql.event_id} FROM {self.sql.event_table} AS {EVENT} "
+            f"WHERE {self.event_key} = {self.row_key} AND {self._is_trackers(EVENT)} "
+            f"ORDER BY {EVENT}.{self._column('timestamp')} DESC, {EVENT}.{self.sql.event_id} DESC LIMIT 1"
+        )
+        # Worked out once a row, rather than wherever the outer query names it.
+        once = {"postgresql": "OFFSET 0", "sqlite": "LIMIT -1"}.get(self.vendor, "LIMIT 18446744073709551615")
+        return (
+            f"SELECT {self.row_key} AS subject, {self._known('sf_last')} AS source, {self.state} AS sink, "
+            f"sf_last.{self._column('timestamp')} AS since FROM {self.sql.table} AS {ROW} "
+            f"LEFT JOIN {self.sql.event_table} AS sf_last ON sf_last.{self.sql.event_id} = ({last}) "
+            f"WHERE {condition} {once}"
+        )
+
+    def gone(self, condition: str) -> str:
+        """A query that gives ``subject``, ``source``, ``sink``, ``since`` and ``facets`` of subjects without a row."""
+        at, number = self._column("timestamp"), self.sql.event_id
+        same_time = f"sf_later.{at} = {EVENT}.{at} AND sf_later.{number} > {EVENT}.{number}"
+        later = f"sf_later.{at} > {EVENT}.{at} OR ({same_time})"
+        return (
+            f"SELECT {self.event_key} AS subject, {EVENT}.{self._column('sink')} AS source, "
+            f"{self.sql.empty} AS sink, {EVENT}.{at} AS since, {EVENT}.{self._column('facets')} AS facets "
+            f"FROM {self.sql.event_table} AS {EVENT} WHERE {condition} AND {self._is_trackers(EVENT)} "
+            f"AND {self._exactly(EVENT + '.' + self._column('sink'))} IN ({self.slugs}) "
+            f"AND NOT EXISTS (SELECT 1 FROM {self.sql.table} AS {ROW} WHERE {self.row_key} = {self.event_key}) "
+            f"AND NOT EXISTS (SELECT 1 FROM {self.sql.event_table} AS sf_later "
+            f"WHERE sf_later.{self.sql.event_subject} = {self.event_key} AND {self._is_trackers('sf_later')} "
+            f"AND ({later}))"
+        )
+
+    def _written(self, moved: str, facets: str, timestamp: str) -> list[str]:
+        sql, delivered = self.sql, bool(self.sql.with_callables) and self.origin != Origin.IMPORT
+        one_by_one = delivered and self.vendor == "mysql"
+        values = sql.values(
+            "sf.source",
+            "sf.sink",
+            "sf.subject",
+            f"{facets}::jsonb" if self.vendor == "postgresql" else facets,
+            flow=sql.flow(self._exactly("sf.source"), self._exactly("sf.sink")),
+            timestamp=timestamp,
+            origin=self._origin_of_each(),
+            named=one_by_one,
+        )
+        if one_by_one:
+            return [self._one_by_one(f"SELECT {values} FROM {moved}")]
+        insert = f"INSERT INTO {sql.event_table} ({sql.columns}) SELECT {values} FROM {moved}"
+        if not delivered:
+            return [insert]
+        if self.vendor == "postgresql":
+            return [self._with_deliveries(insert)]
+        return [insert, self._deliveries_of_the_last_insert()]
+
+    def _with_deliveries(self, insert: str) -> str:
+        sql = self.sql
+        return (
+            f"WITH sf_moved AS ({insert} RETURNING {sql.event_id} AS id, flow, origin) "
+            f"INSERT INTO {sql.delivery_table} ({sql.delivery_columns}) "
+            f"SELECT {sql.delivery_values('sf_moved.id', 'sf_moved.flow')} FROM sf_moved "
+            f"WHERE {self._delivered('sf_moved')}"
+        )
+
+    def _deliveries_of_the_last_insert(self) -> str:
+        # The keys of one statement follow each other on SQLite, where nobody else writes meanwhile.
+        sql, number = self.sql, f"{EVENT}.{self.sql.event_id}"
+        return (
+            f"INSERT INTO {sql.delivery_table} ({sql.delivery_columns}) "
+            f"SELECT {sql.delivery_values(number, f'{EVENT}.flow')} FROM {sql.event_table} AS {EVENT} "
+            f"WHERE {number} > last_insert_rowid() - changes() AND {number} <= last_insert_rowid() "
+            f"AND {self._delivered(EVENT)}"
+        )
+
+    def _one_by_one(self, rows: str) -> str:
+        # MariaDB tells the key of one new row; those of one statement needn't follow each other.
+        sql, values = self.sql, ", ".join(f"sf_move.{name}" for name in self.sql.column_names)
+        return (
+            f"FOR sf_move IN ({rows}) DO INSERT INTO {sql.event_table} ({sql.columns}) VALUES ({values}); "
+            f"IF {self._delivered('sf_move')} THEN INSERT INTO {sql.delivery_table} ({sql.delivery_columns}) "
+            f"VALUES ({sql.delivery_values('LAST_INSERT_ID()', 'sf_move.flow')}); END IF; END FOR"
+        )
+
+    def _delivered(self, row: str) -> str:
+        flows = ", ".join(map(self.sql.text, self.sql.with_callables))
+        origins = f"{self.sql.text(Origin.LIVE.value)}, {self.sql.text(Origin.SWEEP.value)}"
+        return f"{self._exactly(f'{row}.flow')} IN ({flows}) AND {row}.origin IN ({origins})"
+
+    def _origin_of_each(self) -> str:
+        if self.origin != Origin.INITIAL:
+            return self.sql.text(self.origin.value)
+        initial, sweep = self.sql.text(Origin.INITIAL.value), self.sql.text(Origin.SWEEP.value)
+        return f"(CASE WHEN sf.since IS NULL THEN {initial} ELSE {sweep} END)"
+
+    def _not_before_last(self, timestamp: str) -> str:
+        greatest = "max" if self.vendor == "sqlite" else "GREATEST"
+        return f"{greatest}({timestamp}, COALESCE(sf.since, {timestamp}))"
+
+    def _column(self, name: str) -> str:
+        return self.sql.connection.ops.quote_name(name)
+
+    def _known(self, event: str) -> str:
+        sink = f"{event}.{self._column('sink')}"
+        return f"(CASE WHEN {self._exactly(sink)} IN ({self.slugs}) THEN {sink} ELSE {self.sql.empty} END)"
+
+    def _is_trackers(self, event: str) -> str:
+        tracker = self._exactly(f"{event}.{self._column('tracker')}")
+        return f"{tracker} = {self.sql.text(self.tracker.slug)}"
+
+    def _differ(self, source: str, sink: str) -> str:
+        return f"{self._exactly(source)} <> {self._exactly(sink)}"
+
+    def _exactly(self, text: str) -> str:
+        # MariaDB takes slugs that differ in case only for the same.
+        return f"BINARY {text}" if self.vendor == "mysql" else text
