@@ -17,7 +17,7 @@ class StockAndFlowConfig(AppConfig):
 
     def ready(self) -> None:
         from stockandflow import automation
-        from stockandflow.capture import after_migrate, before_migrate, connect
+        from stockandflow.capture import after_migrate, before_migrate, connect, disconnect
         from stockandflow.checks import register
         from stockandflow.periodic import built_in, schedule
         from stockandflow.registry import registry
@@ -32,6 +32,6 @@ class StockAndFlowConfig(AppConfig):
         pre_migrate.connect(before, sender=self, weak=False, dispatch_uid="stockandflow.capture")
         post_migrate.connect(after, sender=self, weak=False, dispatch_uid="stockandflow.capture")
         registry.autodiscover(schedule.transaction)
-        registry.on_tracker(connect)
+        registry.on_tracker(connect, disconnect)
         automation.connect(registry)
         built_in(schedule, registry)

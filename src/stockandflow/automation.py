@@ -123,7 +123,12 @@ def connect(registry: Registry) -> None:
                 for model in _written_as(tracker):
                     signal.connect(_waker(registry), sender=model, weak=False, dispatch_uid=_uid(registry))
 
-    registry.on_tracker(watch)
+    def leave(tracker: ModelTracker) -> None:
+        for signal in (post_save, post_delete):
+            for model in _written_as(tracker):
+                signal.disconnect(sender=model, dispatch_uid=_uid(registry))
+
+    registry.on_tracker(watch, leave)
 
 
 def disconnect(registry: Registry) -> None:

@@ -19,6 +19,7 @@ MODULE = "stocksandflows"
 """The module of an installed app that holds its declarations."""
 
 Named = TypeVar("Named", Stock, Flow, Process, ModelTracker)
+Listener = Callable[[ModelTracker], None]
 
 
 class Registry:
@@ -36,7 +37,7 @@ class Registry:
         self.flows: list[Flow] = []
         self.trackers: list[ModelTracker] = []
         self.processes: list[Process] = []
-        self._listeners: list[Callable[[ModelTracker], None]] = []
+        self._listeners: list[tuple[Listener, Listener | None]] = []
         self._unheard: list[ModelTracker] | None = None
 
     def register(self, *declarations: Stock | Flow | ModelTracker | Process) -> None:
@@ -75,12 +76,13 @@ class Registry:
         known.append(declaration)
         return True
 
-    def on_tracker(self, listener: Callable[[ModelTracker], None]) -> None:
+    def on_tracker(self, listener: Listener, leaving: Listener | None = None) -> None:
         """Have ``listener`` called with every tracker, those here already and those to come.
 
-        It hears of what a transaction registers when that has ended well.
+        It hears of what a transaction registers when that has ended well, and of one tracker more than once where
+        others were set aside. ``leaving`` is called with every tracker that is set aside.
         """
-        self._listeners.append(listener)
+        self._listeners.append((listener, leaving))
         for tracker in self.trackers:
             if self._unheard is None or tracker not in self._unheard:
                 listener(tracker)
@@ -89,8 +91,13 @@ class Registry:
         if self._unheard is not None:
             self._unheard.append(tracker)  # a listener can't take back what it did
             return
-        for listener in self._listeners:
+        for listener, _ in self._listeners:
             listener(tracker)
+
+    def _tell_leaving(self, tracker: ModelTracker) -> None:
+        for _, leaving in self._listeners:
+            if leaving is not None:
+                leaving(tracker)
 
     def stock(self, slug: str) -> Stock:
         """The stock with that slug; raises UnknownSlug with the nearest known one."""
@@ -165,6 +172,35 @@ class Registry:
         trackers, self._unheard = self._unheard, heard
         for tracker in trackers:
             self._tell(tracker)
+
+    @contextmanager
+    def set_aside(self, *, copy: bool = False) -> Iterator[None]:
+        """Hold nothing inside, or with ``copy`` what is held now; whatever comes in between, all is as before after.
+
+        Listeners that come inside go again. For tests.
+        """
+        kept = list(self.stocks), list(self.flows), list(self.trackers), list(self.processes)
+        listeners, unheard = list(self._listeners), self._unheard
+        if not copy:
+            for tracker in self.trackers:
+                self._tell_leaving(tracker)
+            self.stocks, self.flows, self.trackers, self.processes = [], [], [], []
+        self._unheard = None
+        try:
+            yield
+        finally:
+            for tracker in self.trackers:
+                if tracker not in kept[2]:
+                    self._tell_leaving(tracker)
+            strangers: set[Stock | Process] = {*self.stocks, *self.processes}
+            for declaration in strangers - {*kept[0], *kept[3]}:
+                declaration.home.leave(self)
+            self.stocks, self.flows, self.trackers, self.processes = kept
+            self._listeners = listeners
+            for tracker in self.trackers:
+                if unheard is None or tracker not in unheard:
+                    self._tell(tracker)
+            self._unheard = unheard
 
     def autodiscover(self, *others: Callable[[], AbstractContextManager[None]]) -> None:
         """Import ``stocksandflows`` of every installed app that has one.

@@ -150,6 +150,15 @@ class Schedule:
             self._entries = kept
             raise
 
+    @contextmanager
+    def set_aside(self, *, copy: bool = False) -> Iterator[None]:
+        """Hold nothing inside, or with ``copy`` what is held now; all is as before after. For tests."""
+        kept, self._entries = self._entries, dict(self._entries) if copy else {}
+        try:
+            yield
+        finally:
+            self._entries = kept
+
 
 def _checked_frequency(frequency: Any, to_call: Any) -> Frequency:
     try:
