@@ -13,20 +13,26 @@ from stockandflow.membership.predicate import (
     row_condition,
     row_predicate,
 )
+from stockandflow.membership.reach import Reach, Step, concerned, reaches, reason_not_followed
 from stockandflow.membership.words import describe, sql_of
 
 __all__ = [
     "CountRequest",
     "FacetColumn",
     "MemberOf",
+    "Reach",
     "RowPredicate",
+    "Step",
     "StockCount",
     "compiled_where",
+    "concerned",
     "count_stocks",
     "describe",
     "facet_key",
     "facet_text_sql",
     "literal",
+    "reaches",
+    "reason_not_followed",
     "reason_not_local",
     "row_condition",
     "row_predicate",

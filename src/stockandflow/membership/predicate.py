@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -47,19 +47,22 @@ class RowPredicate:
 
 
 def nodes(node: Any) -> Iterator[Any]:
-    """Every node of a WHERE tree, right-hand sides included, top down."""
+    """Every node of a WHERE tree, right-hand sides included, top down; a subquery's own are not looked into."""
     yield node
-    if isinstance(node, WhereNode):
-        below: Any = node.children
-    elif isinstance(node, Lookup):
-        rhs = node.rhs if isinstance(node.rhs, list | tuple) else [node.rhs]
-        below = [node.lhs, *(part for part in rhs if isinstance(part, Combinable | Query | Lookup))]
-    elif hasattr(node, "get_source_expressions"):
-        below = [part for part in node.get_source_expressions() if part is not None]
-    else:
-        below = []
-    for part in below:
+    for part in below(node):
         yield from nodes(part)
+
+
+def below(node: Any) -> list[Any]:
+    """The nodes right below one of a WHERE tree."""
+    if isinstance(node, WhereNode):
+        return list(node.children)
+    if isinstance(node, Lookup):
+        rhs = node.rhs if isinstance(node.rhs, list | tuple) else [node.rhs]
+        return [node.lhs, *(part for part in rhs if isinstance(part, Combinable | Query | Lookup))]
+    if hasattr(node, "get_source_expressions"):
+        return [part for part in node.get_source_expressions() if part is not None]
+    return []
 
 
 def reason_not_local(queryset: models.QuerySet[Any], *, by_clock: bool = False) -> str | None:
@@ -69,18 +72,12 @@ def reason_not_local(queryset: models.QuerySet[Any], *, by_clock: bool = False) 
     ``by_clock`` lets the row and the time now tell together.
     """
     query = queryset.query
-    if query.combinator:
-        return f"it is a {query.combinator} of querysets; write one filter with Q(…) | Q(…)"
-    if query.is_sliced:
-        return "it is sliced, so membership depends on the other rows"
-    if query.distinct_fields:
-        return "distinct(…) on fields makes membership depend on the other rows"
-    if query.group_by is not None:
-        return "it groups rows, so membership depends on other rows"
-    if query.extra_tables or query.extra:
-        return "extra(…) is SQL that can't be re-read over one row"
+    if reason := reason_of_shape(query):
+        return reason
     for node in nodes(query.where):
-        if (reason := _reason_in(node)) and not (by_clock and isinstance(node, Now)):
+        if isinstance(node, Query | Subquery):
+            return "it contains a subquery, so membership changes with another table"
+        if (reason := reason_in(node)) and not (by_clock and isinstance(node, Now)):
             return reason
     base = query.get_initial_alias() if not query.alias_map else query.base_table
     others = sorted(
@@ -95,10 +92,26 @@ def reason_not_local(queryset: models.QuerySet[Any], *, by_clock: bool = False) 
     return None
 
 
-def _reason_in(node: Any) -> str | None:
-    """Why one node of a WHERE isn't local; None where it is."""
-    if isinstance(node, Query | Subquery):
-        return "it contains a subquery, so membership changes with another table"
+def reason_of_shape(query: Query, *, exists: bool = False) -> str | None:
+    """Why membership depends on rows beside those that a query reads for one subject; None where it doesn't.
+
+    Where rows need but ``exists``, Django asks for the first one only.
+    """
+    if query.combinator:
+        return f"it is a {query.combinator} of querysets; write one filter with Q(…) | Q(…)"
+    if query.low_mark if exists else query.is_sliced:
+        return "it is sliced, so membership depends on the other rows"
+    if query.distinct_fields:
+        return "distinct(…) on fields makes membership depend on the other rows"
+    if query.group_by is not None:
+        return "it groups rows, so membership depends on other rows"
+    if query.extra_tables or query.extra:
+        return "extra(…) is SQL that can't be re-read over one row"
+    return None
+
+
+def reason_in(node: Any) -> str | None:
+    """Why what one node of a WHERE asks can't be told from rows alone; None where it can. Subqueries are let pass."""
     if isinstance(node, Now):
         return "it depends on the time now, and passing time writes no row"
     if isinstance(node, Random):
@@ -168,11 +181,8 @@ def compiled_where(
     query = queryset.query.clone()
     base = query.get_initial_alias()
     query.change_aliases({base: row})  # this also copies the lookups, so that they may be touched below
+    _settle_order(query)
     for node in nodes(query.where):
-        if isinstance(node, In) and isinstance(node.rhs, list | tuple | set | frozenset):
-            # Django has made a list of what may have been a set, whose order differs between processes; the SQL must
-            # not, since what it says is how a trigger is told to be the right one.
-            node.rhs = sorted(node.rhs, key=repr)
         if isinstance(node, Col) and isinstance(node.target, models.DecimalField):
             node.as_sqlite = partial(_numeric, node)  # type: ignore[attr-defined]
     try:
@@ -185,11 +195,29 @@ def compiled_where(
         return "1 = 0", (), []
     if kept:
         refuse_restless(connection, sql)
+    refuse_nul(params)
+    fields = [node.target for node in nodes(query.where) if isinstance(node, Col)]
+    return sql or "1 = 1", tuple(params), fields
+
+
+def _settle_order(query: Query) -> None:
+    """Have a query's SQL say the same in every process; its lookups must be its own.
+
+    Django has made a list of what may have been a set, whose order differs between processes; the SQL must not, since
+    what it says is how a trigger is told to be the right one.
+    """
+    for node in nodes(query.where):
+        if isinstance(node, In) and isinstance(node.rhs, list | tuple | set | frozenset):
+            node.rhs = sorted(node.rhs, key=repr)
+        elif isinstance(node, Query):
+            _settle_order(node)
+
+
+def refuse_nul(params: Iterable[Any]) -> None:
+    """Raise NotLocal for a text that no trigger's body can hold."""
     for param in params:
         if isinstance(param, str) and "\x00" in param:
             raise NotLocal(f"the value {param!r} contains a NUL character, which SQL text can't carry")
-    fields = [node.target for node in nodes(query.where) if isinstance(node, Col)]
-    return sql or "1 = 1", tuple(params), fields
 
 
 def _numeric(column: Col, compiler: Any, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
@@ -222,13 +250,14 @@ def row_condition(queryset: models.QuerySet[Any], row: str, connection: BaseData
     try:
         sql, params, _ = compiled_where(queryset, row, connection, kept=False)
     except NotLocal:
-        sql, params = _asked_by_key(queryset, row, connection)
+        sql, params = asked_by_key(queryset, row, connection)
     return inlined(connection, sql, params)
 
 
-def _asked_by_key(
+def asked_by_key(
     queryset: models.QuerySet[Any], row: str, connection: BaseDatabaseWrapper
-) -> tuple[str, Any]:
+) -> tuple[str, tuple[Any, ...]]:
+    """Whether a queryset holds the row called ``row``, asked by its key: SQL and its parameters. No query."""
     meta: Any = queryset.model._meta
     key = f"{row}.{connection.ops.quote_name(meta.pk.column)}"
     members = queryset.order_by()
@@ -237,13 +266,15 @@ def _asked_by_key(
     )
     if not of_all:
         members = members.filter(pk=RawSQL(key, ()))
-    compiler = members.values("pk").query.get_compiler(connection=connection)
+    query = members.values("pk").query
+    query.where = query.where.relabeled_clone({"": "sf_none"})  # this copies the lookups
+    _settle_order(query)
     try:
         with timezone.override(timezone.get_default_timezone()):
-            sql, params = compiler.as_sql()
+            sql, params = query.get_compiler(connection=connection).as_sql()
     except EmptyResultSet:
         return "1 = 0", ()
-    return f"{key} IN ({sql})" if of_all else f"EXISTS ({sql})", params
+    return f"{key} IN ({sql})" if of_all else f"EXISTS ({sql})", tuple(params)
 
 
 def refuse_restless(connection: BaseDatabaseWrapper, sql: str) -> None:
