@@ -63,6 +63,24 @@ def empty() -> None:
                 model._base_manager.all()._raw_delete("default")
 
 
+@contextmanager
+def refusing(table: str) -> Iterator[None]:
+    """Every row for that table is refused. SQLite's triggers follow a table that is renamed."""
+    if connection.vendor == "sqlite":
+        raising = "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        there, back = f"CREATE TRIGGER refusal BEFORE INSERT ON {table} {raising}", "DROP TRIGGER refusal"
+    else:
+        there, back = (
+            f"ALTER TABLE {a} RENAME TO {b}" for a, b in ((table, "elsewhere"), ("elsewhere", table))
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(there)
+        try:
+            yield
+        finally:
+            cursor.execute(back)
+
+
 @pytest.fixture
 def declare(transactional_db: None) -> Iterator[Declare]:
     """Declare something until the end of the test."""

@@ -1,0 +1,21 @@
+"""The page of the reference shows what the tests of the paths hold to."""
+
+from __future__ import annotations
+
+from tests.write_paths.page import ABSENT, CAPTURED, PAGE, UNSEEN, page
+from tests.write_paths.paths import PATHS
+from tests.write_paths.scene import DATABASES
+
+
+def test_the_committed_page_is_that_of_the_list() -> None:
+    assert PAGE.read_text() == page(), "Write it anew: python -m tests.write_paths.page"
+
+
+def test_every_path_has_its_row_and_every_database_its_word() -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| ")]
+    cells = [cell.strip() for row in rows for cell in row.split("|")[2:-1] if not row.startswith("| write |")]
+
+    assert len(cells) == len(PATHS) * len(DATABASES)
+    for word, of in ((UNSEEN, "gaps"), (ABSENT, "absent")):
+        assert sum(cell.startswith(word) for cell in cells) == sum(len(getattr(path, of)) for path in PATHS)
+    assert all(cell.startswith((UNSEEN, ABSENT, CAPTURED)) for cell in cells)
