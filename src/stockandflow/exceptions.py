@@ -30,6 +30,23 @@ class InvalidInput(StockAndFlowError, ValueError):
     """A value handed to a report, a recording or a command can't be used."""
 
 
+class HistoryRefused(InvalidInput):
+    """Rows of history can't be brought in, and nothing was written.
+
+    ``problems`` are the first by line, as (line, text); ``total`` is how many there are.
+    """
+
+    def __init__(self, tracker: str, problems: Iterable[tuple[int, str]], total: int) -> None:
+        self.problems, self.total = tuple(problems), total
+        shown = "".join(f"\n  line {line}: {text}" for line, text in self.problems)
+        more = total - len(self.problems)
+        super().__init__(
+            f"The history of the tracker {tracker!r} has {total:,} {'problem' if total == 1 else 'problems'}; nothing "
+            f"was written. Mend the rows and import them all again.{shown}"
+            + (f"\n  and {more:,} more" if more else "")
+        )
+
+
 class LeaseLost(StockAndFlowError):
     """A runner held something for too long, and another took it over; what it did in the database is taken back."""
 

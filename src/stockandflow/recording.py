@@ -178,6 +178,7 @@ class _Events:
     def __init__(self, model: type[Any], flows: Sequence[Flow], calendar: Calendar) -> None:
         self.model, self.flows, self.calendar = model, flows, calendar
         self.using = router.db_for_read(model)
+        self.anew_since: datetime | None = None
         self.rows = model._default_manager.using(self.using).order_by().exclude(origin=Origin.INITIAL)
         self.label = model._meta.label_lower
         self.records = FlowRecord.objects.using(router.db_for_write(FlowRecord))
@@ -185,7 +186,9 @@ class _Events:
     def days(self, since: datetime | None, until: datetime | None) -> list[Period]:
         """The days to compute, in order."""
         now = database_now(self.using)
-        fresh = self.rows.filter(pk__gt=self._mark())
+        mark = self._mark()
+        self.anew_since = mark.anew_since
+        fresh = self.rows.filter(pk__gt=mark.event_id)
         dirty = (
             fresh.annotate(sf_day=TruncDate("timestamp", tzinfo=UTC))
             .values_list("sf_day", flat=True)
@@ -202,6 +205,7 @@ class _Events:
         for low, high in (
             (earliest, known["first"] or now),
             (known["last"], now),
+            (mark.anew_since, now),
             (since, until or now),
         ):
             if low is not None and low <= high:
@@ -301,17 +305,22 @@ class _Events:
 
     def advance(self) -> None:
         """Move the watermark up to the first event that was recorded within LAG; no further."""
-        mark = self._mark()
+        mark = self._mark().event_id
         events = self.model._default_manager.using(self.using).filter(pk__gt=mark)
         recent = models.Q(recorded_at__gte=database_now(self.using) - LAG)
         found = events.aggregate(recent=Min("pk", filter=recent), last=Max("pk"))
         last = found["last"] if found["recent"] is None else found["recent"] - 1
         if last is not None and last > mark:
             Watermark.objects.filter(event_model=self.label).update(event_id=last)
+        if self.anew_since is not None:
+            # Unless another import asked for more meanwhile.
+            Watermark.objects.filter(event_model=self.label, anew_since=self.anew_since).update(
+                anew_since=None
+            )
 
-    def _mark(self) -> int:
-        """The last event that all records have taken in, 0 before the first run."""
-        return Watermark.objects.get_or_create(event_model=self.label, defaults={"event_id": 0})[0].event_id
+    def _mark(self) -> Watermark:
+        """What the records have taken in so far; no event before the first run."""
+        return Watermark.objects.get_or_create(event_model=self.label, defaults={"event_id": 0})[0]
 
 
 def _of(period: Period, at: datetime) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from django.db import DatabaseError, router
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker
@@ -45,5 +45,4 @@ def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method
 
 def database_of(tracker: ModelTracker) -> str:
     """The alias of the database that the tracker's subjects are written to."""
-    stated: Any = tracker.stocks[0].queryset if tracker.stocks else None
-    return (stated is not None and stated._db) or router.db_for_write(tracker.model)
+    return tracker.database

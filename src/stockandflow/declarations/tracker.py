@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from django.db import router
 from django.db.models import Model
 
 from stockandflow.declarations.facet import AppliedFacet
@@ -16,6 +17,7 @@ from stockandflow.exceptions import DeclarationError
 
 if TYPE_CHECKING:
     from stockandflow.models import FlowEvent
+    from stockandflow.models.importing import Imported
 
 Values = tuple[Any, ...]
 States = tuple[State, ...]
@@ -141,6 +143,36 @@ class ModelTracker:
         event_model: Any = self.event_model  # set at construction
         found: type[FlowEvent] = event_model
         return found
+
+    @property
+    def database(self) -> str:
+        """The alias of the database that the subjects are written to, and their events."""
+        stated: Any = self.stocks[0].queryset if self.stocks else None
+        return (stated is not None and stated._db) or router.db_for_write(self.model)
+
+    def import_events(
+        self,
+        rows: Iterable[Any],
+        *,
+        timezone: str | None = None,
+        allow_missing_subjects: bool = False,
+        dry_run: bool = False,
+    ) -> Imported:
+        """Bring in moves from before the capture, (subject key, timestamp, from, to) each; all of them or none.
+
+        Each subject's moves stand in the order of time, begin outside and lead on from where the last one led to, and
+        end before the first event that was captured and meet it. An opening balance is replaced by its history.
+        ``timezone`` is that of naive timestamps and dates; ``allow_missing_subjects`` takes keys of objects that are
+        gone. Rows that are there already are passed over, so importing twice changes nothing. Raises HistoryRefused
+        with every problem by line. Nothing is delivered to event callables. ``dry_run`` writes nothing.
+        """
+        return self.events.import_moves(
+            self,
+            rows,
+            timezone=timezone,
+            allow_missing_subjects=allow_missing_subjects,
+            dry_run=dry_run,
+        )
 
     def flow_for(self, source: State, sink: State) -> Flow | None:
         """The first flow that covers this move, None for a move that no flow covers."""

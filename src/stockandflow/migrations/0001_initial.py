@@ -33,6 +33,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('event_model', models.CharField(max_length=200, unique=True)),
                 ('event_id', models.BigIntegerField()),
+                ('anew_since', models.DateTimeField(help_text='Events from here on were changed in place, so these days are computed anew.', null=True)),
             ],
             options={
                 'default_permissions': (),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from stockandflow.models.delivery import Delivery
-from stockandflow.models.events import FlowEvent, Origin, SubjectForeignKey
+from stockandflow.models.events import FlowEvent, SubjectForeignKey
+from stockandflow.models.origin import Origin
 from stockandflow.models.records import (
     ALL,
     FlowFacetRecord,

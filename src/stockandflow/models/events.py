@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,19 +12,12 @@ from django.db.models.fields.related_descriptors import ForwardManyToOneDescript
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models.clock import database_now
 from stockandflow.models.delivery import Delivery
+from stockandflow.models.importing import Imported, import_moves
+from stockandflow.models.origin import Origin
 from stockandflow.periods import aware
 
 if TYPE_CHECKING:
-    from stockandflow.declarations import AppliedFacet, Flow
-
-
-class Origin(models.TextChoices):
-    """How an event came to be."""
-
-    LIVE = "live", "live"
-    INITIAL = "initial", "initial"
-    SWEEP = "sweep", "sweep"
-    IMPORT = "import", "import"
+    from stockandflow.declarations import AppliedFacet, Flow, ModelTracker
 
 
 class SubjectDescriptor(ForwardManyToOneDescriptor):  # type: ignore[type-arg]  # Django's own takes none
@@ -163,6 +156,21 @@ class FlowEvent(models.Model):
                     event_model=cls._meta.label_lower, event_id=event.pk, flow=flow.slug, due_at=now
                 )
         return event
+
+    @classmethod
+    def import_moves(
+        cls,
+        tracker: ModelTracker,
+        rows: Iterable[Any],
+        *,
+        timezone: str | None = None,
+        allow_missing_subjects: bool = False,
+        dry_run: bool = False,
+    ) -> Imported:
+        """Bring in a tracker's history: see ``ModelTracker.import_events``."""
+        return import_moves(
+            tracker, rows, zone=timezone, allow_missing=allow_missing_subjects, dry_run=dry_run
+        )
 
 
 def facet_values(

@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.membership.counting import StockCount, count_stocks
 from stockandflow.models.clock import SETTLING, snapshot
-from stockandflow.models.events import Origin
+from stockandflow.models.origin import Origin
 from stockandflow.periods import Grain, aware
 
 if TYPE_CHECKING:
@@ -218,6 +218,9 @@ class Watermark(models.Model):
 
     event_model = models.CharField(max_length=200, unique=True)
     event_id = models.BigIntegerField()
+    anew_since = models.DateTimeField(
+        null=True, help_text="Events from here on were changed in place, so these days are computed anew."
+    )
 
     class Meta:
         default_permissions = ()
