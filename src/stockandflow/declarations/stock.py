@@ -14,13 +14,14 @@ from django.db.models import Manager, Model, QuerySet
 from stockandflow.declarations.facet import AppliedFacet, Facet, applied
 from stockandflow.declarations.home import Home
 from stockandflow.declarations.slugs import checked_slug
-from stockandflow.exceptions import DeclarationError, NotRegistered, UnknownSlug
+from stockandflow.exceptions import DeclarationError, InvalidInput, NotRegistered, UnknownSlug
 from stockandflow.membership.counting import CountRequest, FacetRequest
 from stockandflow.membership.predicate import reason_not_local
 from stockandflow.membership.words import describe, sql_of
 
 if TYPE_CHECKING:
     from stockandflow.declarations.flow import Flow
+    from stockandflow.declarations.tracker import ModelTracker
     from stockandflow.models import StockRecord
     from stockandflow.registry import Registry
 
@@ -152,9 +153,44 @@ class Stock:
         everybody: QuerySet[Any] = type(queryset)(self.model, using=queryset._db)
         return everybody
 
-    def count(self) -> int:
-        """How many members there are now. One query."""
-        return self.all().order_by().count()
+    def members(self, at: datetime | None = None) -> QuerySet[Any]:
+        """The members now, as ``all()``, or those at a past instant, told by events; moves at that instant count.
+
+        Only objects that still exist can be listed: ``count(at=…)`` counts the others too, and ``member_keys(at=…)``
+        has the keys of all. Raises InvalidInput for an instant that is naive, to come, or before the tracker's history
+        is exact (see ``ModelTracker.exact_since``), and for a stock of no tracker; NotRegistered as ``registry`` does.
+        """
+        if at is None:
+            return self.all()
+        events: Any = self._tracker.events._meta
+        key = events.get_field("subject").target_field.name
+        return self._everybody().filter(**{f"{key}__in": self.member_keys(at=at)})
+
+    def member_keys(self, *, at: datetime) -> QuerySet[Any]:
+        """The keys of the members at a past instant, also of those that are gone by now, in no order.
+
+        Raises as ``members(at=…)`` does. Two queries, and one when it is evaluated.
+        """
+        standing: QuerySet[Any] = self._tracker.events.standing(self._tracker, self.slug, at)
+        return standing.values_list("subject_id", flat=True)
+
+    def count(self, at: datetime | None = None) -> int:
+        """How many members there are now; one query. Or how many there were at a past instant, told by events.
+
+        Moves at that instant count, and so do objects that are gone by now. Raises as ``members(at=…)`` does.
+        Three queries.
+        """
+        return (self.all().order_by() if at is None else self.member_keys(at=at)).count()
+
+    @property
+    def _tracker(self) -> ModelTracker:
+        tracker = self.registry.tracker_of(self)
+        if tracker is None:
+            raise InvalidInput(
+                f"The stock {self.slug!r} is in no tracker, so no events tell its past; ask without 'at', or put it "
+                "into a ModelTracker."
+            )
+        return tracker
 
     def get_facet(self, facet_slug: str) -> AppliedFacet:
         """The facet with that slug; raises UnknownSlug, naming this stock's facets."""

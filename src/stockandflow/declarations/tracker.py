@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.db import router
@@ -173,6 +174,14 @@ class ModelTracker:
             allow_missing_subjects=allow_missing_subjects,
             dry_run=dry_run,
         )
+
+    def exact_since(self) -> datetime | None:
+        """Since when the events tell where each subject stood; None while there are none. One query.
+
+        That is the last opening balance: where those subjects were before isn't known. Without any, the first event.
+        Importing the history of all subjects in the opening balance takes it back to the first imported move.
+        """
+        return self.events.exactness(self).since
 
     def flow_for(self, source: State, sink: State) -> Flow | None:
         """The first flow that covers this move, None for a move that no flow covers."""

@@ -14,6 +14,7 @@ from stockandflow.models.clock import database_now
 from stockandflow.models.delivery import Delivery
 from stockandflow.models.importing import Imported, import_moves
 from stockandflow.models.origin import Origin
+from stockandflow.models.standing import Exactness, exactness, standing
 from stockandflow.periods import aware
 
 if TYPE_CHECKING:
@@ -171,6 +172,16 @@ class FlowEvent(models.Model):
         return import_moves(
             tracker, rows, zone=timezone, allow_missing=allow_missing_subjects, dry_run=dry_run
         )
+
+    @classmethod
+    def exactness(cls, tracker: ModelTracker) -> Exactness:
+        """Since when a tracker's events tell where each of its subjects stood, and why not before. One query."""
+        return exactness(tracker)
+
+    @classmethod
+    def standing(cls, tracker: ModelTracker, slug: str, at: datetime) -> models.QuerySet[Any]:
+        """The events by which subjects came to the stock where they stood at ``at``: see ``Stock.members``."""
+        return standing(tracker, slug, at)
 
 
 def facet_values(

@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker, state_key
@@ -278,7 +278,8 @@ def _create(events: type[FlowEvent], connection: BaseDatabaseWrapper) -> None:
 
 def _insert(connection: BaseDatabaseWrapper, rows: list[tuple[Any, ...]]) -> None:
     names = ", ".join(COLUMNS)
-    with connection.cursor() as cursor:
+    # In one transaction, else SQLite makes one of each row.
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             with cursor.copy(f"COPY {TABLE} ({names}) FROM STDIN") as copy:
                 for row in rows:
