@@ -175,6 +175,21 @@ def test_a_flow_with_callables_gets_a_delivery_and_others_none(member: Member) -
     assert min(delivery.due_at for delivery in found) >= min(event.recorded_at for event in events)
 
 
+@pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="elsewhere a row is deleted before another replaces it"
+)
+def test_a_replaced_row_moves_from_where_it_was_and_delivers_once(member: Member) -> None:
+    for status in ("trial", "active", "active"):
+        execute(
+            "REPLACE INTO membership_member (id, name, email, plan_id, status, status_since, joined_at) "
+            "SELECT id, name, email, plan_id, %s, status_since, joined_at FROM membership_member",
+            status,
+        )
+
+    assert moves_of(0) == [ARRIVES, TRIAL_ACTIVE]
+    assert Delivery.objects.get().event_id == last_event()
+
+
 def test_a_rollback_takes_the_delivery_back_with_the_event(member: Member) -> None:
     with transaction.atomic():
         Member.objects.update(status="active")

@@ -152,20 +152,25 @@ def _sqlite(parts: _Parts) -> Templates:
     made: Templates = []
     for change in parts.changes():
         of = f" OF {', '.join(map(quote, change.columns))}" if change.columns else ""
-        when = " AND ".join(filter(None, (f"{change.source} <> {change.sink}", change.only)))
+        source, moves = change.source, f"{change.source} <> {change.sink}"
+        if change.row == "new" and source == parts.empty:
+            source = _last_known(parts)
+            moves = f"({moves} OR EXISTS (SELECT 1 FROM {_events_of_new(parts)}))"
+        when = " AND ".join(filter(None, (moves, change.only)))
         values = parts.values(
             "sf.source", "sf.sink", f"{change.row}.{parts.subject}", parts.facets(change.row)
         )
         body = (
             f"INSERT INTO {parts.event_table} ({parts.columns}) SELECT {values} "
-            f"FROM (SELECT {change.source} AS source, {change.sink} AS sink) AS sf; "
+            # With a limit it is worked out once, rather than wherever the values name it.
+            f"FROM (SELECT {source} AS source, {change.sink} AS sink LIMIT 1) AS sf WHERE sf.source <> sf.sink; "
         )
         if parts.with_callables:
             flows = ", ".join(map(parts.text, parts.with_callables))
             body += (
                 f"INSERT INTO {parts.delivery_table} ({parts.delivery_columns}) "
                 f"SELECT {parts.delivery_values(parts.event_id, quote('flow'))} FROM {parts.event_table} "
-                f"WHERE {parts.event_id} = last_insert_rowid() AND {quote('flow')} IN ({flows}); "
+                f"WHERE changes() = 1 AND {parts.event_id} = last_insert_rowid() AND {quote('flow')} IN ({flows}); "
             )
         made.append(
             (
@@ -174,6 +179,26 @@ def _sqlite(parts: _Parts) -> Templates:
             )
         )
     return made
+
+
+def _last_known(parts: _Parts) -> str:
+    """Where events have left the subject that arrives, "" for outside.
+
+    ``OR REPLACE`` takes the row of the same key away without firing a trigger, so an arrival may be a move.
+    """
+    quote = parts.connection.ops.quote_name
+    sink, slugs = quote("sink"), ", ".join(parts.text(stock.slug) for stock in parts.tracker.stocks)
+    # The + keeps SQLite from walking the index of all timestamps for the sake of the order.
+    last = (
+        f"SELECT {sink} FROM {_events_of_new(parts)} AND {quote('tracker')} = {parts.text(parts.tracker.slug)} "
+        f"ORDER BY +{quote('timestamp')} DESC, {parts.event_id} DESC LIMIT 1"
+    )
+    known = f"coalesce((SELECT {sink} FROM ({last}) WHERE {sink} IN ({slugs})), {parts.empty})"
+    return f"(CASE WHEN EXISTS (SELECT 1 FROM {_events_of_new(parts)}) THEN {known} ELSE {parts.empty} END)"
+
+
+def _events_of_new(parts: _Parts) -> str:
+    return f"{parts.event_table} WHERE {parts.event_subject} = new.{parts.subject}"
 
 
 def _one(rest: str) -> Statements:
