@@ -107,7 +107,8 @@ class Side:
             if connection.vendor == "sqlite":
                 cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             elif connection.vendor == "postgresql":
-                cursor.execute(f"VACUUM ANALYZE {connection.ops.quote_name(self.model._meta.db_table)}")
+                for model in (self.model, Delivery) if self.delivers else (self.model,):
+                    cursor.execute(f"VACUUM ANALYZE {connection.ops.quote_name(model._meta.db_table)}")
 
     def by_status(self) -> dict[str, int]:
         return dict(self.objects.order_by("status").values_list("status").annotate(count=Count("pk")))
@@ -191,6 +192,7 @@ def save(compare: Compare, sizes: Sizes) -> list[Line]:
         ("don't move, in one transaction", save_together, next_seats, []),
     ):
         before = counted_events()
+        ACTED_ON.settled()
         found += compare(f"{sizes.saves} × save(): {name}", ways(SIDES, work, change), sizes.many, bounds)
         moved = sizes.saves * (sizes.many + 1) if change is next_status else 0
         equal_numbers([number + moved for number in before])

@@ -27,6 +27,13 @@ from stockandflow.models import Delivery
 from stockandflow.models.clock import DatabaseNow, database_now
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project
+from tests.capture.keyed.models import (
+    BigItemFlowEvent,
+    Parcel,
+    ParcelFlowEvent,
+    Region,
+    RegionFlowEvent,
+)
 from tests.testapp.models import BigItem, Item, ItemFlowEvent, Owner, SpecialItem
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -256,6 +263,48 @@ def test_two_queries_when_nothing_is_due(django_assert_num_queries: Any, item: I
         wake(registry, "default")
 
 
+@pytest.mark.parametrize("model", [Region, Parcel, BigItem])
+@pytest.mark.django_db
+def test_an_object_is_found_by_whatever_key_it_has(model: Any) -> None:
+    post = Post()
+    registry = Registry()
+    events: Any = {Region: RegionFlowEvent, Parcel: ParcelFlowEvent, BigItem: BigItemFlowEvent}[model]
+    flow = Flow("coming", "Coming", events, sources=[None], sinks=["somewhere"], event_callables=[post])
+    registry.register(flow)
+    one = model.objects.create(**({"code": "N 1"} if model is Region else {}))
+    flow.add_event(one, None, "somewhere")
+    assert deliver(registry) == Delivered(done=1)
+    assert post.calls == [(one, None, "somewhere")]
+
+
+@pytest.mark.django_db
+def test_an_object_moved_twice_is_told_as_the_first_callable_left_it(item: Item) -> None:
+    seen = []
+
+    def cut(flowed_obj: Item, source: Any, sink: Any) -> None:
+        text = flowed_obj.text or ""
+        seen.append(text)
+        Item.objects.filter(pk=flowed_obj.pk).update(text=text[:-1])
+
+    registry, flow = growing(cut)
+    for _ in range(3):
+        flow.add_event(item, small, large)
+    deliver(registry)
+    assert seen == ["tree", "tre", "tr"]
+
+
+@pytest.mark.django_db
+def test_a_batch_takes_as_few_queries_as_can_be(django_assert_num_queries: Any) -> None:
+    registry, flow = growing(lambda *_: None)
+    for number in range(20):
+        flow.add_event(Item.objects.create(text=str(number), number=3), small, large)
+    claiming = {"sqlite": 2, "postgresql": 1, "mysql": 6}[connection.vendor]
+    # For each: the object, the savepoint and its release, the note. SQLite's lock is taken by one more.
+    each = 5 if connection.vendor == "sqlite" else 4
+    with django_assert_num_queries(claiming + 1 + 20 * each + 3):
+        assert deliver(registry) == Delivered(done=20)
+
+
 # Leases
 
 
@@ -268,6 +317,21 @@ def test_a_claimed_delivery_is_left_alone_until_its_lease_is_over(item: Item) ->
     Delivery.objects.update(leased_until=DatabaseNow() - MINUTE)
     assert deliver(registry) == Delivered(done=1)
     assert Delivery.objects.get().attempts == 2
+
+
+@pytest.mark.django_db
+def test_databases_that_give_nothing_back_from_an_update_claim_too(
+    item: Item, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("it is SQLite before 3.35 that can't")
+    monkeypatch.setattr(connection.features, "can_return_columns_from_insert", False)
+    post = Post()
+    registry, flow = growing(post)
+    for _ in range(3):
+        flow.add_event(item, small, large)
+    assert deliver(registry) == Delivered(done=3)
+    assert len(post.calls) == 3
 
 
 @pytest.mark.django_db
@@ -580,6 +644,33 @@ def test_saves_and_deletions_are_delivered_at_once_through_every_class(
     ]
     big.delete()
     assert len(post.calls) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_save_of_other_fields_asks_nothing(
+    tracked: tuple[Post, Registry], django_assert_num_queries: Any
+) -> None:
+    post, _ = tracked
+    item = Item.objects.create(text="tree", number=3)
+    with django_assert_num_queries(1):
+        item.save(update_fields=["text"])
+    item.number = 12
+    item.save(update_fields=["number"])
+    assert post.calls == [(item, small, large)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_cannot_be_told_apart_is_asked_for_at_every_save() -> None:
+    def other_tables(previous: Any, current: Any) -> Any:
+        return ((None,), (current[0],))
+
+    joined = Stock("owned", "Owned", Item.objects.filter(owner__name="Ann"))
+    flow = Flow("owning", "Owning", ItemFlowEvent, [None], [joined], [Post()])
+    by_function = Flow("any", "Any", ItemFlowEvent, [None], ["seed"], [Post()])
+    assert automation._moved_by(ModelTracker(stocks=[joined], flows=[flow])) is None
+    assert automation._moved_by(ModelTracker(["text"], other_tables, flows=[by_function])) is None
+    plain = ModelTracker(stocks=[small, large], flows=[growing(Post())[1]])
+    assert automation._moved_by(plain) == frozenset(["number"])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,12 +7,9 @@ found by their status, so that none is passed over, in whatever order transactio
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import time
 import traceback
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,14 +18,18 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections, models, router, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
+from django.db.models.expressions import Col
 from django.db.models.signals import post_delete, post_save
 
 from stockandflow.capture import databases
-from stockandflow.declarations import ModelTracker
+from stockandflow.declarations import Flow, ModelTracker, State
 from stockandflow.exceptions import InvalidInput, LeaseLost
+from stockandflow.membership import reason_not_local
+from stockandflow.membership.predicate import nodes
 from stockandflow.models import Delivery
-from stockandflow.models.clock import DatabaseNow
+from stockandflow.models.clock import DatabaseNow, writing
+from stockandflow.models.outbox import Claimed, Move, claim, moves, note
 from stockandflow.periods import aware
 from stockandflow.registry import Registry
 
@@ -47,9 +48,18 @@ BATCH = 50
 WAKE_LIMIT = 20
 """How many of the newest deliveries a process attempts right after its own commit; the schedule does the rest."""
 
-PENDING, DONE, DEAD = Delivery.Status.PENDING, Delivery.Status.DONE, Delivery.Status.DEAD
+PENDING, DEAD = Delivery.Status.PENDING, Delivery.Status.DEAD
 
-_under_way: ContextVar[frozenset[str]] = ContextVar("stockandflow_delivering", default=frozenset())
+
+@dataclass
+class _Round:
+    """Delivering in one database; ``woken`` once something more was committed meanwhile."""
+
+    woken: bool = False
+
+
+_NONE: Mapping[str, _Round] = {}
+_under_way: ContextVar[Mapping[str, _Round]] = ContextVar("stockandflow_delivering", default=_NONE)
 
 
 @dataclass(frozen=True)
@@ -94,16 +104,20 @@ def deliver(
 def wake(registry: Registry, using: str) -> Delivered:
     """Deliver what was just committed: the newest deliveries that nobody has tried, WAKE_LIMIT at most.
 
-    Does nothing inside a delivery, which looks for new ones itself. One query when there are none.
+    Inside a delivery it only has that one look for more. One query when there are none.
     """
     total = Delivered()
-    if using in _under_way.get():
+    if (outer := _under_way.get().get(using)) is not None:
+        outer.woken = True
         return total
     attempts, left = _Attempts(registry, using, None), WAKE_LIMIT
     # A process of an older release leaves the flows that it doesn't know to others.
-    mine = Q(attempts=0, flow__in=[flow.slug for flow in registry.flows if flow.event_callables])
-    with _marked(using):
-        while left > 0 and (batch := attempts.claim(mine, left, newest=True)):
+    mine = [flow.slug for flow in registry.flows if flow.event_callables]
+    with _marked(using) as this:
+        this.woken = True
+        while this.woken and left > 0:
+            this.woken = False
+            batch = claim(using, left, LEASE, tried=False, newest=True, flows=mine)
             total += attempts.make(batch)
             left -= len(batch)
     return total
@@ -113,15 +127,21 @@ def connect(registry: Registry) -> None:
     """Have events delivered right after the commit of the process that caused them; connecting twice changes nothing.
 
     Woken are saves and deletions of tracked objects through the ORM, and ``Flow.add_event``. What is written past
-    the ORM's signals, in bulk or by other programs, is delivered by the schedule. Nothing is woken by a rollback.
+    the ORM's signals, in bulk or by other programs, is delivered by the schedule. Nothing is woken by a rollback, nor
+    by a save whose ``update_fields`` can't move anything.
     """
-    post_save.connect(_waker(registry), sender=Delivery, weak=False, dispatch_uid=_uid(registry))
+    moving: dict[type[models.Model], frozenset[str] | None] = {}
+    waker = _waker(registry, moving)
+    post_save.connect(waker, sender=Delivery, weak=False, dispatch_uid=_uid(registry))
 
     def watch(tracker: ModelTracker) -> None:
         if any(flow.event_callables for flow in tracker.flows):
-            for signal in (post_save, post_delete):
-                for model in _written_as(tracker):
-                    signal.connect(_waker(registry), sender=model, weak=False, dispatch_uid=_uid(registry))
+            fields = _moved_by(tracker)
+            for model in _written_as(tracker):
+                before = moving.get(model, frozenset())
+                moving[model] = None if before is None or fields is None else before | fields
+                for signal in (post_save, post_delete):
+                    signal.connect(waker, sender=model, weak=False, dispatch_uid=_uid(registry))
 
     def leave(tracker: ModelTracker) -> None:
         for signal in (post_save, post_delete):
@@ -151,6 +171,19 @@ def _written_as(tracker: ModelTracker) -> list[type[models.Model]]:
     return [model for model in apps.get_models() if concrete is not None and issubclass(model, concrete)]
 
 
+def _moved_by(tracker: ModelTracker) -> frozenset[str] | None:
+    """The names of the fields without which no save can move an object; None where that can't be told. No query."""
+    querysets: list[QuerySet[Any]] = [stock.queryset for stock in tracker.stocks]
+    if not tracker.derived or any(reason_not_local(queryset) for queryset in querysets):
+        return None
+    fields = {
+        node.target for queryset in querysets for node in nodes(queryset.query.where) if isinstance(node, Col)
+    }
+    if any(getattr(field, "generated", False) for field in fields):
+        return None  # the database computes it from others
+    return frozenset(name for field in fields for name in (field.name, field.attname))
+
+
 @dataclass(frozen=True)
 class _Wake:
     """``wake`` as a callback that equals another one for the same registry and database."""
@@ -162,10 +195,24 @@ class _Wake:
         wake(self.registry, self.using)
 
 
-def _waker(registry: Registry) -> Any:
-    def after_commit(instance: models.Model, using: str, **_: Any) -> None:
-        if isinstance(instance, Delivery) and instance.flow not in {flow.slug for flow in registry.flows}:
-            return
+def _waker(registry: Registry, moving: Mapping[type[models.Model], frozenset[str] | None]) -> Any:
+    """A receiver that has ``wake`` called after the commit; ``moving`` has the fields that can move objects."""
+
+    def after_commit(
+        sender: type[models.Model],
+        instance: models.Model,
+        using: str,
+        created: bool = False,
+        update_fields: frozenset[str] | None = None,
+        **_: Any,
+    ) -> None:
+        if isinstance(instance, Delivery):
+            if instance.flow not in {flow.slug for flow in registry.flows}:
+                return
+        elif update_fields is not None and not created:
+            fields = moving.get(sender)
+            if fields is not None and fields.isdisjoint(update_fields):
+                return
         connection, callback = connections[using], _Wake(registry, using)
         if not (connection.commit_on_exit if connection.in_atomic_block else connection.get_autocommit()):
             return  # there is no telling when somebody's own transaction commits
@@ -178,10 +225,11 @@ def _waker(registry: Registry) -> Any:
 
 
 @contextmanager
-def _marked(using: str) -> Iterator[None]:
-    token = _under_way.set(_under_way.get() | {using})
+def _marked(using: str) -> Iterator[_Round]:
+    this = _Round()
+    token = _under_way.set({**_under_way.get(), using: this})
     try:
-        yield
+        yield this
     finally:
         _under_way.reset(token)
 
@@ -197,8 +245,10 @@ def _deliver_all(attempts: _Attempts, limit: int) -> Delivered:
     total, left, found = Delivered(), limit, True
     while found:
         found = False
-        for kind, size in ((Q(attempts=0), BATCH), (Q(attempts__gt=0), 1)):
-            if left > 0 and (batch := attempts.claim(kind, min(size, left))):
+        for tried, size in ((False, BATCH), (True, 1)):
+            if left > 0 and (
+                batch := claim(attempts.using, min(size, left), LEASE, tried=tried, now=attempts.at)
+            ):
                 total += attempts.make(batch)
                 left -= len(batch)
                 found = True
@@ -209,42 +259,19 @@ class _Attempts:
     """Attempts at the deliveries of one database; ``at`` is the instant that decides what is due."""
 
     def __init__(self, registry: Registry, using: str, at: datetime | None) -> None:
-        self.registry, self.using = registry, using
-        self.now: Any = DatabaseNow() if at is None else at
+        self.registry, self.using, self.at = registry, using, at
         self.rows = Delivery.objects.using(using)
 
-    def claim(self, kind: Q, size: int, *, newest: bool = False) -> list[Delivery]:
-        """Take up to ``size`` due deliveries for this process, oldest first. One query when there are none."""
-        free = Q(leased_until=None) | Q(leased_until__lte=DatabaseNow())
-        due = self.rows.filter(free, kind, status=PENDING, due_at__lte=self.now)
-        keys = list(
-            due.order_by(*(["-due_at", "-id"] if newest else ["due_at", "id"])).values_list("pk", flat=True)[
-                :size
-            ]
-        )
-        if not keys:
-            return []
-        owner = f"{uuid.uuid4().hex} {os.getpid()}@{socket.gethostname()}"[:100]
-        taken = due.filter(pk__in=keys)
-        lease = {"owner": owner, "leased_until": DatabaseNow() + LEASE, "attempts": F("attempts") + 1}
-        if connections[self.using].features.has_select_for_update_skip_locked:
-            # What another process is claiming is left to it, rather than waited for.
-            with transaction.atomic(using=self.using):
-                keys = list(taken.select_for_update(skip_locked=True).values_list("pk", flat=True))
-                self.rows.filter(pk__in=keys).update(**lease)
-        else:
-            taken.update(**lease)
-        return list(self.rows.filter(pk__in=keys, owner=owner).order_by("due_at", "id"))
-
-    def make(self, batch: Sequence[Delivery]) -> Delivered:
+    def make(self, batch: Sequence[Claimed]) -> Delivered:
         """Attempt each; what isn't reached in half of the lease, or when the process is told to end, is freed."""
         total, until = Delivered(), time.monotonic() + LEASE.total_seconds() / 2
+        events = _Events(self.using, batch)
         reached = 0
         try:
             for delivery in batch:
                 if time.monotonic() > until:
                     break
-                total += self.attempt(delivery)
+                total += self.attempt(delivery, events)
                 reached += 1
         finally:
             if rest := [delivery.pk for delivery in batch[reached:]]:
@@ -252,10 +279,10 @@ class _Attempts:
                 held.update(owner="", leased_until=None, attempts=F("attempts") - 1)
         return total
 
-    def attempt(self, delivery: Delivery) -> Delivered:
+    def attempt(self, delivery: Claimed, events: _Events) -> Delivered:
         """Call what wasn't called yet; a failure is noted, never raised."""
         try:
-            self.call(delivery)
+            self.call(delivery, events)
         except LeaseLost:
             logger.exception("A delivery of the flow %r (%s) was lost.", delivery.flow, delivery.pk)
             return Delivered()
@@ -270,7 +297,9 @@ class _Attempts:
             )
             self.held(delivery).update(
                 status=DEAD if dead else PENDING,
-                due_at=F("due_at") if dead else self.now + FIRST_RETRY * 2 ** (delivery.attempts - 1),
+                due_at=F("due_at")
+                if dead
+                else (self.at or DatabaseNow()) + FIRST_RETRY * 2 ** (delivery.attempts - 1),
                 finished_at=DatabaseNow() if dead else None,
                 leased_until=None,
                 owner="",
@@ -279,43 +308,61 @@ class _Attempts:
             return Delivered(dead=1) if dead else Delivered(failed=1)
         return Delivered(done=1)
 
-    def call(self, delivery: Delivery) -> None:
-        """Load the event, and call the flow's callables from the first that hasn't succeeded."""
+    def call(self, delivery: Claimed, events: _Events) -> None:
+        """Load the object, and call the flow's callables from the first that hasn't succeeded."""
         if delivery.attempts > MAX_ATTEMPTS:
             raise RuntimeError(
                 f"The process ended in the middle of attempt {MAX_ATTEMPTS}, without a traceback."
             )
         flow = self.registry.flow(delivery.flow)
-        event_model: Any = apps.get_model(delivery.event_model)
-        event = (
-            event_model._base_manager.using(self.using).select_related("subject").filter(pk=delivery.event_id)
-        )
-        found = event.first()
-        if found is None:
-            raise InvalidInput(
-                f"The event {delivery.event_model} {delivery.event_id} is gone from {self.using!r}."
-            )
-        arguments = found.subject, flow.state(found.source), flow.state(found.sink)
-        end = {"status": DONE, "leased_until": None, "finished_at": DatabaseNow(), "error": ""}
+        arguments = events.arguments(delivery, flow)
+        number = len(flow.event_callables)
         left = flow.event_callables[delivery.done_calls :]
+        lock = connections[self.using].in_atomic_block and connections[self.using].vendor == "sqlite"
         for done, function in enumerate(left, delivery.done_calls + 1):
-            with transaction.atomic(using=self.using):
-                if connections[self.using].vendor == "sqlite":
-                    # One who has read can't write once another has written, and the call would be repeated.
-                    self.note(delivery, owner=delivery.owner)
+            with writing(self.using):
+                if lock:
+                    # The transaction around us may have begun as a reader, which can be too late to write.
+                    self.note(delivery, done - 1)
                 function(*arguments)
-                self.note(delivery, done_calls=done, **(end if done == len(flow.event_callables) else {}))
+                self.note(delivery, done, end=done == number)
         if not left:
-            self.note(delivery, **end)
+            self.note(delivery, delivery.done_calls, end=True)
 
-    def held(self, delivery: Delivery) -> QuerySet[Delivery]:
-        """The row while it is this process's; a claim's owner is like no other claim's."""
+    def held(self, delivery: Claimed) -> QuerySet[Delivery]:
+        """The row while it is this process's."""
         return self.rows.filter(pk=delivery.pk, owner=delivery.owner, status=PENDING)
 
-    def note(self, delivery: Delivery, **values: Any) -> None:
+    def note(self, delivery: Claimed, done_calls: int, *, end: bool = False) -> None:
         """Write to the row; raises LeaseLost once another process has it."""
-        if not self.held(delivery).update(**values):
+        if not note(self.using, delivery, done_calls, end=end):
             raise LeaseLost(
                 f"The delivery {delivery.pk} was taken over by another process once its lease of {LEASE} was over; "
                 "what this call did in the database is taken back."
             )
+
+
+class _Events:
+    """What the events of a batch say, read together, since an event never changes; their subjects do."""
+
+    def __init__(self, using: str, batch: Sequence[Claimed]) -> None:
+        self.using, self.batch = using, batch
+        self.read: dict[str, dict[int, Move]] = {}
+
+    def arguments(self, delivery: Claimed, flow: Flow) -> tuple[models.Model | None, State, State]:
+        """The object as it is now, None once it was deleted; source and sink as the flow declares them.
+
+        One query, and one more for the first of each event model. Raises InvalidInput for an event that is gone.
+        """
+        label = delivery.event_model
+        event_model: Any = apps.get_model(label)
+        if label not in self.read:
+            keys = [one.event_id for one in self.batch if one.event_model == label]
+            self.read[label] = moves(event_model, keys, self.using)
+        move = self.read[label].get(delivery.event_id)
+        if move is None:
+            raise InvalidInput(f"The event {label} {delivery.event_id} is gone from {self.using!r}.")
+        field: Any = event_model._meta.get_field("subject")
+        subjects: QuerySet[Any] = QuerySet(field.related_model).using(self.using)
+        subject = next(iter(subjects.filter(**{field.target_field.attname: move.subject})), None)
+        return subject, flow.state(move.source), flow.state(move.sink)

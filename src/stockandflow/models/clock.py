@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,15 @@ SETTLING = timedelta(hours=1)
 def now_sql(vendor: str) -> str:
     """The SQL of the database's real instant now, not the transaction's start, as a datetime column keeps it."""
     return NOW_SQL[vendor]
+
+
+def later_sql(vendor: str, seconds: int) -> str:
+    """The SQL of the database's instant ``seconds`` from now, as a datetime column keeps it."""
+    return {
+        "sqlite": NOW_SQL["sqlite"].replace("'now'", f"'now', '{seconds} seconds'"),
+        "postgresql": f"{NOW_SQL['postgresql']} + interval '{seconds} seconds'",
+        "mysql": f"{NOW_SQL['mysql']} + INTERVAL {seconds} SECOND",
+    }[vendor]
 
 
 def database_now(using: str) -> datetime:
@@ -65,7 +74,10 @@ def snapshot(using: str) -> Iterator[datetime]:
     own = not connection.in_atomic_block
     if own and connection.vendor == "mysql":
         _execute(using, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")  # of the next transaction alone
-    with _deferred(connection, own), transaction.atomic(using=using, savepoint=False):
+    with ExitStack() as stack:
+        # As a reader, also where the project has its transactions begin as writers.
+        stack.enter_context(_beginning(connection, None) if own else ExitStack())
+        stack.enter_context(transaction.atomic(using=using, savepoint=False))
         # The clock is read once it is fixed what is seen: with the first query, or on MariaDB on request.
         if own and connection.vendor == "postgresql":
             _execute(using, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -80,17 +92,31 @@ def snapshot(using: str) -> Iterator[datetime]:
 
 
 @contextmanager
-def _deferred(connection: Any, own: bool) -> Iterator[None]:
-    """Let SQLite's transaction begin as a reader, also where the project has its transactions begin as writers."""
-    if not own or connection.vendor != "sqlite":
+def writing(using: str) -> Iterator[None]:
+    """A transaction that is SQLite's one writer from its start.
+
+    Who has read first can't write there once another has written. Within a transaction it is a savepoint of that one,
+    which began as it did.
+    """
+    connection = connections[using]
+    with ExitStack() as stack:
+        with ExitStack() if connection.in_atomic_block else _beginning(connection, "IMMEDIATE"):
+            stack.enter_context(transaction.atomic(using=using))
+        yield
+
+
+@contextmanager
+def _beginning(connection: Any, mode: str | None) -> Iterator[None]:
+    """Have SQLite's transactions that begin inside begin as ``mode`` says, None for as a reader."""
+    if connection.vendor != "sqlite":
         yield
         return
     connection.ensure_connection()  # the mode is read from the settings when the connection is opened
-    mode, connection.transaction_mode = connection.transaction_mode, None
+    kept, connection.transaction_mode = connection.transaction_mode, mode
     try:
         yield
     finally:
-        connection.transaction_mode = mode
+        connection.transaction_mode = kept
 
 
 def _execute(using: str, sql: str) -> None:
