@@ -22,8 +22,8 @@ class StockAndFlowConfig(AppConfig):
         from stockandflow.periodic import built_in, schedule
         from stockandflow.registry import registry
 
-        def before(using: str, plan: list[Any], **_: Any) -> None:
-            before_migrate(registry, using, plan)
+        def before(using: str, plan: list[Any], apps: Any, **_: Any) -> None:
+            before_migrate(registry, using, plan, apps)
 
         def after(using: str, **kwargs: Any) -> None:
             after_migrate(registry, using, flushed="plan" not in kwargs)

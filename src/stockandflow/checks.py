@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections, models, router
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from stockandflow.capture import TrackerStatus, database_of, method_for, status
+from stockandflow.capture import TrackerStatus, database_of, method_for, status, strangers
 from stockandflow.conf import NAMES, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
@@ -54,11 +54,11 @@ def check_databases(
     registry: Registry = project_registry,
     **_: Any,
 ) -> list[checks.CheckMessage]:
-    """Whether the triggers that capture the trackers are in the databases asked about. Three queries each."""
+    """Whether the triggers that capture the trackers are in the databases asked about. Four queries each."""
     found: list[checks.CheckMessage] = []
     for using in databases or ():
         try:
-            states = status(registry, using)
+            states, left_over = status(registry, using), strangers(registry, using).left_over
         except DatabaseError as error:
             found.append(
                 _warning(
@@ -79,7 +79,7 @@ def check_databases(
                 state.tracker,
             )
             for state in states
-            if state.missing
+            if state.missing or state.stale
         ]
         found += [
             _warning(
@@ -92,6 +92,17 @@ def check_databases(
             for state in states
             if state.waiting
         ]
+        if left_over:
+            tables = ", ".join(sorted(set(left_over.values())))
+            found.append(
+                _warning(
+                    "W009",
+                    f"The database {using!r} has triggers of trackers that are gone, on {tables}; they still write "
+                    "events, and fail when their event model goes.",
+                    "Run 'manage.py migrate', or 'manage.py stockandflow sync' where nothing is to be migrated.",
+                    using,
+                )
+            )
         found += [_facet_lost(state, facet) for state in states for facet in _flow_facets_lost(state)]
     return found
 

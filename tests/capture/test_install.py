@@ -16,6 +16,7 @@ from example.leads.models import Lead
 from example.membership.models import Member, MemberFlowEvent, Plan
 from stockandflow import capture
 from stockandflow.capture.install import installed
+from stockandflow.capture.triggers import prefix_of
 from stockandflow.checks import check_databases
 from stockandflow.declarations import ModelTracker, Stock
 from stockandflow.exceptions import InvalidInput
@@ -152,6 +153,97 @@ def test_status_tells_what_is_there_and_what_is_missing() -> None:
     escalation = states["support.escalation"]
     assert (escalation.method.kind, escalation.installed, escalation.missing) == ("signals", (), ())
     assert "Python function" in escalation.method.reason
+
+
+def stranger(name: str, table: str) -> list[str]:
+    """Statements that make a trigger by that name."""
+    return {
+        "sqlite": [f"CREATE TRIGGER {name} AFTER DELETE ON {table} BEGIN SELECT 1; END"],
+        "mysql": [f"CREATE TRIGGER {name} AFTER DELETE ON {table} FOR EACH ROW SET @sf = 1"],
+        "postgresql": [
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+            f"CREATE TRIGGER {name} AFTER DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION {name}()",
+        ],
+    }[connection.vendor]
+
+
+GONE = "stockandflow_00000000_0123456789abcdef_delete"
+
+
+def test_triggers_of_a_tracker_that_is_gone_are_told_and_go_with_a_sync() -> None:
+    for statement in stranger(GONE, "leads_lead"):
+        execute(statement)
+    found = capture.strangers(registry, "default")
+    (message,) = check_databases(databases=["default"])
+    capture.install(registry, "default")
+
+    assert (found.left_over, found.foreign) == ({GONE: "leads_lead"}, {})
+    assert message.id == "stockandflow.W009"
+    assert "leads_lead" in message.msg
+    assert GONE not in installed(connection)
+    assert capture.strangers(registry, "default") == capture.Strangers({}, {})
+
+
+def test_another_projects_triggers_in_the_same_database_are_told_and_left_alone() -> None:
+    """Its tables are of no model here; one of its trackers even has the slug of one of ours."""
+    names = [GONE, f"{prefix_of(registry.tracker('leads.lead'))}0123456789abcdef_delete"]
+    execute("CREATE TABLE another_projects (id integer)")
+    try:
+        for name in names:
+            for statement in stranger(name, "another_projects"):
+                execute(statement)
+        before = installed(connection)
+        assert capture.strangers(registry, "default").foreign == dict.fromkeys(names, "another_projects")
+        assert not any(state.stale for state in capture.status(registry, "default"))
+        assert check_databases(databases=["default"]) == []
+        capture.uninstall("default")
+        assert set(installed(connection)) == set(names)
+        capture.install(registry, "default")
+        capture.before_migrate(registry, "default", [(SimpleNamespace(app_label="leads"), False)])
+        capture.after_migrate(registry, "default", flushed=False)
+        assert installed(connection) == before
+    finally:
+        execute("DROP TABLE another_projects")
+        if connection.vendor == "postgresql":
+            for name in names:
+                execute(f"DROP FUNCTION {name}()")
+
+
+def test_triggers_of_an_earlier_declaration_are_stale_and_give_way(declare: Declare) -> None:
+    declare(item_tracker(text="draft"))
+    another = Registry()
+    others = [tracker for tracker in registry.trackers if tracker.model is not Item]
+    another.register(*others, item_tracker(text="sketch"))
+    before = {state.tracker.model: state for state in capture.status(another, "default")}
+    capture.install(another, "default")
+    after = {state.tracker.model: state for state in capture.status(another, "default")}
+
+    assert before[Item].stale
+    assert before[Item].missing
+    assert not before[Lead].stale
+    assert (after[Item].stale, after[Item].missing) == ((), ())
+
+
+def test_triggers_of_a_tracker_that_signals_serve_now_are_stale(declare: Declare) -> None:
+    """Left in place they would write each move a second time."""
+    declare(item_tracker(text="draft"))
+    slug = registry.trackers[-1].slug
+    another = Registry()
+    by_function = ModelTracker(
+        ["text"],
+        lambda *_: ((), ()),
+        [Stock(slug="drafts", name="Drafts", queryset=Item.objects.all())],
+        event_model=ItemFlowEvent,
+        slug=slug,
+    )
+    another.register(*registry.trackers[:-1], by_function)
+    ids = {message.id for message in check_databases(databases=["default"], registry=another)}
+    stale = capture.status(another, "default")[-1].stale
+    capture.install(another, "default")
+
+    assert "stockandflow.W005" in ids
+    assert stale
+    assert capture.status(another, "default")[-1].stale == ()
 
 
 def test_a_missing_trigger_is_reported_with_what_to_do() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from stockandflow.capture.install import (
+    Strangers,
     TrackerStatus,
     after_migrate,
     before_migrate,
     databases,
     install,
     status,
+    strangers,
     suspended,
     uninstall,
 )
@@ -17,6 +19,7 @@ from stockandflow.capture.signals import connect, disconnect
 
 __all__ = [
     "Method",
+    "Strangers",
     "TrackerStatus",
     "after_migrate",
     "before_migrate",
@@ -27,6 +30,7 @@ __all__ = [
     "install",
     "method_for",
     "status",
+    "strangers",
     "suspended",
     "uninstall",
 ]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.apps import apps
 from django.db import DatabaseError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -41,6 +42,7 @@ INSTALLED = {
 class TrackerStatus:
     """What a database has of a tracker's triggers, by name; ``missing`` is () for other methods.
 
+    ``stale`` are those of an earlier declaration or method, which may still write events.
     ``waiting`` are the columns that the triggers name and the database lacks until it is migrated; meanwhile nothing
     is installed, since a trigger that names them would fail every write. ``lost_facets`` are those whose values
     events don't keep, facet slug → why.
@@ -51,6 +53,7 @@ class TrackerStatus:
     method: Method
     installed: tuple[str, ...]
     missing: tuple[str, ...]
+    stale: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     lost_facets: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,6 +79,43 @@ def _trackers_on(registry: Registry, connection: BaseDatabaseWrapper) -> Iterato
                 tables = set(connection.introspection.table_names(cursor))
         if all(model._meta.db_table in tables for model in needed):
             yield tracker
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Triggers by our names that are of no known tracker, as name → table.
+
+    Those ``left_over`` stand on tables of this project, so their tracker is gone, and they go with the next migration
+    or sync. Those that are ``foreign`` stand on tables of no model here: they are another project's in the same
+    database, and are left alone.
+    """
+
+    left_over: Mapping[str, str]
+    foreign: Mapping[str, str]
+
+
+def strangers(registry: Registry, using: str) -> Strangers:
+    """The triggers of that database which are of no tracker that the registry knows. One query."""
+    known = tuple(prefix_of(tracker) for tracker in registry.trackers)
+    there, own = installed(connections[using], disabled=True), _own_tables()
+    unknown = {name: at for name, at in there.items() if at not in own or not name.startswith(known)}
+    return Strangers(
+        left_over={name: at for name, at in unknown.items() if at in own},
+        foreign={name: at for name, at in unknown.items() if at not in own},
+    )
+
+
+def _own_tables() -> set[str]:
+    return {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
+
+
+def _own(connection: BaseDatabaseWrapper, former: Collection[str] = ()) -> dict[str, str]:
+    """The triggers that are this project's, disabled ones too, as ``installed`` gives them.
+
+    ``former`` are tables that were the project's until now.
+    """
+    own = _own_tables() | set(former)
+    return {name: at for name, at in installed(connection, disabled=True).items() if at in own}
 
 
 def installed(connection: BaseDatabaseWrapper, *, disabled: bool = False) -> dict[str, str]:
@@ -113,7 +153,7 @@ def install(registry: Registry, using: str) -> list[str]:
     there = installed(connection)
     stale = {
         name: at
-        for name, at in installed(connection, disabled=True).items()
+        for name, at in _own(connection).items()
         if name not in wanted and not name.startswith(tuple(kept))
     }
     made = [trigger for name, trigger in wanted.items() if name not in there]
@@ -131,9 +171,9 @@ def install(registry: Registry, using: str) -> list[str]:
 
 
 def uninstall(using: str) -> list[str]:
-    """Take all of this package's triggers out of a database; their names."""
+    """Take all of this package's triggers out of a database; their names. Another project's stay."""
     connection = connections[using]
-    there = installed(connection, disabled=True)
+    there = _own(connection)
     if there:
         _refuse_to_commit(connection)
         with transaction.atomic(using=using):
@@ -181,11 +221,11 @@ def suspended(registry: Registry, using: str) -> Iterator[None]:
 def status(registry: Registry, using: str) -> list[TrackerStatus]:
     """What that database has of every tracker that stands in it.
 
-    Two queries, two or three for each tracker, one or two for each table that it names, and those of the quoting on
+    Three queries, two or three for each tracker, one or two for each table that it names, and those of the quoting on
     SQLite.
     """
     connection = connections[using]
-    there = installed(connection)
+    there, all_there = installed(connection), _own(connection)
     found = []
     for tracker in _trackers_on(registry, connection):
         method = method_for(tracker, connection)
@@ -202,6 +242,11 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
                 method=method,
                 installed=tuple(name for name in names if name in there),
                 missing=tuple(name for name in names if name not in there),
+                stale=tuple(
+                    name
+                    for name in all_there
+                    if name.startswith(prefix_of(tracker)) and name not in names and not waiting
+                ),
                 waiting=tuple(waiting),
                 lost_facets=lost,
             )
@@ -216,14 +261,17 @@ _taken_down: dict[str, Registry] = {}
 """Alias → registry, of databases whose migration hasn't come to its end."""
 
 
-def before_migrate(registry: Registry, using: str, plan: list[Any]) -> None:
-    """Take down the triggers that name tables of the apps about to be migrated, and those of trackers that are gone."""
+def before_migrate(registry: Registry, using: str, plan: list[Any], before: Any = apps) -> None:
+    """Take down the triggers that name tables of the apps about to be migrated, and those of trackers that are gone.
+
+    ``before`` are the apps as the database has them, with the models that are about to go.
+    """
     migrated = {migration.app_label for migration, _ in plan}
     if not migrated:
         return
     stay = tuple(prefix_of(tracker) for tracker in registry.trackers if not related_apps(tracker) & migrated)
     connection = connections[using]
-    there = installed(connection, disabled=True)
+    there = _own(connection, [model._meta.db_table for model in before.get_models(include_auto_created=True)])
     _drop(connection, {name: at for name, at in there.items() if not name.startswith(stay)})
     if not _taken_down:
         atexit.register(_put_back)
