@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -111,6 +113,30 @@ def test_a_client_without_django_can_insert(member: Member) -> None:
         client.commit()
 
     assert moves_of(last) == [("", "trial")]
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite's writers wait for each other before they begin")
+def test_a_statement_that_waits_for_a_row_moves_it_after_those_it_has_waited_for(member: Member) -> None:
+    """It began before they did; what counts is when the row was its own."""
+
+    def convert() -> None:
+        try:
+            Member.objects.filter(pk=member.pk).update(status="active")
+        finally:
+            connection.close()
+
+    last = MemberFlowEvent.objects.latest("pk").pk
+    waiting = threading.Thread(target=convert)
+    with closing(own_client()) as client, closing(client.cursor()) as cursor:
+        cursor.execute(f"UPDATE {TABLE} SET name = 'locked'")
+        waiting.start()
+        time.sleep(0.3)
+        cursor.execute(f"UPDATE {TABLE} SET status = 'paused'")
+        client.commit()
+    waiting.join()
+
+    events = MemberFlowEvent.objects.filter(pk__gt=last).order_by("timestamp", "pk")
+    assert list(events.values_list("source", "sink")) == [("trial", "paused"), ("paused", "active")]
 
 
 NAMES = """

@@ -15,7 +15,7 @@ from stockandflow.exceptions import NotLocal
 from stockandflow.membership import text_literal
 from stockandflow.membership.facets import FacetColumn, facet_text_sql, facets_json_sql
 from stockandflow.models import Delivery, Origin
-from stockandflow.models.clock import now_sql
+from stockandflow.models.clock import move_sql
 
 
 class EventSql:
@@ -50,7 +50,7 @@ class EventSql:
         fields: list[Any] = [events.get_field(name) for name in names]
         self.column_names = [quote(field.column) for field in fields]
         self.columns = ", ".join(self.column_names)
-        self.now = now_sql(connection.vendor)
+        self.now = move_sql(connection.vendor)
         self.empty = self.text("")
         self.facet_columns = kept_facets(tracker, connection)[0]
         self.with_callables = [flow.slug for flow in tracker.flows if flow.event_callables]

@@ -18,6 +18,10 @@ NOW_SQL = {
     "postgresql": "clock_timestamp()",
     "mysql": "UTC_TIMESTAMP(6)",
 }
+MOVE_SQL = NOW_SQL | {
+    # UTC_TIMESTAMP is the statement's start, and the statement may have waited since for a row that others moved.
+    "mysql": "(SYSDATE(6) - INTERVAL TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), NOW(6)) MICROSECOND)",
+}
 TICK = {"sqlite": timedelta(milliseconds=1)}
 SETTLING = timedelta(hours=1)
 """How long a transaction may take from a move to its commit without making a count and the events disagree."""
@@ -35,6 +39,11 @@ def later_sql(vendor: str, seconds: int) -> str:
         "postgresql": f"{NOW_SQL['postgresql']} + interval '{seconds} seconds'",
         "mysql": f"{NOW_SQL['mysql']} + INTERVAL {seconds} SECOND",
     }[vendor]
+
+
+def move_sql(vendor: str) -> str:
+    """The same within the statement that moves an object: the real instant at which the row is at hand, and locked."""
+    return MOVE_SQL[vendor]
 
 
 def database_now(using: str) -> datetime:
