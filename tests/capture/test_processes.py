@@ -115,7 +115,9 @@ def test_a_client_without_django_can_insert(member: Member) -> None:
     assert moves_of(last) == [("", "trial")]
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite's writers wait for each other before they begin")
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="SQLite's writers wait for each other before they begin"
+)
 def test_a_statement_that_waits_for_a_row_moves_it_after_those_it_has_waited_for(member: Member) -> None:
     """It began before they did; what counts is when the row was its own."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from stockandflow.capture.install import (
     Strangers,
     TrackerStatus,
-    after_migrate,
-    before_migrate,
     databases,
     install,
     status,
@@ -15,6 +13,7 @@ from stockandflow.capture.install import (
     uninstall,
 )
 from stockandflow.capture.methods import Method, database_of, method_for
+from stockandflow.capture.migrating import after_migrate, before_migrate
 from stockandflow.capture.signals import connect, disconnect
 
 __all__ = [

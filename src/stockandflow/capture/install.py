@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from django.apps import apps
-from django.db import DatabaseError, connections, models, router, transaction
+from django.db import connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.event_sql import kept_facets
 from stockandflow.capture.methods import Method, database_of, method_for
-from stockandflow.capture.readiness import missing, related_apps
+from stockandflow.capture.readiness import missing
 from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import Delivery, FlowRecord, Origin, StockRecord
+from stockandflow.models import Delivery
 from stockandflow.registry import Registry
-
-logger = logging.getLogger(__name__)
 
 INSTALLED = {
     "sqlite": "SELECT name, tbl_name, 1 FROM sqlite_master WHERE type = 'trigger' AND name LIKE %s",
@@ -63,7 +58,7 @@ def databases(registry: Registry) -> list[str]:
     return list(dict.fromkeys(database_of(tracker) for tracker in registry.trackers))
 
 
-def _trackers_on(registry: Registry, connection: BaseDatabaseWrapper) -> Iterator[ModelTracker]:
+def trackers_on(registry: Registry, connection: BaseDatabaseWrapper) -> Iterator[ModelTracker]:
     """The trackers whose tables stand in that database."""
     tables: set[str] | None = None
     for tracker in registry.trackers:
@@ -109,13 +104,13 @@ def _own_tables() -> set[str]:
     return {model._meta.db_table for model in apps.get_models(include_auto_created=True)}
 
 
-def _own(connection: BaseDatabaseWrapper, former: Collection[str] = ()) -> dict[str, str]:
+def own(connection: BaseDatabaseWrapper, former: Collection[str] = ()) -> dict[str, str]:
     """The triggers that are this project's, disabled ones too, as ``installed`` gives them.
 
     ``former`` are tables that were the project's until now.
     """
-    own = _own_tables() | set(former)
-    return {name: at for name, at in installed(connection, disabled=True).items() if at in own}
+    tables = _own_tables() | set(former)
+    return {name: at for name, at in installed(connection, disabled=True).items() if at in tables}
 
 
 def installed(connection: BaseDatabaseWrapper, *, disabled: bool = False) -> dict[str, str]:
@@ -134,8 +129,8 @@ def installed(connection: BaseDatabaseWrapper, *, disabled: bool = False) -> dic
         }
 
 
-def install(registry: Registry, using: str) -> list[str]:
-    """Bring the triggers of a database in line with the registry; the names of those made now.
+def install(registry: Registry, using: str, *, only: Iterable[ModelTracker] | None = None) -> list[str]:
+    """Bring the triggers of a database in line with the registry, or of some trackers; the names of those made now.
 
     Right triggers stay, stale ones and those of trackers that are gone are dropped. Trackers whose tables aren't
     there yet are left out, and those that wait for a migration keep what they have.
@@ -145,7 +140,10 @@ def install(registry: Registry, using: str) -> list[str]:
         return []
     wanted: dict[str, Trigger] = {}
     kept: list[str] = []
+    prefixes = (PREFIX,) if only is None else tuple(map(prefix_of, only))
     for state in status(registry, using):
+        if not prefix_of(state.tracker).startswith(prefixes):
+            continue
         if state.waiting:
             kept.append(prefix_of(state.tracker))
         elif state.method.kind == "triggers":
@@ -153,8 +151,8 @@ def install(registry: Registry, using: str) -> list[str]:
     there = installed(connection)
     stale = {
         name: at
-        for name, at in _own(connection).items()
-        if name not in wanted and not name.startswith(tuple(kept))
+        for name, at in own(connection).items()
+        if name.startswith(prefixes) and name not in wanted and not name.startswith(tuple(kept))
     }
     made = [trigger for name, trigger in wanted.items() if name not in there]
     if not stale and not made:
@@ -162,7 +160,7 @@ def install(registry: Registry, using: str) -> list[str]:
     _refuse_to_commit(connection)
     with transaction.atomic(using=using):  # all of them or none, where the database can
         # Those to be made may be there and disabled, which counts as missing.
-        _drop(connection, stale | {trigger.name: trigger.table for trigger in made})
+        drop(connection, stale | {trigger.name: trigger.table for trigger in made})
         with connection.cursor() as cursor:
             for trigger in made:
                 for statement in trigger.sql:
@@ -173,11 +171,11 @@ def install(registry: Registry, using: str) -> list[str]:
 def uninstall(using: str) -> list[str]:
     """Take all of this package's triggers out of a database; their names. Another project's stay."""
     connection = connections[using]
-    there = _own(connection)
+    there = own(connection)
     if there:
         _refuse_to_commit(connection)
         with transaction.atomic(using=using):
-            _drop(connection, there)
+            drop(connection, there)
     return sorted(there)
 
 
@@ -191,7 +189,8 @@ def _refuse_to_commit(connection: BaseDatabaseWrapper) -> None:
         )
 
 
-def _drop(connection: BaseDatabaseWrapper, there: dict[str, str]) -> None:
+def drop(connection: BaseDatabaseWrapper, there: Mapping[str, str]) -> None:
+    """Take triggers down, given by name with the table that each is on."""
     quote = connection.ops.quote_name
     with connection.cursor() as cursor:
         for name, table in there.items():
@@ -225,9 +224,9 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
     SQLite.
     """
     connection = connections[using]
-    there, all_there = installed(connection), _own(connection)
+    there, all_there = installed(connection), own(connection)
     found = []
-    for tracker in _trackers_on(registry, connection):
+    for tracker in trackers_on(registry, connection):
         method = method_for(tracker, connection)
         waiting: list[str] = []
         names: list[str] = []
@@ -252,81 +251,3 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
             )
         )
     return found
-
-
-# Migrations: triggers on a table hinder its change, and SQLite's rebuild drops them silently, so they are taken down
-# before and made anew after.
-
-_taken_down: dict[str, Registry] = {}
-"""Alias → registry, of databases whose migration hasn't come to its end."""
-
-
-def before_migrate(registry: Registry, using: str, plan: list[Any], before: Any = apps) -> None:
-    """Take down the triggers that name tables of the apps about to be migrated, and those of trackers that are gone.
-
-    ``before`` are the apps as the database has them, with the models that are about to go.
-    """
-    migrated = {migration.app_label for migration, _ in plan}
-    if not migrated:
-        return
-    stay = tuple(prefix_of(tracker) for tracker in registry.trackers if not related_apps(tracker) & migrated)
-    connection = connections[using]
-    there = _own(connection, [model._meta.db_table for model in before.get_models(include_auto_created=True)])
-    _drop(connection, {name: at for name, at in there.items() if not name.startswith(stay)})
-    if not _taken_down:
-        atexit.register(_put_back)
-    _taken_down[using] = registry
-
-
-def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
-    """Put the triggers in place, and after a flush empty what they wrote while the subjects' tables were emptied."""
-    if flushed:
-        _forget(registry, using)
-    install(registry, using)
-    _taken_down.pop(using, None)
-
-
-def _put_back() -> None:
-    """A migration that failed ends the process without a word to us: put back what can be put back."""
-    for using, registry in _taken_down.items():
-        try:
-            install(registry, using)
-        except DatabaseError:
-            logger.exception(
-                "The triggers of the database %r could not be put back; run 'migrate' again.", using
-            )
-        finally:
-            connections[using].close()
-
-
-def _forget(registry: Registry, using: str) -> None:
-    """Empty what the triggers wrote while a flush emptied the subjects' tables.
-
-    Projects send post_migrate themselves too, to have permissions made, so it proves no flush. After one there is no
-    record and no subject, and the events are departures alone; whatever else there is, is history and stays.
-    """
-    connection = connections[using]
-    if connection.vendor == "postgresql":
-        return  # one TRUNCATE empties all tables at once; the others have a DELETE for each, which triggers see
-    trackers = list(_trackers_on(registry, connection))
-    emptied: list[type[models.Model]] = [StockRecord, FlowRecord, *(tracker.model for tracker in trackers)]
-    if any(_rows(model, using).exists() for model in emptied if _stands_on(model, connection)):
-        return
-    for events in {tracker.events for tracker in trackers}:
-        rows = _rows(events, using)
-        if rows.exists() and not rows.exclude(sink="", origin=Origin.LIVE).exists():
-            rows._raw_delete(using)  # quicker than collecting
-            if _stands_on(Delivery, connection):
-                _rows(Delivery, using).filter(event_model=events._meta.label_lower).delete()
-
-
-def _rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:
-    return model._base_manager.using(using).order_by()
-
-
-def _stands_on(model: type[models.Model], connection: BaseDatabaseWrapper) -> bool:
-    """Whether the model's table is in that database. One query, unless the router says no."""
-    if not router.allow_migrate_model(connection.alias, model):
-        return False
-    with connection.cursor() as cursor:
-        return model._meta.db_table in connection.introspection.table_names(cursor)

@@ -19,7 +19,7 @@ from stockandflow.models import Delivery
 
 def related_apps(tracker: ModelTracker) -> set[str]:
     """The labels of the apps whose migrations can touch what the tracker's triggers name."""
-    models_named = {model for model, _ in _columns(tracker)}
+    models_named = {model for model, _ in named_columns(tracker)}
     return {model._meta.app_label for model in models_named}
 
 
@@ -29,7 +29,7 @@ def missing(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> list[str]
     One query for the tables, and one or two for each table.
     """
     wanted: dict[str, set[str]] = defaultdict(set)
-    for model, column in _columns(tracker):
+    for model, column in named_columns(tracker):
         wanted[model._meta.db_table].add(column)
     lacking = []
     with connection.cursor() as cursor:
@@ -43,7 +43,7 @@ def missing(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> list[str]
     return sorted(lacking)
 
 
-def _columns(tracker: ModelTracker) -> Iterator[tuple[type[models.Model], str]]:
+def named_columns(tracker: ModelTracker) -> Iterator[tuple[type[models.Model], str]]:
     """(model, column) for all that the triggers name."""
     for stock in tracker.stocks:
         for node in nodes(stock.queryset.query.where):
