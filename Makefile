@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test lint style types layers docs bench clean help
+.PHONY: demo test soak lint style types layers docs bench clean help
 
 ARGS ?=
 VENV := .venv
@@ -21,6 +21,9 @@ demo: $(STAMPS)/app ## Build the example business, print its report and serve it
 
 test: $(STAMPS)/test $(STAMPS)/drivers ## Run the tests on SQLite, and on PostgreSQL and MariaDB when they answer
 	@$(BIN)/python -m tests.databases $(ARGS)
+
+soak: $(STAMPS)/test $(STAMPS)/drivers ## Write for five minutes from processes that are killed and migrated beneath, and count (ARGS="--seed 7")
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 lint: style types layers ## Style, types and layers: ruff, mypy --strict, import-linter (`make -k lint`: all three)
 
