@@ -89,6 +89,42 @@ def test_a_database_that_is_whole_keeps_its_own_error() -> None:
         Stock("lost", "Lost", Item.objects.extra(tables=["no_such_table"])).count()
 
 
+def test_a_model_without_a_migration_wants_one_first(tmp_path: Path) -> None:
+    (tmp_path / "unborn").mkdir()
+    environment_ = {
+        **environment(tmp_path / "new.sqlite3"),
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)]),
+        "DJANGO_SETTINGS_MODULE": "unborn_settings",
+    }
+    (tmp_path / "unborn_settings.py").write_text(
+        "from example.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, 'unborn']\n"
+    )
+    (tmp_path / "unborn" / "__init__.py").touch()
+    (tmp_path / "unborn" / "models.py").write_text(
+        "from django.db import models\n\n\nclass Thing(models.Model):\n    pass\n"
+    )
+    (tmp_path / "unborn" / "stocksandflows.py").write_text(
+        "from stockandflow import Stock, register\nfrom unborn.models import Thing\n\n"
+        "register(Stock('things', 'Things', Thing.objects.all()))\n"
+    )
+    for command, wanted in (
+        ("migrate --verbosity 0", ""),
+        (
+            "stockandflow record",
+            "lacks the table unborn_thing; run 'manage.py makemigrations' and 'manage.py migrate'",
+        ),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "django", *command.split()],
+            cwd=tmp_path,
+            env=environment_,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert wanted in done.stderr
+
+
 def test_sync_names_the_columns_that_the_database_lacks(tmp_path: Path) -> None:
     database = tmp_path / "behind.sqlite3"
     manage(database, "migrate --verbosity 0")

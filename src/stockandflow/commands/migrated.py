@@ -42,28 +42,35 @@ def _cure(registry: Registry, using: str) -> str:
     try:
         with connection.cursor() as cursor:
             there = set(connection.introspection.table_names(cursor, include_views=True))
-        lacking = sorted(
-            {
-                model._meta.db_table
-                for model in needed
-                if model._meta.managed
-                and router.allow_migrate_model(using, model)
-                and model._meta.db_table not in there
-            }
-        )
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError:
         return ""
+    lacking = {
+        (model._meta.app_label, str(model._meta.model_name)): model._meta.db_table
+        for model in needed
+        if model._meta.managed
+        and router.allow_migrate_model(using, model)
+        and model._meta.db_table not in there
+    }
     mine = {model._meta.app_label for model in needed}
     waiting = [
         f"{migration.app_label}.{migration.name}" for migration, _ in plan if migration.app_label in mine
     ]
     if not lacking and not waiting:
         return ""
-    what = f"lacks {_some('table', lacking)}" if lacking else f"waits for {_some('migration', waiting)}"
+    what = (
+        f"lacks {_some('table', sorted(set(lacking.values())))}"
+        if lacking
+        else f"waits for {_some('migration', waiting)}"
+    )
     others = f" --database {using}" if using != "default" else ""
-    made = "" if waiting else "'manage.py makemigrations' and "
+    # A model that no migration makes has none yet.
+    made = (
+        "'manage.py makemigrations' and "
+        if lacking.keys() - executor.loader.project_state().models.keys()
+        else ""
+    )
     return f"The database {using!r} {what}; run {made}'manage.py migrate{others}' first."
 
 
