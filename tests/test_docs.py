@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from stockandflow import checks
+from stockandflow.capture import methods
 from stockandflow.conf import NAMES
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -31,3 +32,11 @@ def test_the_reference_lists_its_pages() -> None:
     index = (REFERENCE / "index.md").read_text()
     for page in REFERENCE.glob("*.md"):
         assert page.stem == "index" or re.search(rf"^{page.stem}$", index, re.MULTILINE), page.name
+
+
+def test_the_explanation_of_the_capture_names_every_blind_spot() -> None:
+    page = " ".join((REFERENCE.parent / "explanation" / "capture.md").read_text().split())
+    by_triggers = [spot for spots in methods.UNSEEN_BY_TRIGGERS.values() for spot in spots]
+    beside = (*methods.UNSEEN_BY_SIGNALS, *methods.UNSEEN_BESIDE_THE_ROW, *methods.WHILE_DOWN)
+    for spot in (*by_triggers, *beside):
+        assert spot in page

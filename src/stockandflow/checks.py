@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections, models, router
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from stockandflow.capture import TrackerStatus, database_of, method_for, status, strangers
+from stockandflow.capture import TrackerStatus, blind_spots, database_of, method_for, status, strangers
 from stockandflow.conf import NAMES, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
@@ -549,12 +549,14 @@ def _every_stock_is_reached(registry: Registry) -> Messages:
 def _capture_sees_everything(registry: Registry) -> Messages:
     for tracker in registry.trackers:
         if tracker.derived:
-            method = method_for(tracker, connections[database_of(tracker)])
+            connection = connections[database_of(tracker)]
+            method = method_for(tracker, connection)
             if method.kind == "signals":
+                unseen = "; ".join(blind_spots(tracker, method, connection.vendor))
                 yield _warning(
                     "W002",
-                    f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. save() and delete() "
-                    "are captured by signals; other changes appear as unexplained.",
+                    f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. Signals capture it "
+                    f"instead, which can't see {unseen}; that appears as unexplained.",
                     "Where you can, write the stocks' filters on the subject's own columns.",
                     tracker,
                 )

@@ -134,10 +134,9 @@ def composite_key(_: Scene) -> None:
     raise NotImplementedError(COMPOSITE)
 
 
-OTHER_TABLE = Gap(
-    "Signals see the subject's own `save()` and `delete()`; what another table's rows do, they don't."
-)
-BULK = Gap("Signals see `save()` and `delete()`, no bulk write and no SQL.")
+OTHER_TABLE = Gap("Signals can't see changes of other tables' rows.")
+BULK = Gap("Signals can't see bulk writes: update(), bulk_create(), bulk_update().")
+BY_SQL = Gap("Signals can't see SQL and other programs.")
 
 RELATED = Listing("Stocks that another table decides", role="customer")
 makes = RELATED.makes
@@ -167,7 +166,7 @@ def update_related(scene: Scene) -> None:
     scene.objects.update(plan=paid_plan(scene))
 
 
-@makes(PAYS, gaps=everywhere(BULK))
+@makes(PAYS, gaps=everywhere(BY_SQL))
 def sql_related(scene: Scene) -> None:
     """`UPDATE` to another plan, in SQL."""
     scene.execute(f"UPDATE {scene.table} SET plan_id = %s", paid_plan(scene).pk)

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from django.db import connection
+
+from stockandflow.capture import blind_spots, method_for
 from tests.write_paths.page import ABSENT, CAPTURED, PAGE, UNSEEN, page
 from tests.write_paths.paths import PATHS
 from tests.write_paths.scene import DATABASES
+from tests.write_paths.stocksandflows import trackers
 
 
 def test_the_committed_page_is_that_of_the_list() -> None:
     assert PAGE.read_text() == page(), "Write it anew: python -m tests.write_paths.page"
+
+
+def test_a_gap_is_a_blind_spot_of_the_method_that_captures_it() -> None:
+    """So explain, the checks and the page say the same."""
+    vendors = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
+    for path in PATHS:
+        tracker = trackers()[path.role]
+        method = method_for(tracker, connection)
+        for database, gap in path.gaps.items():
+            spots = blind_spots(tracker, method, vendors[database])
+            assert any(spot in gap.why for spot in spots), (path.name, database)
 
 
 def test_every_path_has_its_row_and_every_database_its_word() -> None:

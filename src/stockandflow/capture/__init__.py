@@ -12,7 +12,7 @@ from stockandflow.capture.install import (
     suspended,
     uninstall,
 )
-from stockandflow.capture.methods import Method, database_of, method_for
+from stockandflow.capture.methods import Method, blind_spots, database_of, method_for
 from stockandflow.capture.migrating import after_migrate, before_migrate
 from stockandflow.capture.signals import connect, disconnect
 
@@ -22,6 +22,7 @@ __all__ = [
     "TrackerStatus",
     "after_migrate",
     "before_migrate",
+    "blind_spots",
     "connect",
     "database_of",
     "databases",

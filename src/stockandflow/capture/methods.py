@@ -46,3 +46,38 @@ def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method
 def database_of(tracker: ModelTracker) -> str:
     """The alias of the database that the tracker's subjects are written to."""
     return tracker.database
+
+
+HOW = {
+    "triggers": "the statement that changes a row also writes the event, whoever makes the change",
+    "signals": "save() and delete() of the ORM also write the event, in one transaction with the change",
+}
+"""What each kind of method does, in words."""
+
+UNSEEN_BY_TRIGGERS = {
+    "sqlite": ("a row that a statement with OR REPLACE takes away under another key",),
+    "postgresql": (
+        "what is written with session_replication_role = replica",
+        "what is written after ALTER TABLE … DISABLE TRIGGER",
+    ),
+    "mysql": ("rows that a foreign key's own cascade deletes", "TRUNCATE"),
+}
+WHILE_DOWN = (
+    "what moves while a migration has triggers down",
+    "what is written inside capture.suspended()",
+)
+UNSEEN_BY_SIGNALS = (
+    "bulk writes: update(), bulk_create(), bulk_update()",
+    "SQL and other programs",
+)
+UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", "the passing of time")
+
+
+def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str, ...]:
+    """What the method can't see of the tracker's moves on that kind of database, each in words.
+
+    None of it is hidden: it is what reports show as unexplained.
+    """
+    if method.kind != "signals":
+        return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *WHILE_DOWN)
+    return (*UNSEEN_BY_SIGNALS, *UNSEEN_BESIDE_THE_ROW) if tracker.derived else UNSEEN_BY_SIGNALS

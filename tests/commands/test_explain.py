@@ -1,0 +1,163 @@
+"""``stockandflow explain`` says how stocks are defined and captured, what isn't seen, and what to do."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from example.membership.models import Member
+from stockandflow import capture
+from stockandflow.capture.methods import blind_spots
+from stockandflow.declarations import ModelTracker, Stock
+from stockandflow.registry import registry
+from tests.capture.conftest import declared
+from tests.capture.test_install import GONE, drop_one, stranger
+from tests.capture.test_triggers import execute
+from tests.testapp.models import Item, ItemFlowEvent
+
+pytestmark = pytest.mark.django_db
+
+
+def explain(*slugs: str, **options: Any) -> str:
+    out = StringIO()
+    call_command("stockandflow", "explain", *slugs, stdout=out, **options)
+    return out.getvalue()
+
+
+def document(*slugs: str) -> Any:
+    return json.loads(explain(*slugs, format="json"))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_tracker_is_explained_with_its_stocks() -> None:
+    said = words(explain("membership.member"))
+
+    assert "Watches membership.Member in the database 'default'." in said
+    assert "Captured by triggers: the statement that changes a row also writes the event" in said
+    assert "triggers in place." in said
+    assert "Nothing is to be done." in said
+    assert "past-due: members whose status is Past due" in said
+    assert "status" in said.partition("SELECT")[2]
+    assert "support.ticket" not in said
+
+
+def test_what_is_not_seen_is_that_of_the_database() -> None:
+    tracker = registry.tracker("membership.member")
+    spots = blind_spots(tracker, capture.Method("triggers"), connection.vendor)
+
+    assert document("membership.member")["trackers"][0]["blind_spots"] == list(spots)
+    for spot in spots:
+        assert spot in words(explain("membership.member"))
+
+
+def test_a_stock_is_explained_alone_with_the_capture_of_its_tracker() -> None:
+    (told,) = document("trial")["trackers"]
+
+    assert told["slug"] == "membership.member"
+    assert told["method"] == "triggers"
+    assert [(stock["slug"], stock["definition"]) for stock in told["stocks"]] == [
+        ("trial", "members whose status is Trial")
+    ]
+    assert "'trial'" in told["stocks"][0]["sql"]
+
+
+def test_signals_are_explained_with_the_reason() -> None:
+    said = words(explain("support.escalation"))
+
+    assert "since its states come from a Python function" in said
+    assert "bulk writes: update(), bulk_create(), bulk_update()" in said
+    assert "other tables" not in said
+
+
+def test_without_slugs_every_tracker_and_stock_is_explained() -> None:
+    stock = Stock(slug="british", name="British", queryset=Member.objects.filter(country="GB"))
+    with registry.set_aside(copy=True):
+        registry.register(stock)
+        told = document()
+        said = words(explain())
+
+    assert [one["slug"] for one in told["trackers"]] == [tracker.slug for tracker in registry.trackers]
+    assert [one["slug"] for one in told["untracked"]] == ["ticket-urgent", "british"]
+    assert "In no tracker" in said
+
+
+def test_lines_fit_into_80_columns() -> None:
+    for line in explain().splitlines():
+        assert len(line) <= 80, line
+
+
+@pytest.mark.django_db(transaction=True)  # MariaDB commits when triggers come and go
+class TestWhatIsWrong:
+    """Missing, stale and strange triggers, each with the cure."""
+
+    def test_a_missing_trigger(self) -> None:
+        name = next(name for name, table in installed().items() if table == "leads_lead")
+        drop_one(name)
+        try:
+            said, told = words(explain("leads.lead")), document("leads.lead")["trackers"][0]
+        finally:
+            capture.install(registry, "default")
+
+        assert "1 trigger of " in said
+        assert "missing" in said
+        assert told["missing"] == [name]
+        assert told["to_do"] == ["Run 'manage.py stockandflow sync', or 'manage.py migrate'."]
+
+    def test_stale_triggers(self) -> None:
+        stock = Stock(slug="drafts", name="Drafts", queryset=Item.objects.filter(text="draft"))
+        by_function = ModelTracker(
+            ["text"], lambda *_: ((), ()), [stock], event_model=ItemFlowEvent, slug="testapp.item"
+        )
+        with declared(ModelTracker(stocks=[stock], event_model=ItemFlowEvent)):
+            kept = registry.trackers[-1]
+            registry.trackers[-1] = by_function
+            try:
+                said, told = words(explain("testapp.item")), document("testapp.item")["trackers"][0]
+            finally:
+                registry.trackers[-1] = kept
+
+        assert "of an earlier declaration still there: " in said
+        assert told["stale"]
+        assert told["to_do"] == ["Run 'manage.py stockandflow sync', or 'manage.py migrate'."]
+
+    def test_triggers_of_no_tracker(self) -> None:
+        for statement in stranger(GONE, "leads_lead"):
+            execute(statement)
+        try:
+            said, told = words(explain()), document()
+        finally:
+            capture.install(registry, "default")
+
+        assert "has 1 trigger of trackers that are gone." in said
+        assert told["left_over_triggers"] == {"default": {GONE: "leads_lead"}}
+        assert told["foreign_triggers"] == {"default": {}}
+
+
+def installed() -> dict[str, str]:
+    from stockandflow.capture.install import installed as there
+
+    return there(connection)
+
+
+def test_an_unknown_slug_is_told_with_the_nearest() -> None:
+    with pytest.raises(
+        CommandError, match=r"No stock or tracker has the slug 'tril'. Did you mean 'trial'\?"
+    ):
+        explain("tril")
+
+
+def test_nothing_is_written() -> None:
+    with CaptureQueriesContext(connection) as queries:
+        explain()
+
+    verbs = {query["sql"].split()[0] for query in queries}
+    assert verbs <= {"SELECT", "PRAGMA", "SHOW"}
