@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from stockandflow.commands import explain, record, report, sync
+from stockandflow.commands import explain, record, report, suggest, sync
 from stockandflow.commands.migrated import told_to_migrate
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "told_to_migrate"]
@@ -25,4 +25,10 @@ class Subcommand(Protocol):
         """Do it, and write to ``command.stdout``; a StockAndFlowError is told to the user as it is."""
 
 
-SUBCOMMANDS: dict[str, Subcommand] = {"report": report, "record": record, "sync": sync, "explain": explain}
+SUBCOMMANDS: dict[str, Subcommand] = {
+    "report": report,
+    "record": record,
+    "suggest": suggest,
+    "sync": sync,
+    "explain": explain,
+}
