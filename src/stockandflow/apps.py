@@ -17,7 +17,7 @@ class StockAndFlowConfig(AppConfig):
 
     def ready(self) -> None:
         from stockandflow import automation
-        from stockandflow.capture import after_migrate, before_migrate, connect, disconnect
+        from stockandflow.capture import after_migrate, before_migrate, connect, disconnect, open_trackers
         from stockandflow.checks import register
         from stockandflow.periodic import built_in, schedule
         from stockandflow.registry import registry
@@ -27,6 +27,7 @@ class StockAndFlowConfig(AppConfig):
 
         def after(using: str, **kwargs: Any) -> None:
             after_migrate(registry, using, flushed="plan" not in kwargs)
+            open_trackers(registry, using)
 
         register()
         pre_migrate.connect(before, sender=self, weak=False, dispatch_uid="stockandflow.capture")

@@ -15,10 +15,12 @@ from stockandflow.capture.install import (
 from stockandflow.capture.methods import Method, blind_spots, database_of, method_for
 from stockandflow.capture.migrating import after_migrate, before_migrate
 from stockandflow.capture.signals import connect, disconnect
+from stockandflow.capture.sweep import Swept, open_trackers, repair
 
 __all__ = [
     "Method",
     "Strangers",
+    "Swept",
     "TrackerStatus",
     "after_migrate",
     "before_migrate",
@@ -29,6 +31,8 @@ __all__ = [
     "disconnect",
     "install",
     "method_for",
+    "open_trackers",
+    "repair",
     "status",
     "strangers",
     "suspended",

@@ -145,3 +145,8 @@ def kept_facets(
         else:
             kept[slug] = column
     return kept, lost
+
+
+def exactly(connection: BaseDatabaseWrapper, text: str) -> str:
+    """SQL for a slug to be compared to the letter: MariaDB takes slugs that differ in case only for the same."""
+    return f"BINARY {text}" if connection.vendor == "mysql" else text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from stockandflow.capture.event_sql import EventSql
+from stockandflow.capture.event_sql import EventSql, exactly
 from stockandflow.declarations import ModelTracker
 from stockandflow.membership import row_condition
 from stockandflow.models import Origin
@@ -31,6 +31,9 @@ class MissingMoves:
         moves.of_gone(f"{moves.event_key} = 7")          # should the row be gone
 
     A condition should be one that an index answers: the work is in proportion to the rows that it names.
+
+    Two that write the moves of one subject at once would both write them: whoever may not be alone locks the rows
+    before, by ``locking``.
 
     ``origin`` is that of the events. With INITIAL it is that of subjects without any event, and other missing
     moves have SWEEP. Event callables get what is LIVE or SWEEP. ``timestamp`` is SQL for when a row's move
@@ -75,6 +78,21 @@ class MissingMoves:
         """The statements for subjects whose rows are gone; the condition is one on ``sf_event``, by ``event_key``."""
         return self._written(
             f"({self.gone(condition)}) AS sf", "sf.facets", self._not_before_last(self.sql.now)
+        )
+
+    def locking(self, condition: str, *, skip: bool = False) -> str:
+        """A query that gives the keys of the rows that meet the condition and locks them, in order.
+
+        With ``skip`` those that another transaction holds are left out, else they are waited for. On SQLite, where a
+        writer is alone, it locks nothing.
+        """
+        how = "" if self.vendor == "sqlite" else f" FOR UPDATE{' SKIP LOCKED' if skip else ''}"
+        return f"SELECT {self.row_key} FROM {self.sql.table} AS {ROW} WHERE {condition} ORDER BY 1{how}"
+
+    def missing(self, condition: str) -> str:
+        """A query that gives ``subject``, ``source``, ``sink`` and ``since`` of the rows whose move is missing."""
+        return (
+            f"SELECT * FROM ({self.differing(condition)}) AS sf WHERE {self._differ('sf.source', 'sf.sink')}"
         )
 
     def differing(self, condition: str) -> str:
@@ -192,5 +210,4 @@ class MissingMoves:
         return f"{self._exactly(source)} <> {self._exactly(sink)}"
 
     def _exactly(self, text: str) -> str:
-        # MariaDB takes slugs that differ in case only for the same.
-        return f"BINARY {text}" if self.vendor == "mysql" else text
+        return exactly(self.sql.connection, text)

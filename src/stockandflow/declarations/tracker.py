@@ -37,7 +37,8 @@ class ModelTracker:
     tuples of states, compared element by element, so that it may serve several dimensions at once.
 
     ``event_model`` is needed only where there are no flows to tell it. ``slug`` names the tracker in its events;
-    by default it is the model's label, e.g. ``shop.subscription``.
+    by default it is the model's label, e.g. ``shop.subscription``. ``exhaustive`` promises that every object stands in
+    one of the stocks; an audit names those that don't.
     """
 
     fields_to_track: Sequence[str] = ()
@@ -46,6 +47,7 @@ class ModelTracker:
     flows: Sequence[Flow] = ()
     slug: str = ""
     event_model: type[FlowEvent] | None = None
+    exhaustive: bool = False
 
     def __post_init__(self) -> None:
         self._check_given()

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from stockandflow.membership.counting import CountRequest, StockCount, count_stocks
+from stockandflow.membership.counting import (
+    CountRequest,
+    StockCount,
+    count_memberships,
+    count_stocks,
+    members_of_exactly,
+)
+from stockandflow.membership.crossing import crossings_sql
 from stockandflow.membership.facets import FacetColumn, facet_key, facet_text_sql
 from stockandflow.membership.literals import literal, text_literal
 from stockandflow.membership.predicate import (
@@ -26,11 +33,14 @@ __all__ = [
     "StockCount",
     "compiled_where",
     "concerned",
+    "count_memberships",
     "count_stocks",
+    "crossings_sql",
     "describe",
     "facet_key",
     "facet_text_sql",
     "literal",
+    "members_of_exactly",
     "reaches",
     "reason_not_followed",
     "reason_not_local",

@@ -128,6 +128,44 @@ def _rows_of(requests: list[CountRequest]) -> tuple[models.QuerySet[Any], Any, s
     return models.QuerySet(first.model, using=first.db), mask, field.attname if field else ""
 
 
+Slugs = tuple[str, ...]
+
+
+def count_memberships(querysets: Mapping[str, models.QuerySet[Any]]) -> dict[Slugs, int]:
+    """In which of these querysets of one model the objects are: the slugs of all that hold an object → objects.
+
+    One query, one pass over the table.
+    """
+    rows, names = _placed(querysets)
+    found: Counter[Slugs] = Counter()
+    for *masks, count in rows.order_by().values_list(*names).annotate(sf_count=Count("pk")):
+        found[_slugs_of(masks, list(querysets))] += count
+    return dict(found)
+
+
+def members_of_exactly(querysets: Mapping[str, models.QuerySet[Any]], slugs: Slugs) -> models.QuerySet[Any]:
+    """The objects that are in all of these of the querysets and in no other. No query yet."""
+    rows, names = _placed(querysets)
+    masks = [0] * len(names)
+    for index, slug in enumerate(querysets):
+        masks[index // BITS] |= (slug in slugs) << index % BITS
+    return rows.filter(**dict(zip(names, masks, strict=True)))
+
+
+def _placed(querysets: Mapping[str, models.QuerySet[Any]]) -> tuple[models.QuerySet[Any], list[str]]:
+    """All rows with a mask for every 60 querysets, and what the masks are called."""
+    requests = [CountRequest(slug, queryset) for slug, queryset in querysets.items()]
+    rows, names = _rows_of(requests[:1])[0], []
+    for start in range(0, len(requests), BITS):
+        names.append(f"sf_mask_{start}")
+        rows = rows.annotate(**{names[-1]: _rows_of(requests[start : start + BITS])[1]})
+    return rows, names
+
+
+def _slugs_of(masks: Sequence[int], slugs: Sequence[str]) -> Slugs:
+    return tuple(slug for index, slug in enumerate(slugs) if masks[index // BITS] >> index % BITS & 1)
+
+
 class OfGroup(Func):
     """What is the same for all rows of a group: worked out once a group, and not grouped by."""
 

@@ -159,4 +159,22 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('stock_record', 'facet', 'value'), name='sf_stock_facet')],
             },
         ),
+        migrations.CreateModel(
+            name='Sweep',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('tracker', models.CharField(max_length=100)),
+                ('database', models.CharField(help_text='Alias in DATABASES.', max_length=100)),
+                ('opened_at', models.DateTimeField(blank=True, help_text='When the first complete sweep had written the opening balance.', null=True)),
+                ('completed_at', models.DateTimeField(blank=True, help_text='When the last complete sweep ended.', null=True)),
+                ('found', models.PositiveBigIntegerField(default=0, help_text='Missing moves that the last sweep found, or the one under way so far.')),
+                ('started_at', models.DateTimeField(blank=True, help_text='When the sweep began that is under way, or was interrupted.', null=True)),
+                ('cursor', models.TextField(blank=True, help_text='Key of the last subject seen to.', null=True)),
+            ],
+            options={
+                'ordering': ('database', 'tracker'),
+                'default_permissions': ('view',),
+                'constraints': [models.UniqueConstraint(fields=('tracker', 'database'), name='sf_sweep_tracker')],
+            },
+        ),
     ]

@@ -1,4 +1,4 @@
-"""What is stored: flow events, records of stocks and flows, pending deliveries, and the schedule's runs."""
+"""What is stored: flow events, records of stocks and flows, pending deliveries, sweeps, and the schedule's runs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from stockandflow.models.records import (
     settling,
 )
 from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
+from stockandflow.models.sweeps import Sweep
 
 __all__ = [
     "ALL",
@@ -29,6 +30,7 @@ __all__ = [
     "StockFacetRecord",
     "StockRecord",
     "SubjectForeignKey",
+    "Sweep",
     "Watermark",
     "recent_moves",
     "settling",

@@ -119,10 +119,13 @@ def recent_moves(stocks: Sequence[Stock], at: datetime) -> dict[str, int]:
 
 
 def settling(at: datetime) -> models.Q:
-    """The condition that an event was stamped and written down within SETTLING before ``at``, and is a flow."""
+    """The condition that an event was stamped and written down within SETTLING before ``at``, with its change.
+
+    An opening balance is no flow, and what a sweep finds was committed before: counts hold it.
+    """
     window = {"timestamp__gte": at - SETTLING, "timestamp__lt": at}
     written = {"recorded_at__gte": at - SETTLING, "recorded_at__lt": at}
-    return models.Q(**window, **written) & ~models.Q(origin=Origin.INITIAL)
+    return models.Q(**window, **written) & ~models.Q(origin__in=[Origin.INITIAL, Origin.SWEEP])
 
 
 def _conflict_target(using: str, names: list[str]) -> list[str] | None:

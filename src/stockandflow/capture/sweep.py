@@ -1,0 +1,406 @@
+"""The sweep: what events say is compared with what the tables hold, and the missing moves are written.
+
+Set-based, one range of keys after another, so that memory stays flat and one that was interrupted goes on. Ranges cover
+all keys, also those that only events know. Differences are found without a lock; then the rows are locked, looked at
+again, and written. The first complete sweep opens the tracker: what it finds without any event is the opening balance.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import DatabaseError, connections, models, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from stockandflow.capture.event_sql import exactly
+from stockandflow.capture.install import trackers_on
+from stockandflow.capture.moves import ROW, MissingMoves
+from stockandflow.capture.readiness import missing
+from stockandflow.declarations import ModelTracker, State, state_key
+from stockandflow.exceptions import InvalidInput
+from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
+from stockandflow.models import Origin, Sweep
+from stockandflow.models.clock import DatabaseNow, move_sql
+from stockandflow.registry import Registry
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 10_000
+"""Subjects compared by one query."""
+EVENTS_A_SUBJECT = 4
+"""A range ends early where it has more events than this for each subject of a chunk."""
+BATCH = 500
+"""Subjects that are locked, and whose events are written, in one transaction."""
+SAMPLE = 100
+"""Objects of a tracker by function that are asked for their states, to see whether the stocks say the same."""
+
+Move = tuple[str, str]
+"""The keys of source and sink."""
+Found = tuple[Any, str, str]
+"""A missing move: the subject's key as the database gives it, and the keys of source and sink."""
+Progress = Callable[[str, int, int], None]
+"""Called after each range with the tracker's slug, about how many subjects were looked at, and how many moves found."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found and wrote for one tracker: (source, sink) → moves.
+
+    ``opened`` where this was the first complete one, whose moves from external are the opening balance. ``left_out``
+    says why nothing was looked at, "" where it was.
+    """
+
+    tracker: ModelTracker
+    using: str
+    moves: dict[Move, int]
+    opened: bool = False
+    left_out: str = ""
+
+    @property
+    def found(self) -> int:
+        return sum(self.moves.values())
+
+
+def repair(
+    registry: Registry,
+    *,
+    using: str | None = None,
+    slugs: Iterable[str] | None = None,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
+) -> list[Swept]:
+    """Sweep trackers, all unless ``slugs`` names some, on one database or all; in registered order.
+
+    Writes the missing moves with the origin ``sweep``, which are delivered to event callables, and opens trackers
+    that aren't yet, whose objects get the origin ``initial``. Safe beside writers and other sweeps. Raises UnknownSlug
+    or InvalidInput for what isn't there.
+    """
+    return [
+        sweep(tracker, alias, chunk=chunk, progress=progress)
+        for tracker, alias in chosen(registry, using, slugs)
+    ]
+
+
+def chosen(
+    registry: Registry, using: str | None = None, slugs: Iterable[str] | None = None
+) -> list[tuple[ModelTracker, str]]:
+    """The trackers that are asked for, each with the alias of its database; raises UnknownSlug or InvalidInput."""
+    wanted = None if slugs is None else [registry.tracker(slug) for slug in slugs]
+    if using is not None and using not in connections:
+        raise InvalidInput(
+            f"There is no database {using!r}; DATABASES has {', '.join(map(repr, connections))}."
+        )
+    found = [
+        (tracker, alias)
+        for alias in ([using] if using is not None else list(connections))
+        for tracker in trackers_on(registry, connections[alias])
+        if wanted is None or tracker in wanted
+    ]
+    there = [tracker for tracker, _ in found]
+    if lost := [tracker.slug for tracker in wanted or () if tracker not in there]:
+        where = f"The database {using!r}" if using else "No database"
+        raise InvalidInput(
+            f"{where} holds the tables of the tracker {lost[0]!r}; look at its stocks' database, and run 'migrate'."
+        )
+    return found
+
+
+def sweep(
+    tracker: ModelTracker, using: str, *, chunk: int = CHUNK, progress: Progress | None = None
+) -> Swept:
+    """Compare one tracker's events with its table from the beginning, or from where it was interrupted; see repair."""
+    if chunk < 1:
+        raise InvalidInput(
+            f"chunk is {chunk!r}; give the number of subjects to compare at a time, 1 or more."
+        )
+    if reason := why_left_out(tracker, using):
+        return Swept(tracker, using, {}, left_out=reason)
+    row = sweeps(using).get_or_create(tracker=tracker.slug, database=using)[0]
+    state = sweeps(using).filter(pk=row.pk)
+    if row.started_at is None:
+        state.update(started_at=DatabaseNow(), cursor=None, found=0)
+        row.cursor, row.found = None, 0
+    opening = row.opened_at is None
+    comparison = Comparison(tracker, using, opening=opening)
+    counted: Counter[Move] = Counter()
+    looked = 0
+    for reached in comparison.ranges(row.cursor, chunk):
+        found = comparison.found(reached)
+        counted.update((source, sink) for _, source, sink in found)
+        for batch in batched(found, BATCH):
+            _write(comparison, batch, row)
+        looked += chunk
+        state.update(cursor=reached.text, found=row.found + sum(counted.values()))
+        if progress:
+            progress(tracker.slug, looked, sum(counted.values()))
+    state.update(completed_at=DatabaseNow(), started_at=None, cursor=None)
+    if opening:
+        state.filter(opened_at=None).update(opened_at=DatabaseNow())
+    return Swept(tracker, using, dict(counted), opened=opening)
+
+
+def open_trackers(registry: Registry, using: str, progress: Progress | None = None) -> list[Swept]:
+    """Open the trackers of a database that aren't yet; for ``migrate``, once the triggers are in place.
+
+    Two queries where all are open; where a tracker has neither subjects nor events, two more for it and one to note it.
+    One that can't be opened is logged, and opened by the next sweep.
+    """
+    connection = connections[using]
+    if not _is_there(connection):
+        return []
+    opened = set(
+        sweeps(using).filter(database=using, opened_at__isnull=False).values_list("tracker", flat=True)
+    )
+    done = []
+    for tracker in trackers_on(registry, connection):
+        if tracker.slug in opened:
+            continue
+        try:
+            if not any(_rows(model, using).exists() for model in (tracker.model, tracker.events)):
+                sweeps(using).update_or_create(
+                    tracker=tracker.slug,
+                    database=using,
+                    defaults={"opened_at": DatabaseNow(), "completed_at": DatabaseNow()},
+                )
+            else:
+                done.append(sweep(tracker, using, progress=progress))
+        except DatabaseError:
+            logger.exception(
+                "The tracker %r could not be opened on %r; 'manage.py stockandflow sweep' will, once that is mended.",
+                tracker.slug,
+                using,
+            )
+    return done
+
+
+def why_left_out(tracker: ModelTracker, using: str) -> str:
+    """Why a sweep can't tell where the tracker's objects are, in words; "" where it can.
+
+    A tracker by function is swept by its stocks' querysets, where these say what the function says. One query for
+    the tables and two for each; for a tracker by function one pass over its table too, and a look at 100 objects.
+    """
+    connection = connections[using]
+    if not tracker.stocks:
+        return "it has no stocks, so no queryset says where its objects are"
+    if not _is_there(connection):
+        return f"the database {using!r} has no table for sweeps yet; run 'migrate'"
+    if waiting := missing(tracker, connection):
+        return f"the database {using!r} lacks {', '.join(waiting)}; run 'migrate'"
+    return "" if tracker.derived else _why_not_by_stocks(tracker, using)
+
+
+def _why_not_by_stocks(tracker: ModelTracker, using: str) -> str:
+    states: Any = tracker.states_to_stocks_func
+    rows = _rows(tracker.model, using).values_list("pk", *tracker.fields_to_track)
+    by_key = {stock.slug: stock for stock in tracker.stocks}
+    sample = list(rows[:SAMPLE])
+    keys = [key for key, *_ in sample]
+    held: dict[Any, str] = {}
+    for slug, stock in reversed(by_key.items()):
+        held |= dict.fromkeys(stock.all().using(using).filter(pk__in=keys).values_list("pk", flat=True), slug)
+    for key, *values in sample:
+        try:
+            sinks: tuple[State, ...] = tuple(states(None, tuple(values))[1])
+        except Exception as error:  # noqa: BLE001  (a project's function; what it raises is told)
+            return f"its function failed for the object {key!r}: {error!r}"
+        if len(sinks) != 1:
+            return (
+                f"its function gives {len(sinks)} states for one object, and a sweep knows one dimension; declare a "
+                "tracker for each"
+            )
+        said = state_key(sinks[0])
+        if (said if said in by_key else "") != held.get(key, ""):
+            return (
+                f"its function says that the object {key!r} is in {said!r}, and the stocks' querysets say "
+                f"{held.get(key, '')!r}"
+            )
+    placed = count_memberships({slug: stock.queryset.using(using) for slug, stock in by_key.items()})
+    if several := next((slugs for slugs in placed if len(slugs) > 1), None):
+        return (
+            f"objects are in {' and '.join(map(repr, several))} at once, and a sweep knows one dimension; declare a "
+            "tracker for each"
+        )
+    return ""
+
+
+def sweeps(using: str) -> models.QuerySet[Sweep]:
+    """What is known of the sweeps of that database: kept there, unless a router keeps it elsewhere."""
+    here = router.allow_migrate_model(using, Sweep)
+    return Sweep.objects.using(using if here else router.db_for_write(Sweep))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Keys after ``after`` and up to ``until``, both included where they are None: as SQL literals.
+
+    ``text`` is ``until`` as the cursor keeps it.
+    """
+
+    after: str | None
+    until: str | None
+    text: str | None
+
+    def of(self, key: str) -> str:
+        """The condition that SQL for a key lies in the range."""
+        bounds = [f"{key} > {self.after}"] if self.after is not None else []
+        bounds += [f"{key} <= {self.until}"] if self.until is not None else []
+        return " AND ".join(bounds) or "1 = 1"
+
+
+class Comparison:
+    """One tracker's events beside its table on one database."""
+
+    def __init__(self, tracker: ModelTracker, using: str, *, opening: bool = False) -> None:
+        self.tracker, self.using, self.connection = tracker, using, connections[using]
+        events: Any = tracker.events._meta
+        self.key: Any = events.get_field("subject").target_field
+        self.moves = MissingMoves(
+            tracker,
+            self.connection,
+            origin=Origin.INITIAL if opening else Origin.SWEEP,
+            timestamp=_when(tracker, self.connection),
+        )
+
+    def ranges(self, cursor: str | None, chunk: int) -> Iterator[Range]:
+        """All keys after the cursor in ranges of ``chunk`` subjects, fewer where they have many events. In order.
+
+        Two or three queries a range.
+        """
+        after = None if cursor is None else self.key.to_python(cursor)
+        while True:
+            until = self._end(after, chunk)
+            text = None if until is None else str(until)
+            yield Range(self._literal(after), self._literal(until), text)
+            if until is None:
+                return
+            after = until
+
+    def _end(self, after: Any, chunk: int) -> Any:
+        subjects = _rows(self.tracker.model, self.using).order_by(self.key.attname)
+        events = _rows(self.tracker.events, self.using).order_by("subject_id")
+        if after is not None:
+            subjects = subjects.filter(**{f"{self.key.attname}__gt": after})
+            events = events.filter(subject_id__gt=after)
+        until = _at(subjects.values_list(self.key.attname, flat=True), chunk)
+        if until is not None:
+            events = events.filter(subject_id__lt=until)
+        sooner = _at(events.values_list("subject_id", flat=True), chunk * EVENTS_A_SUBJECT)
+        return until if sooner is None else sooner
+
+    def _literal(self, key: Any) -> str | None:
+        if key is None:
+            return None
+        return literal(self.connection, self.key.get_db_prep_value(key, self.connection))
+
+    def found(self, reached: Range) -> list[Found]:
+        """The missing moves in a range, those of subjects that are gone last. Two queries."""
+        moves, rows = self.moves, []
+        with self.connection.cursor() as cursor:
+            for query in (moves.missing(reached.of(moves.row_key)), moves.gone(reached.of(moves.event_key))):
+                cursor.execute(f"SELECT subject, source, sink FROM ({query}) AS sf_found")
+                rows += cursor.fetchall()
+        return rows
+
+    def among(self, key: str, keys: Iterable[Any]) -> str:
+        """The condition that SQL for a key is one of these, as the database gave them."""
+        return f"{key} IN ({', '.join(literal(self.connection, one) for one in keys)})"
+
+
+def _write(comparison: Comparison, batch: list[Found], row: Sweep) -> None:
+    """Lock the subjects, look again, and write what is still missing.
+
+    Rows that a transaction holds are passed over at first and then waited for one by one: who waits for one row while
+    holding no other can be in nobody's way.
+    """
+    keys = [key for key, _, _ in batch]
+    skips = bool(comparison.connection.features.has_select_for_update_skip_locked)
+    with _fresh(comparison.using):
+        written = _write_those(comparison, keys, row, skip=skips)
+    if skips:
+        gone = {key for key, _, sink in batch if not sink}
+        for key in (key for key in keys if key not in written and key not in gone):
+            with _fresh(comparison.using):
+                _write_those(comparison, [key], row, skip=False)
+
+
+def _write_those(comparison: Comparison, keys: list[Any], row: Sweep, *, skip: bool) -> set[Any]:
+    """Write the missing moves of these subjects; the keys of the rows that were locked and written."""
+    moves, connection = comparison.moves, comparison.connection
+    with connection.cursor() as cursor:
+        _take_turns(comparison, row, cursor)
+        cursor.execute(moves.locking(comparison.among(moves.row_key, keys), skip=skip))
+        locked = {key for (key,) in cursor.fetchall()}
+        statements = moves.of_rows(comparison.among(moves.row_key, locked)) if locked else []
+        for statement in [*statements, *moves.of_gone(comparison.among(moves.event_key, keys))]:
+            cursor.execute(statement)
+    return locked
+
+
+def _take_turns(comparison: Comparison, row: Sweep, cursor: Any) -> None:
+    """Let no other sweep of the tracker write meanwhile: subjects that are gone have no row to be locked.
+
+    On SQLite take the write lock before anything is read, so that what is read stays so.
+    """
+    if comparison.connection.vendor == "sqlite":
+        cursor.execute(f"UPDATE {comparison.moves.sql.event_table} SET origin = origin WHERE 0 = 1")
+    elif sweeps(comparison.using).db == comparison.using:
+        sweeps(comparison.using).select_for_update().filter(pk=row.pk).values_list("pk").first()
+
+
+@contextmanager
+def _fresh(using: str) -> Iterator[None]:
+    """A transaction in which every statement sees what has been committed, unless one is open already."""
+    connection = connections[using]
+    own = not connection.in_atomic_block
+    with connection.cursor() as cursor:
+        if own and connection.vendor == "mysql":
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")  # of the next transaction alone
+        with transaction.atomic(using=using):
+            if own and connection.vendor == "postgresql":
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            yield
+
+
+def _when(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> str | None:
+    """SQL for when a row made its missing move, where the clock moves it: the last line that it crossed since.
+
+    None where no stock asks for the time. Without an event since when is known, it is now.
+    """
+    now, crossed = move_sql(connection.vendor), []
+    source, sink = (exactly(connection, f"sf.{side}") for side in ("source", "sink"))
+    for stock in tracker.stocks:
+        slug = text_literal(connection, stock.slug)
+        for instant in crossings_sql(stock.queryset, ROW, connection):
+            moved = f"({source} = {slug} OR {sink} = {slug}) AND {instant} <= {now}"
+            crossed.append(f"COALESCE(CASE WHEN {moved} THEN {instant} END, sf.since)")
+    if not crossed:
+        return None
+    latest = f"{'max' if connection.vendor == 'sqlite' else 'GREATEST'}({', '.join(crossed)}, sf.since)"
+    return f"(CASE WHEN {latest} > sf.since THEN {latest} ELSE {now} END)"
+
+
+def _rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:
+    return models.QuerySet(model, using=using)  # not by a manager, which may leave rows out
+
+
+def _at(values: models.QuerySet[Any], place: int) -> Any:
+    """The value at that place, counted from one; None where there are fewer."""
+    return next(iter(values[place - 1 : place]), None)
+
+
+def batched(found: list[Found], size: int) -> Iterator[list[Found]]:
+    """The same in lists of that size, the last one shorter."""
+    for start in range(0, len(found), size):
+        yield found[start : start + size]
+
+
+def _is_there(connection: BaseDatabaseWrapper) -> bool:
+    """Whether that database, or the one that keeps its sweeps, has a table for them. One query."""
+    keeper = connections[sweeps(connection.alias).db]
+    with keeper.cursor() as cursor:
+        return Sweep._meta.db_table in keeper.introspection.table_names(cursor)
