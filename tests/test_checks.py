@@ -31,6 +31,8 @@ from tests.testapp.models import (
     Seat,
     SpecialItem,
     SubjectlessEvent,
+    Ticket,
+    TicketFlowEvent,
 )
 
 Broken = tuple[list[Any], list[str]]
@@ -171,13 +173,20 @@ def a_stock_stands_in_two_trackers() -> Broken:
 
 
 def a_tracked_field_is_missing() -> Broken:
-    made = ModelTracker(["shade"], unmoved, [stock("a")], [], "by-hand", ItemFlowEvent)
+    tickets = stock("a", queryset=Ticket.objects.all())
+    made = ModelTracker(["shade"], unmoved, [tickets], [], "by-hand", TicketFlowEvent)
     return [made], ["'by-hand'", "'shade'"]
 
 
 def a_tracked_field_is_a_filter() -> Broken:
-    made = ModelTracker(["number__gte"], unmoved, [stock("a")], [], "by-hand", ItemFlowEvent)
-    return [made], ["'by-hand'", "'number__gte'", "testapp.Item"]
+    tickets = stock("a", queryset=Ticket.objects.all())
+    made = ModelTracker(["rank__gte"], unmoved, [tickets], [], "by-hand", TicketFlowEvent)
+    return [made], ["'by-hand'", "'rank__gte'", "testapp.Ticket"]
+
+
+def bulk_writes_send_no_signals() -> Broken:
+    made = ModelTracker(["number"], unmoved, [stock("a")], [], "by-hand", ItemFlowEvent)
+    return [made], ["'by-hand'", "testapp.Item.objects", "testapp.Item._base_manager"]
 
 
 def two_flows_cover_one_move() -> Broken:
@@ -284,6 +293,7 @@ BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("W001", a_stock_has_no_flow),
     ("W002", a_stock_is_read_over_a_join),
     ("W004", a_permission_is_unknown),
+    ("W010", bulk_writes_send_no_signals),
 ]
 ELSEWHERE = {"E019", "E020", "E021", "W003", "W005", "W007", "W008", "W009"}
 """Broken by settings or by a database: below, in ``test_conf``, ``capture.test_kept_facets`` and ``test_install``."""

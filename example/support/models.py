@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from example.membership.models import Member
-from stockandflow.models import FlowEvent, SubjectForeignKey
+from stockandflow import FlowEvent, SubjectForeignKey, TrackedQuerySet
 
 
 class Status(models.TextChoices):
@@ -34,7 +34,7 @@ class Channel(models.TextChoices):
     PHONE = "phone", "Telephone"
 
 
-class TicketQuerySet(models.QuerySet["Ticket"]):
+class TicketQuerySet(TrackedQuerySet["Ticket"]):
     """What can happen to tickets: each verb moves those it applies to by one UPDATE, and says how many."""
 
     def pick_up(self) -> int:
@@ -72,6 +72,9 @@ class Ticket(models.Model):
     asked_at = models.DateTimeField(default=timezone.now)
 
     objects = TicketQuerySet.as_manager()
+
+    class Meta:
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return self.title

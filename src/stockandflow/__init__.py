@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockandflow.capture.querysets import TrackedQuerySet
     from stockandflow.declarations import Facet, Flow, ModelTracker, Process, Stock
     from stockandflow.models import (
         FlowEvent,
@@ -40,6 +41,7 @@ _HOMES = {
     "StockFacetRecord": "models",
     "StockRecord": "models",
     "SubjectForeignKey": "models",
+    "TrackedQuerySet": "capture.querysets",
     "register": "registry",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "StockFacetRecord",
     "StockRecord",
     "SubjectForeignKey",
+    "TrackedQuerySet",
     "register",
 ]
 

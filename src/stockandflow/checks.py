@@ -17,7 +17,15 @@ from django.db import DatabaseError, connections, models, router
 from django.db.models import QuerySet
 from django.db.models.sql import Query
 
-from stockandflow.capture import TrackerStatus, blind_spots, database_of, method_for, status, strangers
+from stockandflow.capture import (
+    TrackerStatus,
+    blind_spots,
+    database_of,
+    method_for,
+    status,
+    strangers,
+    unhooked,
+)
 from stockandflow.conf import NAMES, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
@@ -548,18 +556,28 @@ def _every_stock_is_reached(registry: Registry) -> Messages:
 
 def _capture_sees_everything(registry: Registry) -> Messages:
     for tracker in registry.trackers:
+        connection = connections[database_of(tracker)]
+        method = method_for(tracker, connection)
+        if method.kind != "signals":
+            continue
         if tracker.derived:
-            connection = connections[database_of(tracker)]
-            method = method_for(tracker, connection)
-            if method.kind == "signals":
-                unseen = "; ".join(blind_spots(tracker, method, connection.vendor))
-                yield _warning(
-                    "W002",
-                    f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. Signals capture it "
-                    f"instead, which can't see {unseen}; that appears as unexplained.",
-                    "Where you can, write the stocks' filters on the subject's own columns.",
-                    tracker,
-                )
+            unseen = "; ".join(blind_spots(tracker, method, connection.vendor))
+            yield _warning(
+                "W002",
+                f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. Signals capture it "
+                f"instead, which can't see {unseen}; that appears as unexplained.",
+                "Where you can, write the stocks' filters on the subject's own columns.",
+                tracker,
+            )
+        elif managers := unhooked(tracker):
+            yield _warning(
+                "W010",
+                f"The tracker {tracker.slug!r} is captured by signals: {method.reason}. Bulk writes through "
+                f"{', '.join(managers)} send none, so what they move appears as unexplained.",
+                "Give the model 'objects = TrackedQuerySet.as_manager()' and in its Meta 'base_manager_name = "
+                '"objects"\'; a queryset of your own takes TrackedQuerySet as its first base.',
+                tracker,
+            )
 
 
 RULES: tuple[Callable[[Registry], Messages], ...] = (

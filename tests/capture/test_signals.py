@@ -706,7 +706,7 @@ def test_a_save_that_moves_nothing_makes_two_reads_more(item: Item) -> None:
     reads = [
         query for query in queries if query["sql"].startswith("SELECT") and "testapp_item" in query["sql"]
     ]
-    assert len(reads) == 2 + connection.features.has_select_for_update
+    assert len(reads) == 2 + (connection.vendor == "postgresql")  # where the lock is a query of its own
 
 
 def test_a_model_that_triggers_serve_has_no_receivers() -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.soak``: the long run on every database that answers, one after the other; ``make soak`` calls it."""
+"""``python -m tests.soak``: the long run on every database that answers; ``make soak`` calls it."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import connection, models
 
+from stockandflow.capture.querysets import TrackedQuerySet
 from stockandflow.models import FlowEvent, SubjectForeignKey
 
 # One that takes small and large letters for the same, where the database has one ready.
@@ -98,6 +99,53 @@ class Seat(models.Model):
 
     def __str__(self) -> str:
         return f"{self.row}/{self.number}"
+
+
+class Desk(models.Model):
+    """Where tickets lie."""
+
+    name = models.CharField(max_length=20, default="front")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Ticket(models.Model):
+    """A thing whose bulk writes are captured, also where signals serve its trackers."""
+
+    code = models.CharField(max_length=20, null=True, blank=True, unique=True)
+    rank = models.IntegerField(null=True, blank=True)
+    flag = models.BooleanField(null=True, blank=True)
+    note = models.CharField(max_length=20, default="", blank=True)
+    data = models.JSONField(null=True, blank=True)
+    desk = models.ForeignKey(Desk, models.SET_NULL, null=True, blank=True, related_name="tickets")
+
+    objects = TrackedQuerySet.as_manager()
+
+    class Meta:
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return f"ticket {self.pk}"
+
+
+class BigTicket(Ticket):
+    """A child in a table of its own."""
+
+    weight = models.IntegerField(default=1)
+
+
+class LateTicket(Ticket):
+    """The same rows under another class."""
+
+    class Meta:
+        proxy = True
+
+
+class TicketFlowEvent(FlowEvent):
+    """A ticket's move."""
+
+    subject = SubjectForeignKey(Ticket)
 
 
 class ItemFlowEvent(FlowEvent):

@@ -27,6 +27,9 @@ class Migration(migrations.Migration):
                 ('asked_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('member', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tickets', to='membership.member')),
             ],
+            options={
+                'base_manager_name': 'objects',
+            },
         ),
         migrations.CreateModel(
             name='TicketFlowEvent',

@@ -12,7 +12,7 @@ from stockandflow.capture.install import (
     suspended,
     uninstall,
 )
-from stockandflow.capture.methods import Method, blind_spots, database_of, method_for
+from stockandflow.capture.methods import Method, blind_spots, database_of, method_for, unhooked
 from stockandflow.capture.migrating import after_migrate, before_migrate
 from stockandflow.capture.signals import connect, disconnect
 from stockandflow.capture.sweep import Swept, open_trackers, repair
@@ -36,5 +36,6 @@ __all__ = [
     "status",
     "strangers",
     "suspended",
+    "unhooked",
     "uninstall",
 ]

@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from stockandflow.capture.event_sql import kept_facets
 from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.readiness import missing
+from stockandflow.capture.signals import silent
 from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import InvalidInput
@@ -203,7 +204,7 @@ def drop(connection: BaseDatabaseWrapper, there: Mapping[str, str]) -> None:
 
 @contextmanager
 def suspended(registry: Registry, using: str) -> Iterator[None]:
-    """Take the triggers down inside and put them back after, whatever happens.
+    """Take the triggers down inside, and signals in this thread, and put them back after, whatever happens.
 
     What is written inside leaves no events: use it to load history whose events are imported too. Anything else shows
     as *unexplained*. Other writers of the database aren't captured meanwhile either. Where there are no triggers,
@@ -211,7 +212,8 @@ def suspended(registry: Registry, using: str) -> Iterator[None]:
     """
     taken = uninstall(using)
     try:
-        yield
+        with silent(using):
+            yield
     finally:
         if taken:
             install(registry, using)

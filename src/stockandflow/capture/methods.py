@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from django.db import DatabaseError
+from django.apps import apps
+from django.db import DatabaseError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker
@@ -48,9 +49,35 @@ def database_of(tracker: ModelTracker) -> str:
     return tracker.database
 
 
+def saved_as(model: type[models.Model]) -> list[type[models.Model]]:
+    """The classes whose save() can move an object of the model: itself, its proxies, its children and its parents."""
+    concrete: Any = model._meta.concrete_model
+    return [
+        other
+        for other in apps.get_models()
+        if issubclass(other, concrete) or issubclass(concrete, other._meta.concrete_model or other)
+    ]
+
+
+def unhooked(tracker: ModelTracker) -> list[str]:
+    """The managers through which bulk writes of the tracker's subjects go unseen, e.g. ``shop.Sale.objects``; sorted.
+
+    Those of its model, its proxies and its children; ``_base_manager`` is what Django itself writes through.
+    """
+    concrete: Any = tracker.model._meta.concrete_model
+    found = set()
+    for model in saved_as(concrete):
+        managers = {manager.name: manager for manager in model._meta.managers}
+        managers.setdefault("_base_manager", model._base_manager)
+        for name, manager in managers.items():
+            if not getattr(manager.get_queryset(), "captures_bulk_writes", False):
+                found.add(f"{model._meta.label}.{name}")
+    return sorted(found)
+
+
 HOW = {
     "triggers": "the statement that changes a row also writes the event, whoever makes the change",
-    "signals": "save() and delete() of the ORM also write the event, in one transaction with the change",
+    "signals": "what the ORM saves and deletes also writes the event, in one transaction with the change",
 }
 """What each kind of method does, in words."""
 
@@ -66,10 +93,9 @@ WHILE_DOWN = (
     "what moves while a migration has triggers down",
     "what is written inside capture.suspended()",
 )
-UNSEEN_BY_SIGNALS = (
-    "bulk writes: update(), bulk_create(), bulk_update()",
-    "SQL and other programs",
-)
+UNSEEN_IN_BULK = ("bulk writes: update(), bulk_create(), bulk_update()",)
+"""Where a manager of the model doesn't capture them."""
+UNSEEN_BY_SIGNALS = ("SQL and other programs",)
 UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", "the passing of time")
 
 
@@ -80,4 +106,5 @@ def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str
     """
     if method.kind != "signals":
         return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *WHILE_DOWN)
-    return (*UNSEEN_BY_SIGNALS, *UNSEEN_BESIDE_THE_ROW) if tracker.derived else UNSEEN_BY_SIGNALS
+    bulk = UNSEEN_IN_BULK if unhooked(tracker) else ()
+    return (*bulk, *UNSEEN_BY_SIGNALS, *(UNSEEN_BESIDE_THE_ROW if tracker.derived else ()))

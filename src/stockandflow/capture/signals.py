@@ -9,23 +9,44 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from django.apps import apps
 from django.db import connections, models, router, transaction
-from django.db.models import Case, CharField, Value, When
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 
-from stockandflow.capture.methods import database_of, method_for
-from stockandflow.declarations import ModelTracker, State, state_key
-from stockandflow.exceptions import InvalidInput
-from stockandflow.membership import MemberOf
-from stockandflow.models.events import facet_values
+from stockandflow.capture import values
+from stockandflow.capture.methods import database_of, method_for, saved_as
+from stockandflow.capture.values import Judge, Kept, Move, Snapshot
+from stockandflow.declarations import ModelTracker
 
 logger = logging.getLogger(__name__)
+
+_watched: dict[type[models.Model], list[ModelTracker]] = {}
+"""Model → the trackers whose subjects its saves can move, where signals capture them."""
+
+
+_silent: ContextVar[frozenset[str]] = ContextVar("stockandflow_silent", default=frozenset())
+
+
+def watching(model: type[models.Model], using: str) -> list[ModelTracker]:
+    """The trackers that signals serve now and whose subjects a write through that model can move."""
+    return [] if using in _silent.get() else _watched.get(model, [])
+
+
+@contextmanager
+def silent(using: str) -> Iterator[None]:
+    """Capture nothing by signals on that database inside, in this thread."""
+    token = _silent.set(_silent.get() | {using})
+    try:
+        yield
+    finally:
+        _silent.reset(token)
 
 
 def connect(tracker: ModelTracker) -> None:
@@ -39,7 +60,7 @@ def connect(tracker: ModelTracker) -> None:
         if method_for(tracker, connections[database_of(tracker)]).kind != "signals":
             return
     key = ("stockandflow", id(tracker))
-    for model in _saved_as(tracker.model):
+    for model in saved_as(tracker.model):
         pre_save.connect(
             _watcher(tracker, _before_save), sender=model, weak=False, dispatch_uid=(*key, "pre_save")
         )
@@ -47,6 +68,8 @@ def connect(tracker: ModelTracker) -> None:
             _watcher(tracker, _after_save), sender=model, weak=False, dispatch_uid=(*key, "post_save")
         )
         _save_in_transaction(model)
+        if tracker not in _watched.setdefault(model, []):
+            _watched[model].append(tracker)
     for model in _deleted_as(tracker.model):
         pre_delete.connect(
             _watcher(tracker, _before_delete), sender=model, weak=False, dispatch_uid=(*key, "pre_del")
@@ -59,7 +82,7 @@ def connect(tracker: ModelTracker) -> None:
 def disconnect(tracker: ModelTracker) -> None:
     """Stop watching; the opposite of ``connect``."""
     key = ("stockandflow", id(tracker))
-    for model in {*_saved_as(tracker.model), *_deleted_as(tracker.model)}:
+    for model in {*saved_as(tracker.model), *_deleted_as(tracker.model)}:
         for signal, name in (
             (pre_save, "pre_save"),
             (post_save, "post_save"),
@@ -67,16 +90,12 @@ def disconnect(tracker: ModelTracker) -> None:
             (post_delete, "post_del"),
         ):
             signal.disconnect(sender=model, dispatch_uid=(*key, name))
-
-
-def _saved_as(model: type[models.Model]) -> list[type[models.Model]]:
-    """The classes whose save() can move an object of the model: itself, its proxies, its children and its parents."""
-    concrete: Any = model._meta.concrete_model
-    return [
-        other
-        for other in apps.get_models()
-        if issubclass(other, concrete) or issubclass(concrete, other._meta.concrete_model or other)
-    ]
+    for model in saved_as(tracker.model):
+        if tracker in _watched.get(model, []):
+            _watched[model].remove(tracker)
+            if not _watched[model]:
+                del _watched[model]
+                _save_as_before(model)
 
 
 def _deleted_as(model: type[models.Model]) -> list[type[models.Model]]:
@@ -93,27 +112,44 @@ def _watcher(tracker: ModelTracker, react: Callable[..., None]) -> Callable[...,
 
 def _save_in_transaction(model: type[models.Model]) -> None:
     """Have the model's saves open a transaction before pre_save; Django sends its signals outside its own."""
-    if getattr(model.__dict__.get("save_base"), "is_stockandflows", False):
+    own: Any = model.__dict__.get("save_base")
+    if hasattr(own, "stockandflow_replaces"):
         return
-    original = model.save_base
 
-    @wraps(original)
+    @wraps(model.save_base)
     def save_base(self: models.Model, *args: Any, **kwargs: Any) -> None:
+        inherited: Any = super(model, self)
+        original = inherited.save_base if own is None else own.__get__(self)
+        # Somebody may have put a method of their own over ours, which then outlives its purpose.
+        if model not in _watched:
+            original(*args, **kwargs)
+            return
         using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
         using = using or router.db_for_write(type(self), instance=self)
         if not connections[using].in_atomic_block:
             with transaction.atomic(using=using):
-                original(self, *args, **kwargs)
+                original(*args, **kwargs)
             return
         depth = len(_saves(using))
         try:
-            original(self, *args, **kwargs)
+            original(*args, **kwargs)
         except BaseException:
             _settle(using, depth)
             raise
 
-    save_base.is_stockandflows = True  # type: ignore[attr-defined]
+    save_base.stockandflow_replaces = own  # type: ignore[attr-defined]
     model.save_base = save_base  # type: ignore[method-assign]
+
+
+def _save_as_before(model: type[models.Model]) -> None:
+    """Take ``_save_in_transaction`` back, unless somebody has put a method of their own over it."""
+    ours: Any = model.__dict__.get("save_base")
+    if not hasattr(ours, "stockandflow_replaces"):
+        return
+    if ours.stockandflow_replaces is None:
+        del model.save_base
+    else:
+        model.save_base = ours.stockandflow_replaces  # type: ignore[method-assign]
 
 
 def _settle(using: str, depth: int) -> None:
@@ -134,56 +170,6 @@ def _settle(using: str, depth: int) -> None:
                 )
 
 
-Snapshot = tuple[Any, ...] | None
-"""What decides the states: the tracked values for a function tracker, the one state's key for a derived one."""
-
-
-def _read(tracker: ModelTracker, instance: models.Model, using: str, *, lock: bool = False) -> Snapshot:
-    """The subject's row as the database has it; None where there is none."""
-    if instance.pk is None:
-        return None
-    connection = connections[using]
-    rows = tracker.model._base_manager.using(using).filter(pk=instance.pk).order_by()
-    if tracker.derived:
-        cases = [When(MemberOf(stock.queryset), then=Value(stock.slug)) for stock in tracker.stocks]
-        values = rows.values_list(Case(*cases, default=Value(""), output_field=CharField()))
-    else:
-        values = rows.values_list(*tracker.fields_to_track)
-    if lock and connection.features.has_select_for_update and connection.in_atomic_block:
-        # On its own: the values may come over outer joins, which PostgreSQL can't lock.
-        rows.select_for_update().values_list("pk").first()
-    found = values.first()
-    return None if found is None else tuple(found)
-
-
-def _states(
-    tracker: ModelTracker, before: Snapshot, after: Snapshot
-) -> tuple[tuple[State, ...], tuple[State, ...]]:
-    """The states before and after, element by element."""
-    if tracker.derived:
-        by_slug: dict[str, State] = {stock.slug: stock for stock in tracker.stocks}
-        return (
-            (by_slug.get(before[0]) if before else None,),
-            (by_slug.get(after[0]) if after else None,),
-        )
-    states: Any = tracker.states_to_stocks_func  # a tracker has it where it isn't derived
-    given = states(before, after if after is not None else before or ())
-    try:
-        sources, sinks = given
-        pairs = tuple(sources), tuple(sinks)
-        right = len(pairs[0]) == len(pairs[1]) and not isinstance(sources, str) and not isinstance(sinks, str)
-    except (TypeError, ValueError):
-        right = False
-    if not right:
-        raise InvalidInput(
-            f"The states_to_stocks_func of the tracker {tracker.slug!r} returned {given!r}; it must return a pair of "
-            "tuples of stocks of equal length, e.g. ((trial,), (active,)), with None for external."
-        )
-    if after is None:  # a deletion: from where the object was to outside
-        return pairs[1], tuple(None for _ in pairs[1])
-    return pairs
-
-
 @dataclass(eq=False)
 class _Watch:
     """A save or a deletion under way; ``known`` is what is recorded of the object, ``block`` the transaction."""
@@ -192,7 +178,14 @@ class _Watch:
     instance: models.Model
     known: Snapshot
     block: Any
-    facets: dict[str, str | None] | None = None
+    kept: Kept | None = None
+
+
+def _read(tracker: ModelTracker, instance: models.Model, using: str, *, lock: bool = False) -> Snapshot:
+    """The subject's row as the database has it; None where there is none."""
+    if instance.pk is None:
+        return None
+    return next(iter(values.read(tracker, [instance.pk], using, lock=lock).values()), None)
 
 
 def _begin(tracker: ModelTracker, instance: models.Model, using: str) -> _Watch:
@@ -234,6 +227,23 @@ def _around(tracker: ModelTracker, instance: models.Model, using: str) -> list[_
     return found
 
 
+def under_way(tracker: ModelTracker, using: str) -> dict[Any, Snapshot]:
+    """Primary key → what is recorded of those objects that are being saved or deleted just now."""
+    return {watch.instance.pk: watch.known for watch in _watches(tracker, using)}
+
+
+def tell(tracker: ModelTracker, recorded: Mapping[Any, Snapshot], using: str) -> None:
+    """Tell the saves and deletions under way what else has recorded of their objects, by primary key."""
+    for watch in _watches(tracker, using):
+        if watch.instance.pk in recorded:
+            watch.known = recorded[watch.instance.pk]
+
+
+def _watches(tracker: ModelTracker, using: str) -> list[_Watch]:
+    found = [*_deletions(using).values(), *(watch for watch in _saves(using) if watch.block is not None)]
+    return [watch for watch in found if watch.tracker is tracker]
+
+
 def _conclude(watch: _Watch, using: str) -> None:
     """Record the move from what is known to where the row is now, and tell the saves around."""
     with transaction.mark_for_rollback_on_error(using=using):
@@ -241,34 +251,18 @@ def _conclude(watch: _Watch, using: str) -> None:
 
 
 def _record(watch: _Watch, after: Snapshot, using: str) -> None:
-    tracker = watch.tracker
-    if watch.known == after:
-        return
-    concrete: Any = tracker.model._meta.concrete_model
-    subject = watch.instance
-    if not isinstance(subject, concrete):
-        # The saved parent stands for its child, which has the same key and is in the table.
-        subject = tracker.model(pk=subject.pk)
-        subject._state.adding, subject._state.db = False, using
-    facets = watch.facets
-    for source, sink in zip(*_states(tracker, watch.known, after), strict=True):
-        if state_key(source) != state_key(sink):
-            if facets is None:
-                facets = facet_values(subject, tracker.applied_facets, using)
-            tracker.events.record_move(
-                tracker.flow_for(source, sink),
-                subject,
-                state_key(source),
-                state_key(sink),
-                tracker=tracker.slug,
-                facets=facets,
-                using=using,
-            )
-    for other in _around(tracker, watch.instance, using):
+    key = watch.instance.pk
+    moves = Judge(watch.tracker).moves(watch.known, after)
+    values.write(
+        watch.tracker, [Move(key, source, sink) for source, sink in moves], using, lambda _: watch.kept
+    )
+    for other in _around(watch.tracker, watch.instance, using):
         other.known = after
 
 
 def _before_save(tracker: ModelTracker, instance: models.Model, using: str) -> None:
+    if using in _silent.get():
+        return
     watch = _begin(tracker, instance, using)
     _saves(using).append(watch)
 
@@ -282,10 +276,11 @@ def _after_save(tracker: ModelTracker, instance: models.Model, using: str) -> No
 
 
 def _before_delete(tracker: ModelTracker, instance: models.Model, using: str) -> None:
+    if using in _silent.get():
+        return
     watch = _begin(tracker, instance, using)
-    watch.facets = facet_values(
-        instance, tracker.applied_facets, using
-    )  # afterwards there is no row to be asked
+    # Afterwards there is no row to be asked.
+    watch.kept = next(iter(values.kept(tracker, [instance.pk], using).values()), None)
     _deletions(using)[id(tracker), id(instance)] = watch
 
 

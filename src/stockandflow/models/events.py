@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -188,15 +188,42 @@ def facet_values(
     subject: models.Model, facets: Mapping[str, AppliedFacet], using: str
 ) -> dict[str, str | None]:
     """Facet slug → the subject's value as text, None for NULL. One query where there are facets, else none."""
-    columns = {slug: facet.column(type(subject)) for slug, facet in facets.items()}
+    for _, values in subjects_facets(type(subject), [subject.pk], facets, using).values():
+        return values
+    return {}
+
+
+def subjects_facets(
+    model: type[models.Model],
+    keys: Collection[Any],
+    facets: Mapping[str, AppliedFacet],
+    using: str,
+    *,
+    subject_field: str = "pk",
+) -> dict[Any, tuple[Any, dict[str, str | None]]]:
+    """Primary key → (value of ``subject_field``, facet slug → value as text, None for NULL), for rows that are there.
+
+    One query where there are facets or the field isn't the primary key, else none, and then all are given.
+    """
+    columns = {slug: facet.column(model) for slug, facet in facets.items()}
     columns = {slug: column for slug, column in columns.items() if column.capturable}
-    if not columns:
-        return {}
-    rows = type(subject)._base_manager.using(using).filter(pk=subject.pk)
-    found = rows.values_list(*(column.value_lookup for column in columns.values())).first()
-    if found is None:
-        return {}
+    key: Any = model._meta.pk
+    own_field = subject_field not in ("pk", key.name)
+    if not columns and not own_field:
+        return {pk: (pk, {}) for pk in keys}
+    rows: Any = models.QuerySet(model, using=using).filter(pk__in=keys).order_by()
+    found = rows.values_list(
+        "pk",
+        subject_field if own_field else "pk",
+        *(column.value_lookup for column in columns.values()),
+    )
     return {
-        slug: None if value is None else column.key(value)
-        for (slug, column), value in zip(columns.items(), found, strict=True)
+        pk: (
+            subject,
+            {
+                slug: None if value is None else column.key(value)
+                for (slug, column), value in zip(columns.items(), values, strict=True)
+            },
+        )
+        for pk, subject, *values in found
     }
