@@ -295,7 +295,7 @@ BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("W004", a_permission_is_unknown),
     ("W010", bulk_writes_send_no_signals),
 ]
-ELSEWHERE = {"E019", "E020", "E021", "W003", "W005", "W007", "W008", "W009"}
+ELSEWHERE = {"E019", "E020", "E021", "W003", "W005", "W007", "W008", "W009", "W011"}
 """Broken by settings or by a database: below, in ``test_conf``, ``capture.test_kept_facets`` and ``test_install``."""
 
 
@@ -491,3 +491,32 @@ def test_triggers_that_wait_for_a_migration_are_told_and_hinder_no_write(ahead: 
         ]
     finally:
         capture.install(project_registry, "default")
+
+
+@pytest.mark.django_db
+def test_a_database_without_time_zones_is_told_where_a_stock_asks_for_local_days(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    by_day = Facet("day", "Day", "moment__date")
+    registry = own(
+        stock("plain", facets=[Facet("moment", "Moment", "moment")]),
+        stock("split", facets=[by_day]),
+        stock("filtered", queryset=Item.objects.filter(moment__hour=9)),
+        stock("never", queryset=Item.objects.none()),
+        stock("astray", facets=[Facet("nowhere", "Nowhere", "nowhere")]),
+    )
+
+    def told() -> list[CheckMessage]:
+        messages = check_databases(databases=["default"], registry=registry)
+        return [message for message in messages if message.id == "stockandflow.W011"]
+
+    if connection.vendor != "mysql":
+        assert told() == []
+        return
+    monkeypatch.setattr(connection.features, "has_zoneinfo_database", True)
+    assert told() == []
+    monkeypatch.setattr(connection.features, "has_zoneinfo_database", False)
+    split, filtered = told()
+    assert "'split'" in split.msg
+    assert "the facet 'day'" in split.msg
+    assert "its filter" in filtered.msg

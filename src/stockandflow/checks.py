@@ -12,7 +12,7 @@ from typing import Any
 
 from django.apps import apps
 from django.core import checks
-from django.core.exceptions import FieldDoesNotExist, FieldError, ValidationError
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError, ValidationError
 from django.db import DatabaseError, connections, models, router
 from django.db.models import QuerySet
 from django.db.models.sql import Query
@@ -112,7 +112,45 @@ def check_databases(
                 )
             )
         found += [_facet_lost(state, facet) for state in states for facet in _flow_facets_lost(state)]
+        found += _local_days_are_known(registry, using)
     return found
+
+
+def _local_days_are_known(registry: Registry, using: str) -> Messages:
+    if getattr(connections[using].features, "has_zoneinfo_database", True):
+        return
+    for stock in registry.stocks:
+        if stock.queryset.db != using:
+            continue
+        if asked := [what for what, queryset in _what_a_stock_asks(stock) if _converts(queryset, using)]:
+            yield _warning(
+                "W011",
+                f"The stock {stock.slug!r} asks the database {using!r} for local days or times, in {asked[0]}, and it "
+                "has no time zone tables: it takes them all for NULL.",
+                "Load them, e.g. with 'mariadb-tzinfo-to-sql /usr/share/zoneinfo | mariadb mysql', and restart the "
+                "server.",
+                stock,
+            )
+
+
+def _what_a_stock_asks(stock: Stock) -> Iterator[tuple[str, QuerySet[Any]]]:
+    """In words → a queryset that asks for it."""
+    yield "its filter", stock.queryset
+    for facet in stock.applied_facets:
+        try:
+            lookup = facet.column(stock.model).value_lookup
+        except FieldError:
+            continue  # told by E005
+        yield f"the facet {facet.slug!r}", QuerySet(stock.model).order_by().values(lookup)
+
+
+def _converts(queryset: QuerySet[Any], using: str) -> bool:
+    """Whether the query has the database convert instants from one time zone to another."""
+    try:
+        sql, _ = queryset.query.get_compiler(using).as_sql()
+    except (EmptyResultSet, FieldError):
+        return False
+    return "CONVERT_TZ(" in sql
 
 
 def _flow_facets_lost(state: TrackerStatus) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -12,6 +13,11 @@ from django.db.migrations.executor import MigrationExecutor
 from stockandflow.exceptions import InvalidInput
 from stockandflow.registry import Registry
 
+_LACKING = re.compile(
+    r"no such (?:table|column)|has no column|does not exist|\((?:1146|1054), ", re.IGNORECASE
+)
+"""What SQLite, PostgreSQL and MariaDB say where a table or a column isn't there."""
+
 
 @contextmanager
 def told_to_migrate(registry: Registry) -> Iterator[None]:
@@ -19,6 +25,8 @@ def told_to_migrate(registry: Registry) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
+        if not _LACKING.search(repr(error)):
+            raise
         for using in connections:
             if cure := _cure(registry, using):
                 raise InvalidInput(cure) from error
