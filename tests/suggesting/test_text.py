@@ -184,6 +184,34 @@ def test_a_manager_of_another_name_is_used_and_odd_choices_are_written_rightly()
     compile(text, "text", "exec")
 
 
+class Present(models.Manager[Any]):
+    """Hides what was deleted softly."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(deleted=False)
+
+
+@isolate_apps("tests.testapp")
+def test_a_manager_that_hides_rows_gives_way_to_one_that_doesnt() -> None:
+    class Hiding(models.Model):  # noqa: DJ008
+        deleted = models.BooleanField()
+        objects = Present()
+
+        class Meta:
+            app_label = "testapp"
+
+    class Showing(models.Model):  # noqa: DJ008
+        deleted = models.BooleanField()
+        objects = Present()
+        everything = models.Manager()  # noqa: DJ012
+
+        class Meta:
+            app_label = "testapp"
+
+    assert "Hiding._base_manager.filter(deleted=True)" in text_of(Hiding)
+    assert "Showing.everything.filter(deleted=True)" in text_of(Showing)
+
+
 def test_an_output_that_cant_hold_a_character_gets_it_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     from example.leads.models import Lead
 

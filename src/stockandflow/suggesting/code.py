@@ -105,7 +105,7 @@ class File:
         model = look.model
         events = self._events(model)
         name = self._import(places.module_of(model), model.__name__, model._meta.app_label)
-        manager = f"{name}.{model._default_manager.name}"
+        manager = f"{name}.{places.manager_of(model)}"
         base = self._base(model, look.dimensions)
         facets = self._facets(model, base, look.facets)
         trackers = [

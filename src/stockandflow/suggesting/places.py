@@ -15,6 +15,7 @@ from django.db import models
 from django.utils.module_loading import module_has_submodule
 
 from stockandflow.exceptions import InvalidInput
+from stockandflow.membership import reason_not_local
 from stockandflow.models import FlowEvent, SubjectForeignKey
 from stockandflow.registry import MODULE
 
@@ -163,6 +164,16 @@ def module_of(model: type[models.Model]) -> str:
     if public is not None and getattr(public, model.__name__, None) is model:
         return public.__name__
     return model.__module__
+
+
+def manager_of(model: type[models.Model]) -> str:
+    """The name of the first manager that gives all rows as they are: one that hides some would hide their moves."""
+    options: Any = model._meta
+    for manager in (model._default_manager, *options.managers):
+        rows = manager.all()
+        if not rows.query.where and reason_not_local(rows) is None:
+            return str(manager.name)
+    return "_base_manager"
 
 
 def event_model_of(model: type[models.Model]) -> type[FlowEvent] | None:
