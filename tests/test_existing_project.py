@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,21 @@ def test_what_is_suggested_for_apps_of_others_runs_with_their_past(tmp_path: Pat
     manage("makemigrations", "shop")
     manage("migrate")
     assert "no issues" in manage("check", "--fail-level", "WARNING", "--database", "default")
+
+    assert json.loads(run(ORIGINS)) == {"initial": 30}
+    report = manage("stockandflow", "report", "email-address")
+    assert re.search(r"^\d+ \w+ – \d+ \w+ \d+ · UTC · in progress · counted ", report, re.MULTILINE), report
+    assert re.search(r"^Verified +4 +0 +0 +0 +0 +4 ", report, re.MULTILINE), report
+
+
+ORIGINS = """
+import json
+from collections import Counter
+from shop.models import DBTaskResultFlowEvent, EmailAddressFlowEvent, InvitationFlowEvent
+
+print(json.dumps(Counter(
+    event.origin
+    for model in (DBTaskResultFlowEvent, EmailAddressFlowEvent, InvitationFlowEvent)
+    for event in model.objects.all()
+)))
+"""

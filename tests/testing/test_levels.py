@@ -91,7 +91,20 @@ def test_a_change_without_an_event_is_told_with_the_levels() -> None:
         "The process 'membership' doesn't add up: its stocks changed without events.",
         "          opening       in      out  unexplained  closing",
         "  active        0       +1        0           +2        3",
+        "Their last events led elsewhere:",
+        "  <Member: Ada>: event to outside, now in active",
+        "  <Member: Ada>: event to outside, now in active",
     ]
+
+
+def test_an_object_that_is_gone_without_an_event_is_named_and_a_long_list_is_cut() -> None:
+    keys = [member().pk for _ in range(22)]
+    with pytest.raises(AssertionError) as caught, assert_balanced("membership"):
+        Member.objects.all().delete()
+        MemberFlowEvent.objects.filter(sink="").delete()
+    lines = str(caught.value).splitlines()
+    assert lines[4] == f"  <Member {keys[0]}, deleted>: event to trial, now outside"
+    assert lines[-1] == "  and 2 more"
 
 
 def test_an_error_inside_comes_out_as_it_is() -> None:
@@ -112,7 +125,7 @@ def test_since_an_instant_the_records_tell() -> None:
     Member.objects.convert()
     assert_balanced("membership", since=since)
     behind_everybodys_back()
-    with pytest.raises(AssertionError, match=r"\n  active +0 +\+1 +0 +\+1 +2$"):
+    with pytest.raises(AssertionError, match=r"\n  active +0 +\+1 +0 +\+1 +2\n"):
         assert_balanced("membership", since=since)
 
 

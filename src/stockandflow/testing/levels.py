@@ -14,6 +14,7 @@ from django.db.models import Count, Max
 from django.utils import timezone
 
 from stockandflow.capture import database_of
+from stockandflow.capture.sweep import CHUNK, Comparison, why_left_out
 from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import CountRequest, count_stocks
@@ -21,6 +22,9 @@ from stockandflow.models import Origin, StockRecord
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project_registry
 from stockandflow.reports import balance
+
+SHOWN = 20
+"""So many objects are listed in a message at most."""
 
 
 @contextmanager
@@ -68,7 +72,8 @@ def assert_balanced(
     ``with assert_balanced(process):`` is about what is written inside, by counts before and after it.
     ``assert_balanced(process, since=instant)`` is about what happened since, by what is recorded, and is checked at
     once; it raises InvalidInput where no count of a stock is stored that could tell. Stocks that no tracker watches are
-    left out. Raises AssertionError with the levels of each stock that doesn't add up.
+    left out. Raises AssertionError with the levels of each stock that doesn't add up, and the objects whose last event
+    led elsewhere.
     """
     found = registry.process(process) if isinstance(process, str) else process
     tracked = [stock for stock in found.stocks if registry.tracker_of(stock) is not None]
@@ -79,7 +84,7 @@ def assert_balanced(
         )
     if since is None:
         return _BalancedInside(found, tracked, registry)
-    _assert(found, _since(found, tracked, since))
+    _assert(found, _since(found, tracked, since), registry)
     return None
 
 
@@ -117,6 +122,7 @@ class _BalancedInside:
                 _Line(stock, then, inflows[stock.slug], outflows[stock.slug], now)
                 for stock, then, now in zip(self.stocks, self.opening, closing, strict=True)
             ],
+            self.registry,
         )
 
     def __del__(self) -> None:
@@ -174,23 +180,48 @@ def _since(process: Process, tracked: list[Stock], since: datetime) -> list[_Lin
     ]
 
 
-def _assert(process: Process, lines: list[_Line]) -> None:
+def _assert(process: Process, lines: list[_Line], registry: Registry) -> None:
     wrong = [line for line in lines if line.unexplained]
     if not wrong:
         return
     width = max(len(line.stock.slug) for line in wrong)
-    head = f"  {'':{width}}  opening       in      out  unexplained  closing"
     rows = [
+        f"The process {process.slug!r} doesn't add up: its stocks changed without events.",
+        f"  {'':{width}}  opening       in      out  unexplained  closing",
+    ]
+    rows += [
         f"  {one.stock.slug:{width}}  {one.opening:7}  {one.inflow:+7}  {-one.outflow:7}  {one.unexplained:+11}  "
         f"{one.closing:7}"
         for one in wrong
     ]
-    raise AssertionError(
-        "\n".join(
-            [
-                f"The process {process.slug!r} doesn't add up: its stocks changed without events.",
-                head,
-                *rows,
-            ]
+    if objects := _lost(wrong, registry):
+        rows += ["Their last events led elsewhere:", *(f"  {one}" for one in objects[:SHOWN])]
+        if len(objects) > SHOWN:
+            rows.append(f"  and {len(objects) - SHOWN} more")
+    raise AssertionError("\n".join(rows))
+
+
+def _lost(wrong: list[_Line], registry: Registry) -> list[str]:
+    """The objects whose last event and whose stock differ, where a stock that doesn't add up is one of the two."""
+    slugs = {line.stock.slug for line in wrong}
+    trackers = dict.fromkeys(registry.tracker_of(line.stock) for line in wrong)
+    found: list[str] = []
+    for tracker in trackers:
+        if tracker is None or why_left_out(tracker, using := database_of(tracker)):
+            continue
+        comparison = Comparison(tracker, using)
+        moves = [
+            (comparison.key.to_python(key), source, sink)
+            for reached in comparison.ranges(None, CHUNK)
+            for key, source, sink in comparison.found(reached)
+            if {source, sink} & slugs
+        ]
+        name = comparison.key.attname
+        shown = tracker.model._base_manager.using(using).filter(
+            **{f"{name}__in": [key for key, *_ in moves[:SHOWN]]}
         )
-    )
+        objects = {getattr(one, name): repr(one) for one in shown}
+        for key, source, sink in moves:
+            who = objects.get(key, f"<{tracker.model.__name__} {key}{'' if sink else ', deleted'}>")
+            found.append(f"{who}: event to {source or 'outside'}, now {f'in {sink}' if sink else 'outside'}")
+    return found
