@@ -52,6 +52,13 @@ class PastMove(NamedTuple):
     line: int = 0
 
 
+class Unreadable(NamedTuple):
+    """A line of a source that is no move at all, and why."""
+
+    text: str
+    line: int
+
+
 @dataclass
 class Problems:
     """What is wrong with rows: the first by line, and how many there are."""
@@ -101,6 +108,9 @@ class _Reader:
     def staged(self, rows: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         """The rows as the temporary table takes them; one whose subject can't be read is left out."""
         for seq, row in enumerate(rows, 1):
+            if isinstance(row, Unreadable):
+                self.problems.add(row.line, row.text)
+                continue
             if not isinstance(row, tuple | list) or len(row) not in range(4, 7):
                 text = "a row is (subject, timestamp, from, to), or with a dict of facets as a fifth"
                 self.problems.add(seq, f"{row!r} is no move; {text}")
