@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from stockandflow.commands import explain, record, report, suggest, sync
+from stockandflow.commands import explain, import_events, record, report, suggest, sync
 from stockandflow.commands.migrated import told_to_migrate
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "told_to_migrate"]
@@ -31,4 +31,5 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "suggest": suggest,
     "sync": sync,
     "explain": explain,
+    "import-events": import_events,
 }

@@ -25,6 +25,9 @@ from stockandflow.models.staging import SHOWN, TABLE, Problems, drop, staged
 MEETINGS = "sf_history_meetings"
 """The temporary table of the subjects whose history meets an event that was captured."""
 
+KNOWN = "sf_history_known"
+"""The temporary table of the rows that are events already."""
+
 
 @dataclass(frozen=True)
 class Imported:
@@ -97,6 +100,21 @@ def _execute(using: str, sql: str, params: Iterable[Any] = ()) -> int:
     with connections[using].cursor() as cursor:
         cursor.execute(sql, list(params))
         return int(cursor.rowcount)
+
+
+def _gap(e: str = "e", m: str = "m") -> str:
+    """Events that say only where a subject was found: an opening balance, or a missing move after earlier history."""
+    return f"({e}.origin = 'initial' OR ({e}.origin = 'sweep' AND {m}.longer = 1))"
+
+
+def _led(e: str = "e", m: str = "m") -> str:
+    """Those that history leads to."""
+    return f"({_gap(e, m)} AND {m}.stood = {e}.sink)"
+
+
+def _turned(e: str = "e", m: str = "m") -> str:
+    """Those where history ends elsewhere than it was known to."""
+    return f"({_gap(e, m)} AND {m}.stood <> {e}.sink AND ({e}.origin = 'initial' OR {m}.stood <> {e}.source))"
 
 
 class _History:
@@ -216,17 +234,23 @@ class _History:
         """Drop the staged rows that are events already: of several alike, as many as there are."""
         if not self.there:
             return
+        merged, params = self._merged
+        alike = "OVER (PARTITION BY subject, at, source, sink"
+        # By way of a table with a key: MariaDB asks an IN of a DELETE row by row.
+        drop(self.connection, KNOWN)
+        _execute(self.using, f"CREATE TEMPORARY TABLE {KNOWN} (seq bigint NOT NULL PRIMARY KEY)")
         _execute(
             self.using,
-            f"DELETE FROM {TABLE} WHERE seq IN (SELECT s.seq FROM "
-            "(SELECT seq, subject, at, source, sink, ROW_NUMBER() OVER "
-            f"(PARTITION BY subject, at, source, sink ORDER BY seq) AS nth FROM {TABLE}) AS s JOIN "
-            f"(SELECT {self.subject} AS subject, timestamp AS at, source, sink, ROW_NUMBER() OVER "
-            f"(PARTITION BY {self.subject}, timestamp, source, sink ORDER BY {self.id}) AS nth FROM {self.events} "
-            f"WHERE {self.imported[0]} AND {self.subject} IN (SELECT subject FROM {TABLE})) AS e ON "
-            "e.subject = s.subject AND e.at = s.at AND e.source = s.source AND e.sink = s.sink AND e.nth = s.nth)",
-            self.imported[1],
+            f"INSERT INTO {KNOWN} (seq) SELECT place FROM (SELECT fresh, place, "
+            f"SUM(1 - fresh) {alike}) AS known, SUM(fresh) {alike} ORDER BY fresh, place) AS nth "
+            f"FROM ({merged}) AS merged) AS ranked WHERE fresh = 1 AND nth <= known",
+            params,
         )
+        _execute(
+            self.using,
+            f"DELETE FROM {TABLE} WHERE EXISTS (SELECT 1 FROM {KNOWN} k WHERE k.seq = {TABLE}.seq)",
+        )
+        drop(self.connection, KNOWN)
 
     @property
     def _merged(self) -> tuple[str, tuple[Any, ...]]:
@@ -269,13 +293,6 @@ class _History:
             if not self.connection.needs_rollback:
                 drop(self.connection, MEETINGS)
 
-    GAP = "(e.origin = 'initial' OR (e.origin = 'sweep' AND m.longer = 1))"
-    """Events that say only where a subject was found: an opening balance, or a missing move after earlier history."""
-    LED = f"{GAP} AND m.stood = e.sink"
-    """Those that history leads to."""
-    TURNED = f"{GAP} AND m.stood <> e.sink AND (e.origin = 'initial' OR m.stood <> e.source)"
-    """Those where history ends elsewhere than it was known to."""
-
     def fit(self, rows: int, now: datetime, *, dry_run: bool) -> Imported:
         """Check the new rows against the events, and write them."""
         self._check_overlap()
@@ -286,8 +303,8 @@ class _History:
             raise HistoryRefused(self.tracker.slug, self.problems.first, self.problems.total)
         written = self._number(f"SELECT COUNT(*) FROM {TABLE}")
         subjects = self._number(f"SELECT COUNT(DISTINCT subject) FROM {TABLE}")
-        dropped = self._number(f"SELECT COUNT(*) {self._met(self.LED)}")
-        turned = self._number(f"SELECT COUNT(*) {self._met(self.TURNED)}")
+        dropped = self._number(f"SELECT COUNT(*) {self._met(_led())}")
+        turned = self._number(f"SELECT COUNT(*) {self._met(_turned())}")
         done = Imported(rows, written, subjects, dropped, turned, dry_run)
         if written and not dry_run:
             at = self.timestamp.get_db_prep_value(now, self.connection)
@@ -318,7 +335,7 @@ class _History:
     def _check_meeting(self) -> None:
         found, total = self._found(
             f"SELECT m.line, e.{self.subject}, m.stood, e.source, e.timestamp, e.origin FROM {MEETINGS} m "
-            f"JOIN {self.events} e ON e.{self.id} = m.event WHERE m.stood <> e.source AND NOT {self.GAP}"
+            f"JOIN {self.events} e ON e.{self.id} = m.event WHERE m.stood <> e.source AND NOT {_gap()}"
         )
         self.problems.merge(
             [
@@ -372,22 +389,25 @@ class _History:
 
     def _close_gaps(self, at: Any) -> None:
         """Opening balances that history leads to go; where it ends elsewhere, they are the missing move from there."""
-        changed = f"(({self.LED}) OR ({self.TURNED}))"
-        since = self._rows(f"SELECT MIN(e.timestamp) {self._met(changed)}")[0][0]
+        since = self._rows(f"SELECT MIN(e.timestamp) {self._met(f'({_led()} OR {_turned()})')}")[0][0]
         if since is None:
             return
-        led = f"SELECT * FROM (SELECT e.{self.id} {self._met(self.LED)}) AS led"
-        _execute(self.using, f"DELETE FROM {self.events} WHERE {self.id} IN ({led})")
+        # Each by a key of the other table: MariaDB asks an IN of a DELETE or an UPDATE row by row.
+        met = f"m.event = {self.events}.{self.id}"
+        led = f"SELECT 1 FROM {MEETINGS} m WHERE {met} AND {_led(e=self.events)}"
+        _execute(self.using, f"DELETE FROM {self.events} WHERE EXISTS ({led})")
+        turned = (
+            f"SELECT 1 FROM {self.events} e WHERE e.{self.id} = {MEETINGS}.event AND {_turned(m=MEETINGS)}"
+        )
+        _execute(self.using, f"DELETE FROM {MEETINGS} WHERE NOT EXISTS ({turned})")
         cases, params = "CASE", []
-        for source, sink in self._rows(f"SELECT DISTINCT m.stood, e.sink {self._met(self.TURNED)}"):
+        for source, sink in self._rows(f"SELECT DISTINCT m.stood, e.sink {self._met('1 = 1')}"):
             flow = self.tracker.flow_for(source, sink)
             cases += " WHEN source = %s AND sink = %s THEN %s"
             params += [source, sink, flow.slug if flow else ""]
         if params:
-            turned = f"SELECT * FROM (SELECT e.{self.id} {self._met(self.TURNED)}) AS turned"
-            _execute(self.using, f"DELETE FROM {MEETINGS} WHERE event NOT IN ({turned})")
-            stood = f"(SELECT stood FROM {MEETINGS} WHERE event = {self.events}.{self.id})"
-            theirs = f"WHERE {self.id} IN (SELECT event FROM {MEETINGS})"
+            stood = f"(SELECT stood FROM {MEETINGS} m WHERE {met})"
+            theirs = f"WHERE EXISTS (SELECT 1 FROM {MEETINGS} m WHERE {met})"
             _execute(
                 self.using,
                 f"UPDATE {self.events} SET source = {stood}, origin = %s, recorded_at = %s {theirs}",

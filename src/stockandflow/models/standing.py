@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import F, Max, Min, Q, QuerySet, Window
+from django.db.models.functions import FirstValue, RowNumber
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models.clock import database_now
@@ -63,10 +64,15 @@ def standing(tracker: ModelTracker, slug: str, at: datetime) -> QuerySet[Any]:
     if not tracker.derived:
         # A function may serve several dimensions at once, so only events that touch the stock tell of it.
         past = past.filter(Q(source=slug) | Q(sink=slug))
-    later = past.filter(subject=OuterRef("subject"), timestamp__gte=OuterRef("timestamp")).filter(
-        Q(timestamp__gt=OuterRef("timestamp")) | Q(pk__gt=OuterRef("pk"))
-    )
-    return past.filter(~Exists(later), sink=slug)
+    # By windows, whose cost is one sort: an anti-join is quicker only where the database's statistics are up to date.
+    window: dict[str, Any] = {
+        "partition_by": [F("subject")],
+        "order_by": [F("timestamp").desc(), F("id").desc()],
+    }
+    last = Window(RowNumber(), **window)
+    placed = past.annotate(sf_nth=last, sf_sink=Window(FirstValue("sink"), **window))
+    found: QuerySet[Any] = placed.filter(sf_nth=1, sf_sink=slug)
+    return found
 
 
 def _events(tracker: ModelTracker) -> QuerySet[Any]:

@@ -1,4 +1,4 @@
-"""Regions by a text of their own, parcels by UUID."""
+"""Regions by a text of their own, parcels by UUID, and cases with a state."""
 
 from __future__ import annotations
 
@@ -52,3 +52,19 @@ class BigItemFlowEvent(FlowEvent):
     """The move of a child, by what is in the child's own table."""
 
     subject = SubjectForeignKey(BigItem)
+
+
+class Case(models.Model):
+    """What a log is about: a thing with a key of its own and a state."""
+
+    code = models.CharField(max_length=20, primary_key=True)
+    state = models.CharField(max_length=50)
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class CaseFlowEvent(FlowEvent):
+    """A case's move."""
+
+    subject = SubjectForeignKey(Case)

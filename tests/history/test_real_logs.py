@@ -1,0 +1,129 @@
+"""Two real event logs, brought in and counted by us, agree to the last move with what other programs found in them.
+
+The logs and the answers (pandas, PM4Py) are not part of the project; they are looked for beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils.text import slugify
+
+from stockandflow import recording, reports
+from stockandflow.declarations import Flow, ModelTracker, Process, Stock
+from stockandflow.history import from_csv
+from stockandflow.models import ALL, FlowRecord
+from stockandflow.periods import Calendar
+from stockandflow.registry import Registry
+from tests.capture.keyed.models import Case, CaseFlowEvent
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+LOGS = ("hospital_billing", "traffic_fines")
+COLUMNS = {"subject": "subject_id", "from": "from_state", "to": "to_state"}
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.django_db,
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"the real logs aren't here: {DATA} is no folder"),
+]
+
+
+class Log:
+    """One log as a project would declare it: a stock for each state, a flow into each, and one out of them all."""
+
+    def __init__(self, name: str) -> None:
+        self.path = DATA / f"{name}.csv"
+        self.oracle: dict[str, Any] = json.loads((DATA / f"{name}.oracle.json").read_text())
+        self.slugs = {state: slugify(state) for state in self.oracle["states"]}
+        self.stocks = {
+            slug: Stock(slug, state, Case.objects.filter(state=state)) for state, slug in self.slugs.items()
+        }
+        flows = Flow.for_stocks(CaseFlowEvent, list(self.stocks.values()))
+        self.tracker = ModelTracker(stocks=list(self.stocks.values()), flows=flows)
+        self.process = Process(name.replace("_", "-"), name, stocks=list(self.stocks.values()))
+        self.registry = Registry()
+        self.registry.register(self.tracker, self.process)
+
+    def rows(self) -> Iterator[Any]:
+        return from_csv(self.path, columns=COLUMNS, states=self.slugs)
+
+    def bring_in(self) -> Any:
+        """The objects as the log leaves them, and their history."""
+        last: dict[str, str] = {}
+        states = {slug: state for state, slug in self.slugs.items()}
+        for move in self.rows():
+            last[move.subject] = move.sink
+        Case.objects.bulk_create(Case(code=key, state=states[sink]) for key, sink in last.items() if sink)
+        return self.tracker.import_events(self.rows(), allow_missing_subjects=True)
+
+
+@pytest.fixture(params=LOGS)
+def log(request: pytest.FixtureRequest) -> Log:
+    return Log(request.param)
+
+
+def test_the_log_is_brought_in_and_agrees_with_its_oracle(log: Log) -> None:
+    oracle = log.oracle
+    done = log.bring_in()
+    assert (done.written, done.subjects) == (oracle["rows"], oracle["cases"])
+    assert log.tracker.import_events(log.rows(), allow_missing_subjects=True).written == 0
+
+    assert_levels_agree(log)
+    recording.record_flows(log.registry, calendar=Calendar("UTC"))
+    assert_moves_agree(log)
+    assert_balances_agree(log)
+
+
+def assert_levels_agree(log: Log) -> None:
+    """At five instants, and at the end: moves at the instant count."""
+    assert len(log.oracle["stock_at"]) == 5
+    for known in log.oracle["stock_at"]:
+        at = datetime.fromisoformat(known["at"])
+        assert {state: log.stocks[log.slugs[state]].count(at=at) for state in known["stock"]} == known[
+            "stock"
+        ]
+    end = datetime.fromisoformat(log.oracle["window"]["end"])
+    for state, number in log.oracle["stock_at_end"].items():
+        stock = log.stocks[log.slugs[state]]
+        assert stock.count(at=end) == stock.count() == number
+        assert set(stock.members(at=end)) == set(stock.all())
+    assert log.tracker.exact_since() == datetime.fromisoformat(log.oracle["window"]["start"])
+
+
+def assert_moves_agree(log: Log) -> None:
+    """Flow records: by source and sink over all time, the first moves, and in and out by month."""
+    states = {slug: state for state, slug in log.slugs.items()} | {"": ""}
+    transitions: Counter[tuple[str, str]] = Counter()
+    months: dict[str, dict[str, dict[str, int]]] = defaultdict(
+        lambda: defaultdict(lambda: {"in": 0, "out": 0})
+    )
+    records = FlowRecord.objects.exclude(source=ALL).values_list("source", "sink", "start", "count")
+    for source, sink, start, number in records:
+        transitions[states[source], states[sink]] += number
+        month = months[f"{start:%Y-%m}"]
+        for state, side in ((states[source], "out"), (states[sink], "in")):
+            if state:
+                month[state][side] += number
+    expected = {(source, sink): number for source, sink, number in log.oracle["transitions"]}
+    assert transitions == expected
+    assert months == log.oracle["monthly"]
+    assert log.oracle["start"] == {sink: number for (source, sink), number in expected.items() if not source}
+
+
+def assert_balances_agree(log: Log) -> None:
+    """A report over each year adds up, and the levels of the last are those that ``count(at=…)`` tells."""
+    start = datetime.fromisoformat(log.oracle["window"]["start"])
+    end = datetime.fromisoformat(log.oracle["window"]["end"])
+    tick = timedelta(microseconds=1)
+    for year in range(start.year, end.year + 1):
+        since, until = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+        for line in reports.balance(log.process, since, until).stocks:
+            assert line.unexplained == 0, (line.stock, year)
+            if year == end.year:
+                assert line.closing == line.stock.count(at=until - tick)
