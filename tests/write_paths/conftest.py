@@ -42,7 +42,7 @@ def empty(using: str) -> None:
 def second_database() -> Iterator[str]:
     """A second database of the same kind, with the paths' tables and their triggers."""
     name = f"{connection.settings_dict['NAME']}_second"
-    _make_database(name)
+    make_database(name)
     connections.settings[OTHER] = {**connections.settings["default"], "NAME": name}
     try:
         with connections[OTHER].schema_editor() as editor:
@@ -56,16 +56,18 @@ def second_database() -> Iterator[str]:
     finally:
         connections[OTHER].close()
         del connections[OTHER], connections.settings[OTHER]
-        _drop_database(name)
+        drop_database(name)
 
 
-def _make_database(name: str) -> None:
-    _drop_database(name)
+def make_database(name: str) -> None:
+    """Make an empty database beside the tests' own, on SQLite a file."""
+    drop_database(name)
     if connection.vendor != "sqlite":
         _on_the_server(f"CREATE DATABASE {name}")
 
 
-def _drop_database(name: str) -> None:
+def drop_database(name: str) -> None:
+    """Remove it, if it is there."""
     if connection.vendor == "sqlite":
         Path(name).unlink(missing_ok=True)
     else:
