@@ -596,7 +596,7 @@ def _capture_sees_everything(registry: Registry) -> Messages:
     for tracker in registry.trackers:
         connection = connections[database_of(tracker)]
         method = method_for(tracker, connection)
-        if method.kind != "signals":
+        if method.by_triggers:
             continue
         if tracker.derived:
             unseen = "; ".join(blind_spots(tracker, method, connection.vendor))
@@ -604,7 +604,7 @@ def _capture_sees_everything(registry: Registry) -> Messages:
                 "W002",
                 f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. Signals capture it "
                 f"instead, which can't see {unseen}; that appears as unexplained.",
-                "Where you can, write the stocks' filters on the subject's own columns.",
+                "Where you can, write the stocks' filters on columns of the subject and of related rows.",
                 tracker,
             )
         elif managers := unhooked(tracker):

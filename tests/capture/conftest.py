@@ -26,7 +26,7 @@ def declared(*declarations: Stock | Flow | ModelTracker | Process) -> Iterator[N
     """
     kept = {name: list(getattr(registry, name)) for name in ("stocks", "flows", "trackers", "processes")}
     trackers = [given for given in declarations if isinstance(given, ModelTracker)]
-    by_triggers = any(capture.method_for(tracker, connection).kind == "triggers" for tracker in trackers)
+    by_triggers = any(capture.method_for(tracker, connection).by_triggers for tracker in trackers)
     try:
         registry.register(*declarations)
         if by_triggers:
@@ -55,7 +55,11 @@ def transactional_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
 def empty() -> None:
     """Delete all rows of the example and of the tests; events come last, since deleting subjects writes some."""
     labels = ("stockandflow", "membership", "support", "leads", "testapp", "keyed")
-    tables = [model for label in labels for model in apps.get_app_config(label).get_models()]
+    tables = [
+        model
+        for label in labels
+        for model in apps.get_app_config(label).get_models(include_auto_created=True)
+    ]
     tables.sort(key=lambda model: (issubclass(model, FlowEvent), model is Delivery))
     with connection.constraint_checks_disabled(), transaction.atomic():
         for model in tables:

@@ -18,7 +18,7 @@ from stockandflow import capture
 from stockandflow.capture.methods import database_of
 from stockandflow.declarations import ModelTracker, Stock
 from stockandflow.registry import registry
-from tests.testapp.models import Item, ItemFlowEvent
+from tests.testapp.models import Item, ItemFlowEvent, Owner
 
 pytestmark = pytest.mark.django_db
 
@@ -48,10 +48,14 @@ LOCAL = {
     "everything": rows,
     "nothing": rows.none(),
 }
+RELATED = {
+    "another table": (rows.filter(owner__active=True), "testapp_owner"),
+    "many": (rows.filter(parts__kind="x"), "testapp_part"),
+    "none of many": (rows.exclude(parts__kind="x"), "testapp_part"),
+    "two tables": (rows.filter(owner__active=True, parts__kind="x"), "testapp_owner, testapp_part"),
+    "a subquery": (rows.filter(owner__in=Owner.objects.filter(active=True)), "testapp_owner"),
+}
 ELSEWHERE = {
-    "another table": (rows.filter(owner__active=True), "another table"),
-    "many": (rows.filter(parts__kind="x"), "another table"),
-    "a subquery": (rows.filter(owner__in=Item.objects.values("owner")), "subquery"),
     "now": (rows.filter(moment__lt=Now()), "time"),
     "a count": (
         rows.annotate(n=models.Count("parts")).filter(n__gt=2),
@@ -65,13 +69,22 @@ def test_what_one_row_can_tell_is_captured_by_triggers(name: str) -> None:
     assert capture.method_for(tracker_of(LOCAL[name]), connection) == capture.Method("triggers")
 
 
+@pytest.mark.parametrize("name", RELATED)
+def test_what_related_rows_tell_is_captured_by_triggers_on_them_too(name: str) -> None:
+    queryset, tables = RELATED[name]
+
+    assert capture.method_for(tracker_of(queryset), connection) == capture.Method(
+        "related triggers", f"the stock 'it' depends on rows of {tables}"
+    )
+
+
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_what_one_row_cannot_tell_is_captured_by_signals_and_says_why(name: str) -> None:
+def test_what_no_row_tells_is_captured_by_signals_and_says_why(name: str) -> None:
     queryset, why = ELSEWHERE[name]
     method = capture.method_for(tracker_of(queryset), connection)
 
     assert method.kind == "signals"
-    assert method.reason.startswith("the stock 'it' can't be read from one row: ")
+    assert method.reason.startswith("no row tells when membership of the stock 'it' changes: ")
     assert any(word in method.reason for word in why.split("|"))
 
 

@@ -49,6 +49,7 @@ class EventSql:
         ]
         fields: list[Any] = [events.get_field(name) for name in names]
         self.column_names = [quote(field.column) for field in fields]
+        self.column_kinds = [str(field.db_type(connection)) for field in fields]
         self.columns = ", ".join(self.column_names)
         self.now = move_sql(connection.vendor)
         self.empty = self.text("")
@@ -85,12 +86,8 @@ class EventSql:
         flow: str | None = None,
         timestamp: str | None = None,
         origin: str | None = None,
-        named: bool = False,
     ) -> str:
-        """The values of an event, in the order of ``columns``; it happens now and live unless SQL says otherwise.
-
-        ``named`` gives each value the name of its column, for a query.
-        """
+        """The values of an event, in the order of ``columns``; it happens now and live unless SQL says otherwise."""
         values = [
             self.text(self.tracker.slug),
             self.flow(source, sink) if flow is None else flow,
@@ -102,8 +99,6 @@ class EventSql:
             facets,
             self.text(Origin.LIVE.value) if origin is None else origin,
         ]
-        if named:
-            values = [f"{value} AS {name}" for value, name in zip(values, self.column_names, strict=True)]
         return ", ".join(values)
 
     @property

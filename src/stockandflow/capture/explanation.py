@@ -14,7 +14,8 @@ from stockandflow.registry import Registry
 MIGRATE = "Run 'manage.py migrate'."
 SYNC = "Run 'manage.py stockandflow sync', or 'manage.py migrate'."
 LOCAL = (
-    "Where you can, write the stocks' filters on the subject's own columns, so that triggers can read them."
+    "Where you can, write the stocks' filters on columns of the subject and of related rows, so that triggers can read "
+    "them."
 )
 REACH = "See whether the database is reachable."
 

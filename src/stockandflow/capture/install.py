@@ -12,12 +12,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.event_sql import kept_facets
 from stockandflow.capture.methods import Method, database_of, method_for
+from stockandflow.capture.moves import MissingMoves
 from stockandflow.capture.readiness import missing
+from stockandflow.capture.related import compile_related
 from stockandflow.capture.signals import silent
 from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import Delivery
+from stockandflow.models import Delivery, Origin, Sweep
 from stockandflow.registry import Registry
 
 INSTALLED = {
@@ -139,16 +141,15 @@ def install(registry: Registry, using: str, *, only: Iterable[ModelTracker] | No
     connection = connections[using]
     if connection.vendor not in INSTALLED:
         return []
-    wanted: dict[str, Trigger] = {}
-    kept: list[str] = []
     prefixes = (PREFIX,) if only is None else tuple(map(prefix_of, only))
-    for state in status(registry, using):
-        if not prefix_of(state.tracker).startswith(prefixes):
-            continue
-        if state.waiting:
-            kept.append(prefix_of(state.tracker))
-        elif state.method.kind == "triggers":
-            wanted |= {trigger.name: trigger for trigger in compile_triggers(state.tracker, connection)}
+    states = [one for one in status(registry, using) if prefix_of(one.tracker).startswith(prefixes)]
+    kept = [prefix_of(state.tracker) for state in states if state.waiting]
+    wanted = {
+        trigger.name: trigger
+        for state in states
+        if state.method.by_triggers and not state.waiting
+        for trigger in compiled(state.tracker, state.method, connection)
+    }
     there = installed(connection)
     stale = {
         name: at
@@ -159,6 +160,11 @@ def install(registry: Registry, using: str, *, only: Iterable[ModelTracker] | No
     if not stale and not made:
         return []
     _refuse_to_commit(connection)
+    # Triggers that compare events with the tables would take for a move of now whatever events don't say yet.
+    behind = [one.tracker for one in states if one.method.kind == "related triggers" and one.missing]
+    in_one_step = connection.features.can_rollback_ddl
+    if not in_one_step:
+        catch_up(behind, connection)
     with transaction.atomic(using=using):  # all of them or none, where the database can
         # Those to be made may be there and disabled, which counts as missing.
         drop(connection, stale | {trigger.name: trigger.table for trigger in made})
@@ -166,7 +172,42 @@ def install(registry: Registry, using: str, *, only: Iterable[ModelTracker] | No
             for trigger in made:
                 for statement in trigger.sql:
                     cursor.execute(statement)  # no params, so no % is read
+        if in_one_step:
+            catch_up(behind, connection)  # nobody else can have written since the first of them was made
     return [trigger.name for trigger in made]
+
+
+def compiled(tracker: ModelTracker, method: Method, connection: BaseDatabaseWrapper) -> list[Trigger]:
+    """The triggers of a tracker that is captured by triggers."""
+    compile_them = compile_related if method.kind == "related triggers" else compile_triggers
+    return compile_them(tracker, connection)
+
+
+def catch_up(trackers: list[ModelTracker], connection: BaseDatabaseWrapper) -> None:
+    """Write what the events of trackers don't say yet, as one statement each: initial states, and what a sweep finds.
+
+    It is for a moment at which nobody else writes, and opens no tracker.
+    """
+    if not trackers:
+        return
+    opened: set[str] = set()
+    if _stands(Sweep, connection):
+        opened.update(
+            Sweep.objects.using(connection.alias)
+            .filter(database=connection.alias, opened_at__isnull=False)
+            .values_list("tracker", flat=True)
+        )
+    for tracker in trackers:
+        origin = Origin.SWEEP if tracker.slug in opened else Origin.INITIAL
+        moves = MissingMoves(tracker, connection, origin=origin)
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            for statement in (*moves.of_rows("1 = 1"), *moves.of_gone("1 = 1")):
+                cursor.execute(statement)
+
+
+def _stands(model: type[models.Model], connection: BaseDatabaseWrapper) -> bool:
+    with connection.cursor() as cursor:
+        return model._meta.db_table in connection.introspection.table_names(cursor)
 
 
 def uninstall(using: str) -> list[str]:
@@ -233,9 +274,9 @@ def status(registry: Registry, using: str) -> list[TrackerStatus]:
         waiting: list[str] = []
         names: list[str] = []
         lost: dict[str, str] = {}
-        if method.kind == "triggers":
+        if method.by_triggers:
             waiting, lost = missing(tracker, connection), kept_facets(tracker, connection)[1]
-            names = [] if waiting else [trigger.name for trigger in compile_triggers(tracker, connection)]
+            names = [] if waiting else [trigger.name for trigger in compiled(tracker, method, connection)]
         found.append(
             TrackerStatus(
                 tracker=tracker,

@@ -11,17 +11,26 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import NotLocal
-from stockandflow.membership import compiled_where
+from stockandflow.membership import compiled_where, reaches, reason_not_local
 
 TRIGGER_VENDORS = ("sqlite", "postgresql", "mysql")
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a tracker's moves are captured; ``reason`` says in words why not by triggers, "" where they are."""
+    """How a tracker's moves are captured; ``reason`` says in words why not by the method before it, "" for the first.
 
-    kind: Literal["triggers", "signals"]
+    By ``triggers`` on the subject's table alone; by ``related triggers``, which are on the related tables too; by
+    ``signals``.
+    """
+
+    kind: Literal["triggers", "related triggers", "signals"]
     reason: str = ""
+
+    @property
+    def by_triggers(self) -> bool:
+        """Whether the database itself writes the events."""
+        return self.kind != "signals"
 
 
 def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method:
@@ -34,14 +43,24 @@ def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method
         return Method("signals", "its states come from a Python function, which the database can't call")
     if connection.vendor not in TRIGGER_VENDORS:
         return Method("signals", f"triggers aren't written for the database {connection.vendor!r}")
+    related = ""
     for stock in tracker.stocks:
         try:
-            compiled_where(stock.queryset, "new", connection)
+            if reason_not_local(stock.queryset) is None:
+                compiled_where(stock.queryset, "new", connection)
+                continue
+            read = reaches(stock.queryset)
+            tables = ", ".join(sorted({reach.model._meta.db_table for reach in read if reach.path}))
+            related = related or f"the stock {stock.slug!r} depends on rows of {tables}"
+            reaches(stock.queryset, connection)
         except NotLocal as error:
-            return Method("signals", f"the stock {stock.slug!r} can't be read from one row: {error}")
+            return Method(
+                "signals",
+                f"no row tells when membership of the stock {stock.slug!r} changes: {error}",
+            )
         except DatabaseError:
-            continue  # a project must start without its database; reason_not_local() was asked first
-    return Method("triggers")
+            continue  # a project must start without its database; the shape was asked first
+    return Method("related triggers", related) if related else Method("triggers")
 
 
 def database_of(tracker: ModelTracker) -> str:
@@ -77,6 +96,10 @@ def unhooked(tracker: ModelTracker) -> list[str]:
 
 HOW = {
     "triggers": "the statement that changes a row also writes the event, whoever makes the change",
+    "related triggers": (
+        "the statement that changes a row of the subject's table or of a related one also writes the events of the "
+        "subjects that move by it, whoever makes the change"
+    ),
     "signals": "what the ORM saves and deletes also writes the event, in one transaction with the change",
 }
 """What each kind of method does, in words."""
@@ -96,6 +119,12 @@ WHILE_DOWN = (
 UNSEEN_IN_BULK = ("bulk writes: update(), bulk_create(), bulk_update()",)
 """Where a manager of the model doesn't capture them."""
 UNSEEN_BY_SIGNALS = ("SQL and other programs",)
+UNSEEN_BY_RELATED_TRIGGERS = {
+    "postgresql": (
+        "two transactions at once, of which one points a subject to a related row and the other changes that row",
+    ),
+    "mysql": ("two changes at the same moment of a subject that has no event yet",),
+}
 UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", "the passing of time")
 
 
@@ -104,7 +133,9 @@ def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str
 
     None of it is hidden: it is what reports show as unexplained.
     """
-    if method.kind != "signals":
+    if method.kind == "triggers":
         return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *WHILE_DOWN)
+    if method.kind == "related triggers":
+        return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *UNSEEN_BY_RELATED_TRIGGERS.get(vendor, ()))
     bulk = UNSEEN_IN_BULK if unhooked(tracker) else ()
     return (*bulk, *UNSEEN_BY_SIGNALS, *(UNSEEN_BESIDE_THE_ROW if tracker.derived else ()))

@@ -22,7 +22,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 
-from stockandflow.capture.install import INSTALLED, drop, install, installed, own, trackers_on
+from stockandflow.capture.install import INSTALLED, catch_up, drop, install, installed, own, trackers_on
+from stockandflow.capture.methods import method_for
 from stockandflow.capture.readiness import named_columns, related_apps
 from stockandflow.capture.triggers import PREFIX, prefix_of
 from stockandflow.declarations import ModelTracker
@@ -171,6 +172,8 @@ class _Passage:
             with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
                 for statement in sql:
                     cursor.execute(statement)
+                if sql and method_for(tracker, connection).kind == "related triggers":
+                    catch_up([tracker], connection)
             if not sql:
                 install(self.registry, connection.alias, only=[tracker])
         except DatabaseError:

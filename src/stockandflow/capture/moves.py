@@ -74,11 +74,25 @@ class MissingMoves:
             self._not_before_last(self.timestamp),
         )
 
-    def of_gone(self, condition: str) -> list[str]:
-        """The statements for subjects whose rows are gone; the condition is one on ``sf_event``, by ``event_key``."""
-        return self._written(
-            f"({self.gone(condition)}) AS sf", "sf.facets", self._not_before_last(self.sql.now)
+    def of_gone(self, condition: str, *, row: str = "", rows: str = "") -> list[str]:
+        """The statements for subjects whose rows are gone; the condition is one on ``sf_event``, by ``event_key``.
+
+        Where what was deleted can still be read, the facets are those of ``row``, e.g. ``old`` in a trigger, or of
+        each subject's row in the table ``rows``.
+        """
+        gone, facets = f"({self.gone(condition)}) AS sf", self.sql.facets(row) if row else "sf.facets"
+        if rows:
+            gone, facets = f"{gone} JOIN {rows} AS {ROW} ON {self.row_key} = sf.subject", self.facets
+        return self._written(gone, facets, self._not_before_last(self.sql.now))
+
+    def of_leaving(self, condition: str) -> list[str]:
+        """The statements for subjects that are about to be deleted; the condition is one on ``sf_row``."""
+        leaving = (
+            f"(SELECT subject, source, {self.sql.empty} AS sink, since FROM ({self.differing(condition)}) AS sf_known) "
+            f"AS sf JOIN {self.sql.table} AS {ROW} ON {self.row_key} = sf.subject "
+            f"WHERE {self._differ('sf.source', 'sf.sink')}"
         )
+        return self._written(leaving, self.facets, self._not_before_last(self.sql.now))
 
     def locking(self, condition: str, *, skip: bool = False) -> str:
         """A query that gives the keys of the rows that meet the condition and locks them, in order.
@@ -141,7 +155,6 @@ class MissingMoves:
             flow=sql.flow(self._exactly("sf.source"), self._exactly("sf.sink")),
             timestamp=timestamp,
             origin=self._origin_of_each(),
-            named=one_by_one,
         )
         if one_by_one:
             return [self._one_by_one(f"SELECT {values} FROM {moved}")]
@@ -172,18 +185,32 @@ class MissingMoves:
         )
 
     def _one_by_one(self, rows: str) -> str:
-        # MariaDB tells the key of one new row; those of one statement needn't follow each other.
-        sql, values = self.sql, ", ".join(f"sf_move.{name}" for name in self.sql.column_names)
+        # MariaDB tells the key of one new row; those of one statement needn't follow each other. No FOR loop over rows:
+        # now and then a second one in the same session finds no fields in its row.
+        sql = self.sql
+        names = [f"sf_value_{number}" for number in range(len(sql.column_names))]
+        kinds = [
+            f"{kind} CHARACTER SET utf8mb4" if "char" in kind or "text" in kind else kind
+            for kind in sql.column_kinds
+        ]
+        declared = "".join(f"DECLARE {name} {kind}; " for name, kind in zip(names, kinds, strict=True))
+        values, flow, origin = ", ".join(names), names[1], names[-1]
         return (
-            f"FOR sf_move IN ({rows}) DO INSERT INTO {sql.event_table} ({sql.columns}) VALUES ({values}); "
-            f"IF {self._delivered('sf_move')} THEN INSERT INTO {sql.delivery_table} ({sql.delivery_columns}) "
-            f"VALUES ({sql.delivery_values('LAST_INSERT_ID()', 'sf_move.flow')}); END IF; END FOR"
+            f"BEGIN NOT ATOMIC DECLARE sf_done BOOLEAN DEFAULT FALSE; {declared}"
+            f"DECLARE sf_moves CURSOR FOR {rows}; DECLARE CONTINUE HANDLER FOR NOT FOUND SET sf_done = TRUE; "
+            f"OPEN sf_moves; sf_each: LOOP FETCH sf_moves INTO {values}; IF sf_done THEN LEAVE sf_each; END IF; "
+            f"INSERT INTO {sql.event_table} ({sql.columns}) VALUES ({values}); "
+            f"IF {self._is_delivered(flow, origin)} THEN INSERT INTO {sql.delivery_table} ({sql.delivery_columns}) "
+            f"VALUES ({sql.delivery_values('LAST_INSERT_ID()', flow)}); END IF; END LOOP; CLOSE sf_moves; END"
         )
 
     def _delivered(self, row: str) -> str:
+        return self._is_delivered(f"{row}.flow", f"{row}.origin")
+
+    def _is_delivered(self, flow: str, origin: str) -> str:
         flows = ", ".join(map(self.sql.text, self.sql.with_callables))
         origins = f"{self.sql.text(Origin.LIVE.value)}, {self.sql.text(Origin.SWEEP.value)}"
-        return f"{self._exactly(f'{row}.flow')} IN ({flows}) AND {row}.origin IN ({origins})"
+        return f"{self._exactly(flow)} IN ({flows}) AND {origin} IN ({origins})"
 
     def _origin_of_each(self) -> str:
         if self.origin != Origin.INITIAL:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import LOOKUP_SEP
-from django.db.models.expressions import Col
 
 from stockandflow.declarations import ModelTracker
-from stockandflow.membership.predicate import nodes
+from stockandflow.exceptions import NotLocal
+from stockandflow.membership import reaches
 from stockandflow.models import Delivery
 
 
@@ -46,9 +47,9 @@ def missing(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> list[str]
 def named_columns(tracker: ModelTracker) -> Iterator[tuple[type[models.Model], str]]:
     """(model, column) for all that the triggers name."""
     for stock in tracker.stocks:
-        for node in nodes(stock.queryset.query.where):
-            if isinstance(node, Col):
-                yield node.target.model, str(node.target.column)
+        with suppress(NotLocal):  # then no trigger names them
+            for reach in reaches(stock.queryset):
+                yield from ((reach.model, column) for column in reach.columns)
     written: list[type[models.Model]] = [tracker.events]
     if any(flow.event_callables for flow in tracker.flows):
         written.append(Delivery)

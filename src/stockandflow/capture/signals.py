@@ -57,7 +57,7 @@ def connect(tracker: ModelTracker) -> None:
     with warnings.catch_warnings():
         # On MariaDB the SQL for a UUID depends on the server's version, and this is called while Django starts.
         warnings.filterwarnings("ignore", "Accessing the database during app initialization", RuntimeWarning)
-        if method_for(tracker, connections[database_of(tracker)]).kind != "signals":
+        if method_for(tracker, connections[database_of(tracker)]).by_triggers:
             return
     key = ("stockandflow", id(tracker))
     for model in saved_as(tracker.model):

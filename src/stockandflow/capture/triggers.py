@@ -41,17 +41,24 @@ def compile_triggers(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> 
     """
     parts = _Parts(tracker, connection)
     writers = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mariadb}
-    made = []
-    for event, statements in writers[connection.vendor](parts):
-        # Names and tags are put in by calls, never by replacing a word: a project's own value may hold any word.
-        text = "\n;\n".join(statements("", ""))
-        digest = hashlib.sha256(f"{connection.vendor}\n{text}".encode()).hexdigest()[:16]
-        name = f"{prefix_of(tracker)}{digest}_{event}"
-        # The tag of a PostgreSQL body: a literal in the body can't close it, since it would have to contain the digest
-        # of a text that contains it.
-        sql = statements(connection.ops.quote_name(name), f"$sf_{digest}$")
-        made.append(Trigger(name=name, table=parts.table_name, sql=tuple(sql)))
-    return made
+    return [
+        named(tracker, connection, parts.table_name, event, statements)
+        for event, statements in writers[connection.vendor](parts)
+    ]
+
+
+def named(
+    tracker: ModelTracker, connection: BaseDatabaseWrapper, table: str, event: str, statements: Statements
+) -> Trigger:
+    """A trigger on a table, whose name tells its tracker, its definition and, by ``event``, its kind of change."""
+    # Names and tags are put in by calls, never by replacing a word: a project's own value may hold any word.
+    text = "\n;\n".join(statements("", ""))
+    digest = hashlib.sha256(f"{connection.vendor}\n{text}".encode()).hexdigest()[:16]
+    name = f"{prefix_of(tracker)}{digest}_{event}"
+    # The tag of a PostgreSQL body: a literal in the body can't close it, since it would have to contain the digest
+    # of a text that contains it.
+    sql = statements(connection.ops.quote_name(name), f"$sf_{digest}$")
+    return Trigger(name=name, table=table, sql=tuple(sql))
 
 
 Statements = Callable[[str, str], list[str]]
@@ -175,7 +182,7 @@ def _sqlite(parts: _Parts) -> Templates:
         made.append(
             (
                 change.name,
-                _one(f"{change.event}{of} ON {parts.table} FOR EACH ROW WHEN {when} BEGIN {body}END"),
+                with_body(f"{change.event}{of} ON {parts.table} FOR EACH ROW WHEN {when} BEGIN {body}END"),
             )
         )
     return made
@@ -201,7 +208,7 @@ def _events_of_new(parts: _Parts) -> str:
     return f"{parts.event_table} WHERE {parts.event_subject} = new.{parts.subject}"
 
 
-def _one(rest: str) -> Statements:
+def with_body(rest: str) -> Statements:
     """The statement that makes a trigger whose body is its own."""
     return lambda name, _: [f"CREATE TRIGGER {name} AFTER {rest}"]
 
@@ -321,6 +328,9 @@ def _mariadb(parts: _Parts) -> Templates:
     for event in ("INSERT", "UPDATE", "DELETE"):
         blocks = [block(change) for change in parts.changes() if change.event == event]
         made.append(
-            (event.lower(), _one(f"{event} ON {parts.table} FOR EACH ROW BEGIN {'; '.join(blocks)}; END"))
+            (
+                event.lower(),
+                with_body(f"{event} ON {parts.table} FOR EACH ROW BEGIN {'; '.join(blocks)}; END"),
+            )
         )
     return made

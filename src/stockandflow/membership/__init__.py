@@ -20,7 +20,7 @@ from stockandflow.membership.predicate import (
     row_condition,
     row_predicate,
 )
-from stockandflow.membership.reach import Reach, Step, concerned, reaches, reason_not_followed
+from stockandflow.membership.reach import Reach, Step, concerned, reaches, reason_not_followed, subjects_of
 from stockandflow.membership.words import describe, sql_of
 
 __all__ = [
@@ -47,5 +47,6 @@ __all__ = [
     "row_condition",
     "row_predicate",
     "sql_of",
+    "subjects_of",
     "text_literal",
 ]

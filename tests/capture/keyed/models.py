@@ -1,4 +1,4 @@
-"""Regions by a text of their own, parcels by UUID, and cases with a state."""
+"""Regions by a text of their own, parcels by UUID, cases with a state, and badges that items share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from django.db import models
 
 from stockandflow.models import FlowEvent, SubjectForeignKey
-from tests.testapp.models import BigItem
+from tests.testapp.models import BigItem, Item, Owner, Part
 
 
 class Region(models.Model):
@@ -68,3 +68,20 @@ class CaseFlowEvent(FlowEvent):
     """A case's move."""
 
     subject = SubjectForeignKey(Case)
+
+
+class Badge(models.Model):
+    """Items have several, and share them."""
+
+    name = models.CharField(max_length=20)
+    maker = models.ForeignKey(Owner, models.SET_NULL, null=True, blank=True, related_name="+")
+    items = models.ManyToManyField(Item, related_name="badges")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PartFlowEvent(FlowEvent):
+    """A part's move, by what is in other tables."""
+
+    subject = SubjectForeignKey(Part)
