@@ -5,11 +5,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection, connections, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from example.leads.models import Lead
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow import recording, reports
 from stockandflow.declarations import Facet, Flow, Stock
@@ -316,3 +317,30 @@ def test_a_move_that_was_under_way_while_counting_is_explained_once_it_is_commit
     assert (trial.outflow, trial.closing, trial.unexplained) == (1, 2, 0)
     assert (active.inflow, active.closing, active.unexplained) == (1, 1, 0)
     assert [(line.opening, line.net, line.unexplained) for line in after.stocks[:2]] == [(2, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_recordings_side_by_side_wait_for_each_other() -> None:
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    for number in range(5):
+        Member.objects.create(name=f"M{number}", email=f"{number}@example.org", plan=plan, country="GB")
+        Lead.objects.create(name=f"L{number}", email=f"{number}@example.org")
+    errors: list[Exception] = []
+
+    def some() -> None:
+        try:
+            for _ in range(4):
+                recording.record(registry)
+        except Exception as error:  # noqa: BLE001  (it is asserted on below)
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=some) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    totals = FlowRecord.objects.filter(source=ALL, sink=ALL, flow="signing-up")
+    assert [total.count for total in totals] == [5]

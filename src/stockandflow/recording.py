@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db import models, router, transaction
+from django.db import models, router
 from django.db.models import Case, Count, DateField, F, Func, Max, Min, Value, When
 from django.db.models.functions import TruncDate
 
@@ -18,7 +18,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import StockCount, count_stocks
 from stockandflow.membership.facets import FacetText, facet_key
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, StockRecord, Watermark, recent_moves
-from stockandflow.models.clock import SETTLING, database_now, snapshot
+from stockandflow.models.clock import SETTLING, database_now, snapshot, writing
 from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
 from stockandflow.registry import Registry
 
@@ -253,9 +253,10 @@ class _Events:
         starts = [period.start for period in days]
         others = models.Q(flow="") & (models.Q(source__in=covered) | models.Q(sink__in=covered))
         using = self.records.db
-        with transaction.atomic(using=using):
-            # One writer a model at a time; what it replaces is gone before the next one looks.
-            Watermark.objects.using(using).select_for_update().get(event_model=self.label)
+        with writing(using):
+            # One writer at a time, so what it replaces is gone before the next one looks. All wait for the same rows,
+            # in one order: on MariaDB recordings of two event models lock some of each other's records.
+            list(Watermark.objects.using(using).select_for_update().order_by("pk"))
             old = self.records.filter(models.Q(flow__in=slugs) | others, grain=Grain.DAY, start__in=starts)
             FlowFacetRecord.objects.using(using).filter(flow_record__in=old.values("pk")).delete()
             old.delete()
