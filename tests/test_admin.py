@@ -37,6 +37,7 @@ from stockandflow.models import (
     ScheduleRun,
     StockFacetRecord,
     StockRecord,
+    Sweep,
 )
 from stockandflow.registry import registry
 from tests.testapp.models import SpecialItem
@@ -638,8 +639,10 @@ def stored() -> dict[type[Model], Model]:
         event_model="membership.memberflowevent", event_id=1, flow="gone", due_at=now, error=error
     )
     entry = ScheduleEntry.objects.create(name="recording")
+    Sweep.objects.all().delete()
+    sweep = Sweep.objects.create(tracker="gone", database="default", found=3)
     run = ScheduleRun.objects.create(entry=entry, period_start=now, period_end=now, message="x" * 60)
-    return {type(kept): kept for kept in (record, moves, delivery, entry, run)}
+    return {type(kept): kept for kept in (record, moves, delivery, entry, run, sweep)}
 
 
 def address(model: type[Model]) -> str:

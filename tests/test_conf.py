@@ -23,6 +23,7 @@ def test_nothing_has_to_be_set(settings: Any) -> None:
         week_start=0,
         year_start_month=1,
         record_frequency="hourly",
+        sweep_frequency="hourly",
         deliver_frequency="minutely",
     )
     assert Calendar.default() == Calendar("Europe/Amsterdam", 0, 1)
@@ -43,9 +44,16 @@ def test_without_any_time_zone_days_begin_in_utc(settings: Any) -> None:
 
 
 def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
-    assert NAMES == ("TIME_ZONE", "WEEK_START", "YEAR_START_MONTH", "RECORD_FREQUENCY", "DELIVER_FREQUENCY")
-    settings.STOCKANDFLOW = dict(zip(NAMES, ("Asia/Tokyo", 6, 4, "daily", "never"), strict=True))
-    assert conf() == Conf("Asia/Tokyo", 6, 4, "daily", "never")
+    assert NAMES == (
+        "TIME_ZONE",
+        "WEEK_START",
+        "YEAR_START_MONTH",
+        "RECORD_FREQUENCY",
+        "SWEEP_FREQUENCY",
+        "DELIVER_FREQUENCY",
+    )
+    settings.STOCKANDFLOW = dict(zip(NAMES, ("Asia/Tokyo", 6, 4, "daily", "weekly", "never"), strict=True))
+    assert conf() == Conf("Asia/Tokyo", 6, 4, "daily", "weekly", "never")
     assert Calendar.default() == Calendar("Asia/Tokyo", 6, 4)
     settings.STOCKANDFLOW = {"WEEK_START": 5}
     assert conf().week_start == 5
@@ -89,7 +97,7 @@ def test_a_calendar_that_cannot_be_used_is_told(settings: Any, key: str, value: 
     assert message.hint
 
 
-@pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "DELIVER_FREQUENCY"])
+@pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "SWEEP_FREQUENCY", "DELIVER_FREQUENCY"])
 def test_an_unknown_frequency_stops_the_project_at_its_start(settings: Any, key: str) -> None:
     settings.STOCKANDFLOW = {key: "yearly"}
     with pytest.raises(DeclarationError, match=rf"{key}.*'yearly'.*'hourly'"):

@@ -23,6 +23,8 @@ class Conf:
     """First month of the year, 1–12; quarters follow from it."""
     record_frequency: str = "hourly"
     """How often the schedule records everything registered (a frequency of ``stockandflow.periodic``)."""
+    sweep_frequency: str = "hourly"
+    """How often the schedule looks for what the capture missed (a frequency of ``stockandflow.periodic``)."""
     deliver_frequency: str = "minutely"
     """How often the schedule delivers pending event callables (a frequency of ``stockandflow.periodic``)."""
 

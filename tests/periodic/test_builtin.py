@@ -7,12 +7,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
 
-from example.membership.models import Member, Plan, Status, WelcomeNote
+from example.membership.models import Member, MemberFlowEvent, Plan, Status, WelcomeNote
+from stockandflow import capture
+from stockandflow.declarations import ModelTracker, Stock
 from stockandflow.exceptions import DeclarationError
-from stockandflow.models import FlowRecord, ScheduleRun, StockRecord
+from stockandflow.models import FlowRecord, Origin, ScheduleRun, StockRecord, Sweep
 from stockandflow.periodic import Frequency, Schedule, State, built_in, builtin, run
 from stockandflow.registry import Registry, registry
+from tests.testapp.models import Item, ItemFlowEvent
 
 AT = datetime(2025, 6, 18, 14, 38, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -33,22 +39,27 @@ def members() -> None:
     Member.objects.filter(name="Ada").update(status=Status.ACTIVE)
 
 
-def test_recording_is_hourly_and_delivery_every_minute(schedule: Schedule) -> None:
+def test_sweeping_and_then_recording_are_hourly_and_delivery_every_minute(schedule: Schedule) -> None:
     assert [(entry.name, str(entry.frequency)) for entry in schedule.entries] == [
+        ("stockandflow.sweep", "hourly"),
         ("stockandflow.record", "hourly"),
         ("stockandflow.deliver", "minutely"),
     ]
 
 
 def test_the_settings_retime_them_and_turn_them_off(settings: Any) -> None:
-    settings.STOCKANDFLOW = {"RECORD_FREQUENCY": "daily", "DELIVER_FREQUENCY": "never"}
+    settings.STOCKANDFLOW = {
+        "SWEEP_FREQUENCY": "weekly",
+        "RECORD_FREQUENCY": "daily",
+        "DELIVER_FREQUENCY": "never",
+    }
     schedule = Schedule()
     built_in(schedule, registry)
-    assert [str(entry.frequency) for entry in schedule.entries] == ["daily", "never"]
-    assert [entry.period(AT) is None for entry in schedule.entries] == [False, True]
+    assert [str(entry.frequency) for entry in schedule.entries] == ["weekly", "daily", "never"]
+    assert [entry.period(AT) is None for entry in schedule.entries] == [False, False, True]
 
 
-@pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "DELIVER_FREQUENCY"])
+@pytest.mark.parametrize("key", ["SWEEP_FREQUENCY", "RECORD_FREQUENCY", "DELIVER_FREQUENCY"])
 def test_a_setting_that_is_no_frequency_is_told(settings: Any, key: str) -> None:
     settings.STOCKANDFLOW = {key: "often"}
     with pytest.raises(DeclarationError, match=rf"STOCKANDFLOW\['{key}'\] is 'often'.*'never', 'minutely'"):
@@ -58,8 +69,8 @@ def test_a_setting_that_is_no_frequency_is_told(settings: Any, key: str) -> None
 @pytest.mark.django_db
 @pytest.mark.usefixtures("members")
 def test_every_period_is_recorded_and_delivered_once(schedule: Schedule) -> None:
-    recorded, delivered = run(schedule, now=AT).results
-    assert (recorded.state, delivered.state) == (State.DONE, State.DONE)
+    swept, recorded, delivered = run(schedule, now=AT).results
+    assert (swept.state, recorded.state, delivered.state) == (State.DONE,) * 3
     assert recorded.message.startswith(f"{len(registry.stocks)} stocks with ")
     assert delivered.message == "1 delivered"
     assert StockRecord.objects.get(stock="active").count == 1
@@ -92,6 +103,53 @@ def test_a_project_without_declarations_records_nothing() -> None:
     built_in(schedule, Registry())
     messages = [result.message for result in run(schedule, now=AT).results]
     assert messages == [
+        "nothing to sweep",
         "0 stocks with 0 facet values, 0 flow records over 0 days",
         "nothing to deliver",
     ]
+
+
+@pytest.mark.django_db
+class TestSweeping:
+    """What the entry sweeps, and when."""
+
+    @pytest.fixture(autouse=True)
+    def opened(self) -> None:
+        Sweep.objects.all().delete()
+        capture.repair(registry)
+
+    def swept(self) -> str:
+        return builtin._sweep(registry)
+
+    def test_what_triggers_serve_once_a_day(self) -> None:
+        assert self.swept() == "nothing to sweep"
+        Sweep.objects.update(completed_at=F("completed_at") - timedelta(hours=23, minutes=1))
+        MemberFlowEvent.objects.all().delete()
+        Member.objects.create(name="A", email="a", plan=Plan.objects.create(name="S", monthly_price=1))
+        MemberFlowEvent.objects.all().delete()
+        assert self.swept() == "3 trackers swept, 1 missing move found"
+        assert self.swept() == "nothing to sweep"
+
+    def test_one_that_was_interrupted_goes_on_at_once(self) -> None:
+        Sweep.objects.filter(tracker="membership.member").update(started_at=F("completed_at"), cursor="5")
+        assert self.swept() == "1 tracker swept, no missing moves found"
+
+    def test_what_is_not_captured_by_triggers_every_time(self) -> None:
+        mine = Registry()
+        soon = Stock("soon", "Soon", Item.objects.filter(moment__gt=Now()))
+        mine.register(ModelTracker(stocks=[soon], event_model=ItemFlowEvent, slug="clock"))
+        assert builtin._sweep(mine) == "1 tracker swept, no missing moves found"
+        Item.objects.create(moment=timezone.now() + HOUR)
+        assert builtin._sweep(mine) == "1 tracker swept, 1 missing move found"
+        assert builtin._sweep(mine) == "1 tracker swept, no missing moves found"
+
+    def test_what_was_missed_is_found_before_it_is_recorded(self, schedule: Schedule) -> None:
+        plan = Plan.objects.create(name="Solo", monthly_price=9)
+        Member.objects.create(name="Ada", email="a@example.org", plan=plan)
+        MemberFlowEvent.objects.all().delete()
+        Sweep.objects.update(completed_at=None)
+        run(schedule, now=AT)
+        event = MemberFlowEvent.objects.get()
+        assert (event.origin, event.sink) == (Origin.SWEEP, "trial")
+        assert event.timestamp < StockRecord.objects.get(stock="trial").timestamp
+        assert FlowRecord.objects.get(flow="signing-up", source="*").count == 1

@@ -66,6 +66,7 @@ class TestWithoutADatabase(SimpleTestCase):
             held = inside.stocks, inside.flows, inside.trackers, inside.processes
             assert held == ([], [], [], [])
             assert [entry.name for entry in schedule.entries] == [
+                "stockandflow.sweep",
                 "stockandflow.record",
                 "stockandflow.deliver",
             ]

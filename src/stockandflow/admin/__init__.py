@@ -12,6 +12,7 @@ from stockandflow.admin.records import (
     ScheduleEntryAdmin,
     ScheduleRunAdmin,
     StockRecordAdmin,
+    SweepAdmin,
 )
 from stockandflow.admin.site import StockAndFlowAdminSite
 
@@ -24,4 +25,5 @@ __all__ = [
     "StockAdmin",
     "StockAndFlowAdminSite",
     "StockRecordAdmin",
+    "SweepAdmin",
 ]

@@ -20,6 +20,7 @@ from stockandflow.models import (
     ScheduleRun,
     StockFacetRecord,
     StockRecord,
+    Sweep,
 )
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
@@ -172,6 +173,15 @@ class ScheduleEntryAdmin(StoredAdmin):
 
     list_display = ("name", "high_water", "seen_at")
     search_fields = ("name",)
+
+
+@admin.register(Sweep)
+class SweepAdmin(StoredAdmin):
+    """The sweeps of each tracker: since when it is open, how the last one went, and how far one has come."""
+
+    list_display = ("tracker", "database", "opened_at", "completed_at", "found", "started_at", "cursor")
+    list_filter = ("database",)
+    search_fields = ("tracker",)
 
 
 @admin.register(ScheduleRun)

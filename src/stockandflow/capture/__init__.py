@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stockandflow.capture.auditing import Audit, MissingMove, Named, Placed, audit
 from stockandflow.capture.install import (
     Strangers,
     TrackerStatus,
@@ -15,14 +16,19 @@ from stockandflow.capture.install import (
 from stockandflow.capture.methods import Method, blind_spots, database_of, method_for, unhooked
 from stockandflow.capture.migrating import after_migrate, before_migrate
 from stockandflow.capture.signals import connect, disconnect
-from stockandflow.capture.sweep import Swept, open_trackers, repair
+from stockandflow.capture.sweep import Swept, open_trackers, repair, repair_due
 
 __all__ = [
+    "Audit",
     "Method",
+    "MissingMove",
+    "Named",
+    "Placed",
     "Strangers",
     "Swept",
     "TrackerStatus",
     "after_migrate",
+    "audit",
     "before_migrate",
     "blind_spots",
     "connect",
@@ -33,6 +39,7 @@ __all__ = [
     "method_for",
     "open_trackers",
     "repair",
+    "repair_due",
     "status",
     "strangers",
     "suspended",

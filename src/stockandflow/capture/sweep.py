@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import DatabaseError, connections, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.event_sql import exactly
-from stockandflow.capture.install import trackers_on
+from stockandflow.capture.install import databases, trackers_on
+from stockandflow.capture.methods import method_for
 from stockandflow.capture.moves import ROW, MissingMoves
 from stockandflow.capture.readiness import missing
 from stockandflow.declarations import ModelTracker, State, state_key
@@ -36,6 +38,8 @@ EVENTS_A_SUBJECT = 4
 """A range ends early where it has more events than this for each subject of a chunk."""
 BATCH = 500
 """Subjects that are locked, and whose events are written, in one transaction."""
+RESWEPT_AFTER = timedelta(hours=23)
+"""A tracker that triggers serve isn't swept again by the schedule before; an hour less than a day, not to drift."""
 SAMPLE = 100
 """Objects of a tracker by function that are asked for their states, to see whether the stocks say the same."""
 
@@ -86,6 +90,26 @@ def repair(
     ]
 
 
+def repair_due(registry: Registry) -> list[Swept]:
+    """Sweep what the schedule should: trackers that triggers serve once a day, all others at every call.
+
+    One that was interrupted goes on.
+    """
+    done = []
+    for alias in databases(registry):
+        connection = connections[alias]
+        if not _is_there(connection):
+            continue
+        fresh = {"completed_at__gt": DatabaseNow() - RESWEPT_AFTER, "started_at": None}
+        settled = set(sweeps(alias).filter(database=alias, **fresh).values_list("tracker", flat=True))
+        done += [
+            sweep(tracker, alias)
+            for tracker in trackers_on(registry, connection)
+            if tracker.slug not in settled or method_for(tracker, connection).kind == "signals"
+        ]
+    return done
+
+
 def chosen(
     registry: Registry, using: str | None = None, slugs: Iterable[str] | None = None
 ) -> list[tuple[ModelTracker, str]]:
@@ -114,10 +138,7 @@ def sweep(
     tracker: ModelTracker, using: str, *, chunk: int = CHUNK, progress: Progress | None = None
 ) -> Swept:
     """Compare one tracker's events with its table from the beginning, or from where it was interrupted; see repair."""
-    if chunk < 1:
-        raise InvalidInput(
-            f"chunk is {chunk!r}; give the number of subjects to compare at a time, 1 or more."
-        )
+    checked(chunk)
     if reason := why_left_out(tracker, using):
         return Swept(tracker, using, {}, left_out=reason)
     row = sweeps(using).get_or_create(tracker=tracker.slug, database=using)[0]
@@ -144,6 +165,15 @@ def sweep(
     return Swept(tracker, using, dict(counted), opened=opening)
 
 
+def checked(chunk: int) -> int:
+    """The chunk itself; raises InvalidInput where nothing could be compared."""
+    if chunk < 1:
+        raise InvalidInput(
+            f"chunk is {chunk!r}; give the number of subjects to compare at a time, 1 or more."
+        )
+    return chunk
+
+
 def open_trackers(registry: Registry, using: str, progress: Progress | None = None) -> list[Swept]:
     """Open the trackers of a database that aren't yet; for ``migrate``, once the triggers are in place.
 
@@ -161,7 +191,7 @@ def open_trackers(registry: Registry, using: str, progress: Progress | None = No
         if tracker.slug in opened:
             continue
         try:
-            if not any(_rows(model, using).exists() for model in (tracker.model, tracker.events)):
+            if not any(rows_of(model, using).exists() for model in (tracker.model, tracker.events)):
                 sweeps(using).update_or_create(
                     tracker=tracker.slug,
                     database=using,
@@ -196,7 +226,7 @@ def why_left_out(tracker: ModelTracker, using: str) -> str:
 
 def _why_not_by_stocks(tracker: ModelTracker, using: str) -> str:
     states: Any = tracker.states_to_stocks_func
-    rows = _rows(tracker.model, using).values_list("pk", *tracker.fields_to_track)
+    rows = rows_of(tracker.model, using).values_list("pk", *tracker.fields_to_track)
     by_key = {stock.slug: stock for stock in tracker.stocks}
     sample = list(rows[:SAMPLE])
     keys = [key for key, *_ in sample]
@@ -281,8 +311,8 @@ class Comparison:
             after = until
 
     def _end(self, after: Any, chunk: int) -> Any:
-        subjects = _rows(self.tracker.model, self.using).order_by(self.key.attname)
-        events = _rows(self.tracker.events, self.using).order_by("subject_id")
+        subjects = rows_of(self.tracker.model, self.using).order_by(self.key.attname)
+        events = rows_of(self.tracker.events, self.using).order_by("subject_id")
         if after is not None:
             subjects = subjects.filter(**{f"{self.key.attname}__gt": after})
             events = events.filter(subject_id__gt=after)
@@ -384,7 +414,7 @@ def _when(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> str | None:
     return f"(CASE WHEN {latest} > sf.since THEN {latest} ELSE {now} END)"
 
 
-def _rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:
+def rows_of(model: type[models.Model], using: str) -> models.QuerySet[Any]:
     return models.QuerySet(model, using=using)  # not by a manager, which may leave rows out
 
 

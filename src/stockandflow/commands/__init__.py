@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from stockandflow.commands import explain, import_events, record, report, suggest, sync
+from stockandflow.commands import explain, import_events, record, report, suggest, sweep, sync
 from stockandflow.commands.migrated import told_to_migrate
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "told_to_migrate"]
@@ -30,6 +30,7 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "record": record,
     "suggest": suggest,
     "sync": sync,
+    "sweep": sweep,
     "explain": explain,
     "import-events": import_events,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
@@ -27,6 +28,20 @@ def surely_overlap(one: models.QuerySet[Any], other: models.QuerySet[Any]) -> bo
     if not (first.keys() <= second.keys() or second.keys() <= first.keys()):
         return False
     return all(first[field] & second[field] for field in first.keys() & second.keys())
+
+
+def unheld_choices(querysets: Sequence[models.QuerySet[Any]]) -> list[Any]:
+    """The choices of a field that none of these querysets lets in, in the field's order. No query.
+
+    Where all of them filter one field with choices by equality, and nothing else; else none is known.
+    """
+    allowed = [_allowed(queryset) for queryset in querysets]
+    fields = {field for one in allowed for field in one or {None: frozenset()}}
+    if len(fields) != 1 or None in fields or any(one is None for one in allowed):
+        return []
+    field = fields.pop()
+    held = frozenset().union(*(one[field] for one in allowed if one))
+    return [value for value, _ in field.flatchoices if value is not None and value not in held]
 
 
 def _allowed(queryset: models.QuerySet[Any]) -> Allowed | None:

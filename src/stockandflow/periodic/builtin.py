@@ -1,4 +1,4 @@
-"""The entries that every project has: recording what is registered, and delivering events to their callables."""
+"""The entries that every project has: sweeping, recording what is registered, delivering events to their callables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from stockandflow import recording
 from stockandflow.automation import deliver
+from stockandflow.capture import repair_due
 from stockandflow.conf import conf
 from stockandflow.exceptions import DeclarationError
 from stockandflow.periodic.entries import Schedule
@@ -13,16 +14,26 @@ from stockandflow.periodic.frequencies import Frequency
 from stockandflow.recording import Recording
 from stockandflow.registry import Registry
 
+SWEEP = "stockandflow.sweep"
 RECORD = "stockandflow.record"
 DELIVER = "stockandflow.deliver"
 
 
 def built_in(schedule: Schedule, registry: Registry) -> None:
-    """Register the two entries, as often as the settings say; with "never" they are there and never due.
+    """Register the three entries, as often as the settings say; with "never" they are there and never due.
+
+    Sweeping comes before recording: what is recorded in the same run then holds what was missed.
 
     Raises DeclarationError when a setting is no frequency.
     """
     now = conf()
+    schedule.register(
+        _frequency("SWEEP_FREQUENCY", now.sweep_frequency),
+        _sweep,
+        [registry],
+        name=SWEEP,
+        atomic=False,
+    )
     schedule.register(
         _frequency("RECORD_FREQUENCY", now.record_frequency),
         record,
@@ -53,6 +64,18 @@ def record(registry: Registry) -> Callable[[], str]:
         return str(Recording.of(counted, periods, flow_records))
 
     return store
+
+
+def _sweep(registry: Registry) -> str:
+    done = repair_due(registry)
+    looked = [one for one in done if not one.left_out]
+    if not looked:
+        return "nothing to sweep"
+    found = sum(one.found for one in looked if not one.opened)
+    return (
+        f"{len(looked)} {'tracker' if len(looked) == 1 else 'trackers'} swept, "
+        f"{found or 'no'} missing {'move' if found == 1 else 'moves'} found"
+    )
 
 
 def _deliver(registry: Registry) -> str:

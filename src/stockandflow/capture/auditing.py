@@ -1,0 +1,189 @@
+"""The audit: what a sweep would write, and which objects don't stand where a tracker says; it writes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+
+from stockandflow.capture.sweep import (
+    CHUNK,
+    Comparison,
+    Move,
+    Progress,
+    checked,
+    chosen,
+    rows_of,
+    sweeps,
+    why_left_out,
+)
+from stockandflow.declarations import ModelTracker
+from stockandflow.membership import count_memberships, members_of_exactly
+from stockandflow.membership.overlap import unheld_choices
+from stockandflow.registry import Registry
+
+NAMED = 5
+"""How many objects of a kind are named unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """An object by its key as text, and its name; "" for one that is gone."""
+
+    key: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class MissingMove:
+    """Moves that the events lack, of one flow from one source to one sink; slugs, "" for external and for no flow.
+
+    ``count`` objects made it, and ``objects`` are the first of them by key.
+    """
+
+    flow: str
+    source: str
+    sink: str
+    count: int
+    objects: tuple[Named, ...]
+
+
+@dataclass(frozen=True)
+class Placed:
+    """How many objects stand in exactly these stocks, and the first of them by key."""
+
+    stocks: tuple[str, ...]
+    count: int
+    objects: tuple[Named, ...]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What is amiss with one tracker on one database.
+
+    ``missing`` is what a sweep would write; where the tracker isn't ``opened``, objects without any event are its
+    opening balance. ``overlapping`` are objects in several of its stocks, of which the first counts; ``nowhere`` are
+    those in none, looked for where the tracker is exhaustive. ``unheld`` are the choices that no stock holds, where
+    the stocks filter one field with choices. ``left_out`` says why nothing was looked at, "" where it was.
+    """
+
+    tracker: str
+    database: str
+    opened: bool = True
+    missing: tuple[MissingMove, ...] = ()
+    overlapping: tuple[Placed, ...] = ()
+    nowhere: Placed | None = None
+    unheld: tuple[str, ...] = ()
+    left_out: str = ""
+
+    @property
+    def moves(self) -> int:
+        """How many moves are missing."""
+        return sum(move.count for move in self.missing)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether everything is where it should be; also of a tracker that was left out, of which nothing is known."""
+        return not (self.missing or self.overlapping or self.nowhere or self.unheld)
+
+
+def audit(
+    registry: Registry,
+    *,
+    using: str | None = None,
+    slugs: Iterable[str] | None = None,
+    chunk: int = CHUNK,
+    named: int = NAMED,
+    progress: Progress | None = None,
+) -> list[Audit]:
+    """Compare events and tables as ``repair`` does, and write nothing; trackers in registered order.
+
+    Up to ``named`` objects of each kind are named. Set-based: four or five queries for each ``chunk`` subjects, and two
+    for each kind of thing that is amiss. Raises UnknownSlug or InvalidInput for what isn't there.
+    """
+    return [
+        audit_tracker(tracker, alias, chunk=chunk, named=named, progress=progress)
+        for tracker, alias in chosen(registry, using, slugs)
+    ]
+
+
+def audit_tracker(
+    tracker: ModelTracker,
+    using: str,
+    *,
+    chunk: int = CHUNK,
+    named: int = NAMED,
+    progress: Progress | None = None,
+) -> Audit:
+    """The audit of one tracker; see ``audit``."""
+    if reason := why_left_out(tracker, using):
+        return Audit(tracker.slug, using, left_out=reason)
+    counts, keys = _missing(tracker, using, chunk, named, progress)
+    names = _names(tracker.model, using, {key for some in keys.values() for key in some})
+    placed = list(_placed(tracker, using, named))
+    known = sweeps(using).filter(tracker=tracker.slug, database=using, opened_at__isnull=False)
+    return Audit(
+        tracker=tracker.slug,
+        database=using,
+        opened=known.exists(),
+        missing=tuple(
+            MissingMove(
+                flow=_flow(tracker, source, sink),
+                source=source,
+                sink=sink,
+                count=count,
+                objects=tuple(Named(key, names.get(key, "")) for key in keys[source, sink]),
+            )
+            for (source, sink), count in sorted(counts.items(), key=lambda item: _place(tracker, item[0]))
+        ),
+        overlapping=tuple(one for one in placed if len(one.stocks) > 1),
+        nowhere=next((one for one in placed if not one.stocks), None),
+        unheld=tuple(map(str, unheld_choices([stock.queryset for stock in tracker.stocks]))),
+    )
+
+
+def _missing(
+    tracker: ModelTracker, using: str, chunk: int, named: int, progress: Progress | None
+) -> tuple[dict[Move, int], dict[Move, list[str]]]:
+    """(source, sink) → moves, and the keys of the first of their objects as text."""
+    comparison = Comparison(tracker, using)
+    counts: dict[Move, int] = defaultdict(int)
+    keys: dict[Move, list[str]] = defaultdict(list)
+    for number, reached in enumerate(comparison.ranges(None, checked(chunk)), 1):
+        for key, source, sink in comparison.found(reached):
+            counts[source, sink] += 1
+            if len(keys[source, sink]) < named:
+                keys[source, sink].append(str(comparison.key.to_python(key)))
+        if progress:
+            progress(tracker.slug, number * chunk, sum(counts.values()))
+    return counts, keys
+
+
+def _placed(tracker: ModelTracker, using: str, named: int) -> Iterator[Placed]:
+    """The objects in several stocks, and in none where none may be."""
+    querysets = {stock.slug: stock.queryset.using(using) for stock in tracker.stocks}
+    for slugs, count in sorted(count_memberships(querysets).items()):
+        if len(slugs) > 1 or (not slugs and tracker.exhaustive):
+            some = members_of_exactly(querysets, slugs).order_by("pk")[:named]
+            yield Placed(slugs, count, tuple(Named(str(one.pk), str(one)) for one in some))
+
+
+def _names(model: type[models.Model], using: str, keys: set[str]) -> dict[str, str]:
+    """Key as text → the object's own name, of those that are there. One query where there are keys."""
+    found = rows_of(model, using).filter(pk__in=keys) if keys else []
+    return {str(one.pk): str(one) for one in found}
+
+
+def _flow(tracker: ModelTracker, source: str, sink: str) -> str:
+    by_slug: dict[str, Any] = {stock.slug: stock for stock in tracker.stocks}
+    flow = tracker.flow_for(by_slug.get(source), by_slug.get(sink))
+    return flow.slug if flow else ""
+
+
+def _place(tracker: ModelTracker, move: Move) -> tuple[int, int]:
+    """The place of a move among others: by source, then by sink, in declared order, external first."""
+    order = ["", *(stock.slug for stock in tracker.stocks)]
+    return order.index(move[0]), order.index(move[1])
