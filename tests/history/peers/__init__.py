@@ -1,0 +1,1 @@
+"""Models whose past other packages keep."""
