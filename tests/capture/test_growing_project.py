@@ -106,6 +106,7 @@ if made:
     call_command("makemigrations", "shop", name=made, verbosity=0)
 call_command("migrate", *target, verbosity=0)
 tracker = registry.tracker("orders")
+print()  # behind the questions that have been asked
 print(json.dumps([message.id for message in check_databases(databases=["default"])]))
 """
 MOVING = """
