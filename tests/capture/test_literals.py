@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stockandflow import capture
 from stockandflow.capture.triggers import compile_triggers
-from stockandflow.declarations import Flow, ModelTracker, Stock
+from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
 from stockandflow.exceptions import NotLocal
 from stockandflow.membership import compiled_where
 from tests.capture.conftest import declared, empty
@@ -65,6 +65,91 @@ def test_a_value_means_in_the_trigger_what_it_means_in_the_queryset(text: str) -
             assert {event.subject_id for event in events} == members
 
     assert Owner.objects.count() == 1
+
+
+SETTINGS = {
+    "sqlite": {"nothing": ("SELECT 1", "SELECT 1")},
+    "postgresql": {
+        "standard_conforming_strings": (
+            "SET standard_conforming_strings = off",
+            "SET standard_conforming_strings = on",
+        )
+    },
+    "mysql": {
+        "NO_BACKSLASH_ESCAPES": (
+            "SET sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')",
+            "SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')",
+        ),
+        "ANSI_QUOTES": (
+            "SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')",
+            "SET sql_mode = REPLACE(@@sql_mode, 'ANSI_QUOTES', '')",
+        ),
+    },
+}[connection.vendor]
+HOSTILE = [
+    "\\",
+    "\\'",
+    "\\\\'; DELETE FROM testapp_owner; -- ",
+    "'\\''",
+    '\\"',
+    "\\n",
+    "%\\_",
+    "'" + "\\" * 3,
+]
+
+
+@pytest.mark.parametrize("when", ["installed", "written"])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_session_that_reads_literals_otherwise_changes_nothing(setting: str, when: str) -> None:
+    """Whether it is the one that installs the triggers, or the one that writes."""
+    there, back = SETTINGS[setting]
+    rows = Item.objects.all()
+    Owner.objects.create(name="still here")
+    stocks = [
+        Stock(slug=f"it-{number}", name=text, queryset=rows.filter(text=text))
+        for number, text in enumerate(HOSTILE)
+    ]
+    tracker = ModelTracker(stocks=stocks, flows=Flow.for_stocks(ItemFlowEvent, stocks))
+    Item.objects.bulk_create([Item(text="other", number=number) for number in range(len(HOSTILE))])
+    written = connection.cursor()
+    if when == "installed":
+        written.execute(there)
+    with declared(tracker):
+        written.execute(back if when == "installed" else there)
+        try:
+            for number, text in enumerate(HOSTILE):
+                # By parameters that the database itself reads: a literal would be the writing driver's affair.
+                as_bytes = {"sqlite": "CAST(X'{}' AS TEXT)", "mysql": "CONVERT(X'{}' USING utf8mb4)"}.get(
+                    connection.vendor, "convert_from(decode('{}', 'hex'), 'UTF8')"
+                )
+                value = as_bytes.format(text.encode().hex())
+                written.execute(f"UPDATE testapp_item SET text = {value} WHERE {ORDER} = {number}")
+        finally:
+            written.execute(back)
+
+    events = ItemFlowEvent.objects.order_by("pk").values_list("subject__number", "sink")
+    assert list(events) == [(number, f"it-{number}") for number in range(len(HOSTILE))]
+    assert Owner.objects.count() == 1
+
+
+ORDER = connection.ops.quote_name("order") if connection.vendor != "mysql" else "`order`"
+
+
+@given(values=st.lists(st.tuples(TEXT, TEXT), min_size=20, max_size=40))
+@settings(max_examples=4)
+def test_a_rows_own_values_are_kept_as_facets_to_the_letter(values: list[tuple[str, str]]) -> None:
+    empty()
+    facets = [
+        Facet("fuzz-text", "Text", field_lookup="text"),
+        Facet("fuzz-owner", "Owner", field_lookup="owner__name"),
+    ]
+    stock = Stock(slug="all-items", name="All", queryset=Item.objects.all(), facets=facets)
+    with declared(ModelTracker(stocks=[stock], event_model=ItemFlowEvent)):
+        for text, name in values:
+            Item.objects.create(text=text, owner=Owner.objects.create(name=name))
+
+    kept = ItemFlowEvent.objects.order_by("pk").values_list("facets", flat=True)
+    assert list(kept) == [{"fuzz-text": text, "fuzz-owner": name} for text, name in values]
 
 
 @given(text=TEXT)
