@@ -82,6 +82,22 @@ def test_what_is_suggested_for_apps_of_others_runs_with_their_past(tmp_path: Pat
     assert re.search(r"^\d+ \w+ – \d+ \w+ \d+ · UTC · in progress · counted ", report, re.MULTILINE), report
     assert re.search(r"^Verified +4 +0 +0 +0 +0 +4 ", report, re.MULTILINE), report
 
+    run(past_of(text))
+    # Six invitations came and three were sent at instants that columns tell; all else is the opening balance.
+    assert json.loads(run(ORIGINS)) == {"initial": 24, "import": 9}
+    report = manage("stockandflow", "report", "invitation-sent", "--format", "json")
+    rows = {row["slug"]: row for row in json.loads(report)["stocks"]}
+    sent = rows["invitation-sent-yes"]
+    assert (sent["opening"], sent["inflow"], sent["unexplained"], sent["closing"]) == (0, 3, 0, 3)
+    assert rows["invitation-sent-no"]["inflow"] == 6
+    assert "no issues" in manage("check", "--fail-level", "WARNING", "--database", "default")
+
+
+def past_of(text: str) -> str:
+    """The code that stands in comments for the shell."""
+    lines = [line.removeprefix("#   ") for line in text.splitlines() if line.startswith("#   ")]
+    return "\n".join(line for line in lines if "manage.py" not in line)
+
 
 ORIGINS = """
 import json

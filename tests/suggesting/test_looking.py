@@ -140,7 +140,9 @@ def test_an_instant_beside_a_state_that_says_the_same_is_left_out_and_said_to_be
         sent_at=models.DateTimeField(null=True),
     )
     assert [one.field_name for one in found.dimensions] == ["accepted", "sent_at"]
-    assert found.left_out == ["accepted_at: it tells when, and another field tells what"]
+    assert found.left_out == [
+        "accepted_at: no stocks of its own, since it tells when and another field tells what"
+    ]
 
 
 def test_where_no_name_says_state_the_first_field_that_could_be_one_is_taken() -> None:

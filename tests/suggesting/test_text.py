@@ -260,4 +260,7 @@ def test_a_name_is_given_once_whatever_its_case() -> None:
 def test_a_call_is_broken_where_it_is_too_long() -> None:
     assert call("f(", ["a", "b"]) == "f(a, b)"
     assert call("function(", ["a" * 60, "b" * 40]) == f"function(\n    {'a' * 60}, {'b' * 40}\n)"
+    assert call("f(", [call("g(", ["a" * 60, "b" * 60], indent=4)]) == (
+        f"f(\n    g(\n        {'a' * 60},\n        {'b' * 60},\n    )\n)"
+    )
     assert call("f[", ["a" * 60, "b" * 50]) == f"f[\n    {'a' * 60},\n    {'b' * 50},\n]"

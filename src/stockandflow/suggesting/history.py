@@ -34,12 +34,19 @@ WIDTH = 106
 def history_of(found: Look, trackers: Sequence[Declared]) -> list[str]:
     """In lines of words and code for ``manage.py shell``; [] where there is none. No query."""
     blocks = []
+    hints: list[str] = []
     for tracker in trackers:
-        calls = [*_of_packages(found.model), *_of_columns(found.model, tracker)]
+        told, unclear = _told(found.model, tracker)
+        calls = [*_of_packages(found.model), *_of_columns(tracker, told)]
         if calls:
             blocks.append((tracker, calls))
+        if unclear:
+            hints.append(
+                f"{' and '.join(unclear)} can be imported too by from_columns(), once you say to which stock of "
+                f"{tracker.tracker!r} each leads."
+            )
     if not blocks:
-        return []
+        return hints
     names = sorted({name for _, calls in blocks for name, _, _ in calls})
     lines = [
         f"What happened to {found.model._meta.label} before can be imported, in manage.py shell once all is migrated:",
@@ -54,8 +61,8 @@ def history_of(found: Look, trackers: Sequence[Declared]) -> list[str]:
         for name, arguments, says in calls:
             read = call(f"{name}(", ["tracker", *arguments], indent=4, width=WIDTH)
             code = call("tracker.import_events(", [read], width=WIDTH)
-            lines += [f"  # {says}:", *(f"  {row}" for row in code.splitlines())]
-    return lines
+            lines += [f"  # {says}", *(f"  {row}" for row in code.splitlines())]
+    return [*lines, "", *hints] if hints else lines
 
 
 Call = tuple[str, list[str], str]
@@ -65,7 +72,7 @@ Call = tuple[str, list[str], str]
 def _of_packages(model: type[models.Model]) -> Iterator[Call]:
     """What packages for histories keep of the model."""
     if hasattr(model._meta, "simple_history_manager_attribute"):
-        yield "from_simple_history", [], "the versions of django-simple-history"
+        yield "from_simple_history", [], "the versions of django-simple-history:"
     if events := getattr(model, "pgh_event_models", None):
         kinds = list(dict.fromkeys(events.values()))
         which = (
@@ -73,19 +80,19 @@ def _of_packages(model: type[models.Model]) -> Iterator[Call]:
             if len(kinds) == 1
             else f"; events=… says which of {', '.join(kind.__name__ for kind in kinds)}"
         )
-        yield "from_pghistory", [], f"the events of django-pghistory{which}"
+        yield "from_pghistory", [], f"the events of django-pghistory{which}:"
     if apps.is_installed("django_fsm_log") and any(_is_fsm(column) for column in model._meta.concrete_fields):
         created = _created(model)
         arguments = [f"created={literal(created.name)}"] if created is not None else []
-        yield "from_fsm_log", arguments, "the transitions of django-fsm-log"
+        yield "from_fsm_log", arguments, "the transitions of django-fsm-log:"
 
 
 def _is_fsm(column: Any) -> bool:
     return any(kind.__name__ == "FSMFieldMixin" for kind in type(column).__mro__)
 
 
-def _of_columns(model: type[models.Model], tracker: Declared) -> Iterator[Call]:
-    """What the model's own columns say of when an object came to which stock of the tracker."""
+def _told(model: type[models.Model], tracker: Declared) -> tuple[dict[str, str], list[str]]:
+    """Column → slug of the stock that an object came to then; and the columns of which no name tells the stock."""
     slugs = {stock.condition: stock.slug for stock in tracker.stocks}
     told: dict[str, str] = {}
     unclear: list[str] = []
@@ -103,12 +110,21 @@ def _of_columns(model: type[models.Model], tracker: Declared) -> Iterator[Call]:
             told[column.name] = slugs[condition]
         elif tracker.dimension.kind == "choices" and not is_planned(column.name):
             unclear.append(column.name)
-    if told and (len(told) > 1 or created is None or len(slugs) == 2 or unclear):
-        add = f", and add to which stocks {' and '.join(unclear)} lead" if unclear else ""
-        columns = call(
-            "{", [f"{literal(name)}: {literal(slug)}" for name, slug in told.items()], indent=8, width=WIDTH
-        )
-        yield "from_columns", [columns.lstrip()], f"what the columns tell; correct what isn't so{add}"
+    # When objects came tells nothing of the moves after; those that stand elsewhere by now would seem to move today.
+    if created is not None and set(told.values()) == {told[created.name]}:
+        told = {}
+    return told, unclear
+
+
+def _of_columns(tracker: Declared, told: dict[str, str]) -> Iterator[Call]:
+    """What the model's own columns say of when an object came to which stock of the tracker."""
+    if not told:
+        return
+    says = "what the columns tell; correct what isn't so"
+    if unknown := [stock.slug for stock in tracker.stocks if stock.slug not in told.values()]:
+        says += f" (no column tells when one came to {' or '.join(unknown)}: by now at the latest)"
+    columns = [f"{literal(name)}: {literal(slug)}" for name, slug in told.items()]
+    yield "from_columns", [call("{", columns, indent=8, width=WIDTH).lstrip()], f"{says}:"
 
 
 def _created(model: type[models.Model]) -> Any:
@@ -135,9 +151,20 @@ def _reached(name: str, tracker: Declared) -> Condition | None:
     """The stock to which an object came at the instant in the column of that name, None where no name says it."""
     dimension, stem = tracker.dimension, stem_of(name)
     if dimension.kind == "choices":
-        wanted = stem
+        parts = [one.part for one in dimension.conditions]
+        alike = [part for part in parts if part == stem] or [part for part in parts if _alike(part, stem)]
+        wanted = alike[0] if len(alike) == 1 else ""
     elif name == dimension.field_name or stem == dimension.part:
         wanted = "yes"
     else:
         return None
     return next((one for one in dimension.conditions if one.part == wanted), None)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two words are forms of one: active and activated, cancelled and canceled; not paying and paid."""
+    if one.endswith("ing") != other.endswith("ing"):
+        return False
+    shared = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    shortest = min(len(one), len(other))
+    return (shortest if shared is None else shared) >= max(4, shortest - 2)

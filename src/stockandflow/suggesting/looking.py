@@ -159,7 +159,9 @@ def _settle(found: Look, dimensions: list[Dimension]) -> None:
     has_choices = any(one.kind == "choices" for one in dimensions)
     for one in dimensions:
         if one.part in parts or (one.kind == "instant" and has_choices):
-            found.left_out.append(f"{one.field_name}: it tells when, and another field tells what")
+            found.left_out.append(
+                f"{one.field_name}: no stocks of its own, since it tells when and another field tells what"
+            )
             continue
         parts.add(one.part)
         found.dimensions.append(one)

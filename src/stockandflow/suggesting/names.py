@@ -81,5 +81,7 @@ def call(head: str, arguments: list[str], *, indent: int = 0, width: int = 110) 
         return f"{pad}{head}{row}{tail}"
     if "\n" not in row and tail == ")" and len(deeper + row) <= width:
         return f"{pad}{head}\n{deeper}{row}\n{pad}{tail}"
+    if tail == ")" and len(arguments) == 1:
+        return f"{pad}{head}\n{deeper}{row}\n{pad}{tail}"
     rows = "".join(f"{deeper}{argument},\n" for argument in arguments)
     return f"{pad}{head}\n{rows}{pad}{tail}"

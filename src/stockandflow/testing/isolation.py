@@ -19,7 +19,7 @@ def isolated_registry(*, copy: bool = False, databases: Collection[str] = ()) ->
     """Have the project's registry empty inside; a context manager and a decorator. All is as before afterwards.
 
     With ``copy`` it starts with what the project declares. The schedule is the project's with ``copy``, else it has
-    the two entries of the package alone. What is registered inside is captured by signals where triggers don't serve
+    the package's own entries alone. What is registered inside is captured by signals where triggers don't serve
     it.
 
     ``databases`` are aliases whose triggers follow the registry: those of the project are taken out, what is registered
