@@ -28,6 +28,7 @@ from stockandflow.capture.readiness import named_columns, related_apps
 from stockandflow.capture.triggers import PREFIX, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.models import Delivery, FlowRecord, Origin, StockRecord
+from stockandflow.models.clock import SETTLING, DatabaseNow
 from stockandflow.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -324,7 +325,9 @@ def _forget(registry: Registry, using: str) -> None:
     """Empty what the triggers wrote while a flush emptied the subjects' tables.
 
     Projects send post_migrate themselves too, to have permissions made, so it proves no flush. After one there is no
-    record and no subject, and the events are departures alone; whatever else there is, is history and stays.
+    record and no subject, and the events are departures alone; whatever else there is, is history and stays. Where
+    stocks depend on related rows, whose tables are emptied one after the other, subjects have moved to and fro
+    meanwhile: then no related row is left either, and the events are of this very hour.
     """
     connection = connections[using]
     if connection.vendor == "postgresql":
@@ -335,10 +338,23 @@ def _forget(registry: Registry, using: str) -> None:
         return
     for events in {tracker.events for tracker in trackers}:
         rows = _rows(events, using)
-        if rows.exists() and not rows.exclude(sink="", origin=Origin.LIVE).exists():
+        written = models.Q(sink="", origin=Origin.LIVE)
+        if _related_rows_are_gone([tracker for tracker in trackers if tracker.events is events], using):
+            written |= models.Q(origin=Origin.LIVE, recorded_at__gt=DatabaseNow() - SETTLING)
+        if rows.exists() and not rows.exclude(written).exists():
             rows._raw_delete(using)  # quicker than collecting
             if _stands_on(Delivery, connection):
                 _rows(Delivery, using).filter(event_model=events._meta.label_lower).delete()
+
+
+def _related_rows_are_gone(trackers: list[ModelTracker], using: str) -> bool:
+    """Whether some of the trackers depend on related rows, and there are none any more."""
+    found = [
+        tracker for tracker in trackers if method_for(tracker, connections[using]).kind == "related triggers"
+    ]
+    named = {model for tracker in found for model, _ in named_columns(tracker)}
+    kept: set[Any] = {Delivery, *(tracker.events for tracker in found)}
+    return bool(found) and not any(_rows(model, using).exists() for model in named - kept)
 
 
 def _rows(model: type[models.Model], using: str) -> models.QuerySet[Any]:

@@ -348,7 +348,12 @@ def _of_row(column: FacetColumn, row: str, connection: BaseDatabaseWrapper) -> t
 def _of_related(column: FacetColumn, row: str, connection: BaseDatabaseWrapper) -> tuple[str, Any]:
     head, _, tail = column.value_lookup.partition(LOOKUP_SEP)
     first: Any = column.model._meta.get_field(column.model._meta.pk.name if head == "pk" else head)
-    if not first.concrete or first.remote_field is None:
+    owner, child = first.model._meta.concrete_model, column.model._meta.concrete_model
+    if owner is not child:
+        # A parent's column, or a relation of the parent's; the parent's row goes after the child's.
+        link: Any = column.model._meta.get_ancestor_link(owner)
+        here, related, key, tail = link.column, owner, owner._meta.pk.attname, column.value_lookup
+    elif not first.concrete or first.remote_field is None:
         # A reverse one-to-one: the related row points here.
         here, related, key = first.field.target_field.column, first.related_model, first.field.attname
     else:
