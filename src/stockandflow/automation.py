@@ -260,7 +260,6 @@ class _Attempts:
 
     def __init__(self, registry: Registry, using: str, at: datetime | None) -> None:
         self.registry, self.using, self.at = registry, using, at
-        self.rows = Delivery.objects.using(using)
 
     def make(self, batch: Sequence[Claimed]) -> Delivered:
         """Attempt each; what isn't reached in half of the lease, or when the process is told to end, is freed."""
@@ -275,7 +274,9 @@ class _Attempts:
                 reached += 1
         finally:
             if rest := [delivery.pk for delivery in batch[reached:]]:
-                held = self.rows.filter(pk__in=rest, owner=batch[0].owner, status=PENDING)
+                held = Delivery.objects.using(self.using).filter(
+                    pk__in=rest, owner=batch[0].owner, status=PENDING
+                )
                 held.update(owner="", leased_until=None, attempts=F("attempts") - 1)
         return total
 
@@ -331,7 +332,8 @@ class _Attempts:
 
     def held(self, delivery: Claimed) -> QuerySet[Delivery]:
         """The row while it is this process's."""
-        return self.rows.filter(pk=delivery.pk, owner=delivery.owner, status=PENDING)
+        rows = Delivery.objects.using(self.using)
+        return rows.filter(pk=delivery.pk, owner=delivery.owner, status=PENDING)
 
     def note(self, delivery: Claimed, done_calls: int, *, end: bool = False) -> None:
         """Write to the row; raises LeaseLost once another process has it."""
