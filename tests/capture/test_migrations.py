@@ -153,6 +153,40 @@ def test_what_a_data_migration_moves_is_captured() -> None:
     assert moves == [("", "trial", "live"), ("trial", "active", "live")]
 
 
+def test_what_a_migration_moves_without_triggers_is_swept() -> None:
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    ada, bob = (Member.objects.create(name=name, email="a@example.org", plan=plan) for name in ("Ada", "Bob"))
+    capture.open_trackers(registry, "default")
+
+    def convert(apps: Any, editor: Any) -> None:
+        assert "membership_member" not in standing()
+        apps.get_model("membership", "Member").objects.filter(pk=ada.pk).update(status="active")
+        apps.get_model("membership", "Member").objects.filter(pk=bob.pk).delete()
+
+    migrated(
+        "membership",
+        operations.RunSQL("UPDATE membership_member SET name = name"),
+        operations.RunPython(convert),
+    )
+
+    moves = MemberFlowEvent.objects.filter(origin="sweep").values_list("subject_id", "source", "sink")
+    assert sorted(moves) == [(ada.pk, "trial", "active"), (bob.pk, "trial", "")]
+
+
+def test_whoever_finds_the_triggers_gone_puts_them_back_and_sweeps() -> None:
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    Member.objects.create(name="Ada", email="a@example.org", plan=plan)
+    capture.open_trackers(registry, "default")
+    before = installed(connection)
+    capture.uninstall("default")
+    Member.objects.update(status="paused")
+
+    capture.after_migrate(registry, "default", flushed=False)
+
+    assert installed(connection) == before
+    assert MemberFlowEvent.objects.get(origin="sweep").sink == "paused"
+
+
 def test_backwards_triggers_go_and_come_as_well(seen: list[set[str]]) -> None:
     before = installed(connection)
     back, there = ("state", "status"), ("status", "state")

@@ -11,6 +11,7 @@ import atexit
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 from stockandflow.capture.install import INSTALLED, catch_up, drop, install, installed, own, trackers_on
 from stockandflow.capture.methods import method_for
 from stockandflow.capture.readiness import named_columns, related_apps
+from stockandflow.capture.sweep import opened, sweep
 from stockandflow.capture.triggers import PREFIX, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.models import Delivery, FlowRecord, Origin, StockRecord
@@ -135,10 +137,7 @@ class _Passage:
     taken: list[tuple[ModelTracker, tuple[str, ...]]] = field(default_factory=list)
 
     def take_down(self, connection: BaseDatabaseWrapper, state: Any) -> None:
-        if connection.vendor == "sqlite" and connection.in_atomic_block:
-            # A transaction that begins as a reader is refused to write once somebody else has written.
-            with connection.cursor() as cursor:
-                cursor.execute("DELETE FROM django_migrations WHERE 1 = 0")
+        _begin_as_writer(connection, "django_migrations")
         there = own(connection, self.former)
         texts = _texts(connection)
         gone: dict[str, str] = {}
@@ -158,10 +157,20 @@ class _Passage:
         drop(connection, gone)
 
     def put_back(self, connection: BaseDatabaseWrapper) -> None:
-        """Make anew what was taken down. What a later migration of the plan has to bring first waits for that."""
+        """Make anew what was taken down. What a later migration of the plan has to bring first waits for that.
+
+        What the migration itself has moved meanwhile is swept at once, while writers are still kept out.
+        """
+        moving = any(
+            isinstance(step, ops.RunPython | ops.RunSQL) for step in _steps(self.migration.operations)
+        )
         for tracker, sql in self.taken:
             if not self._made_anew(connection, tracker, sql):
                 _put_back_at_exit(connection.alias, self.registry)
+            elif not connection.in_atomic_block:
+                _unseen.setdefault(connection.alias, []).append(tracker)
+            elif moving:
+                _sweep([tracker], connection.alias)
         self.taken.clear()
 
     def _made_anew(
@@ -291,13 +300,61 @@ def _texts(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
-    """Put the triggers in place, and after a flush empty what they wrote while the subjects' tables were emptied."""
+    """Put the triggers in place, and sweep the trackers that have been without for a while.
+
+    Where the database can, that is one transaction, which keeps writers out. After a flush what the triggers wrote
+    while the subjects' tables were emptied is emptied too.
+    """
     if flushed:
         _forget(registry, using)
-    install(registry, using)
+    connection = connections[using]
+    there = own(connection)
+    down = [
+        tracker
+        for tracker in trackers_on(registry, connection)
+        if not any(name.startswith(prefix_of(tracker)) for name in there)
+        and method_for(tracker, connection).kind == "triggers"
+    ]
+    with transaction.atomic(using=using) if down and connection.features.can_rollback_ddl else nullcontext():
+        if down:
+            _begin_as_writer(connection, down[0].events._meta.db_table)
+        install(registry, using)
+        _sweep([*_unseen.pop(using, []), *down], using)
     _down.pop(using, None)
 
 
+def _begin_as_writer(connection: BaseDatabaseWrapper, table: str) -> None:
+    """On SQLite, a transaction that begins as a reader is refused to write once somebody else has written."""
+    if connection.vendor == "sqlite" and connection.in_atomic_block:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)} WHERE 1 = 0")
+
+
+def _sweep(trackers: list[ModelTracker], using: str) -> None:
+    """Write the moves that went unseen; those of trackers that aren't opened yet are nobody's loss.
+
+    An error is logged and the migration goes on: the next sweep finds the same.
+    """
+    known = (opened(using) if trackers else None) or set()
+    for tracker in trackers:
+        if tracker.slug not in known:
+            continue
+        try:
+            with transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext():
+                found = sweep(tracker, using).found
+        except DatabaseError:
+            logger.exception(
+                "The tracker %r could not be swept; 'manage.py stockandflow sweep' does it.", tracker.slug
+            )
+        else:
+            if found:
+                logger.info(
+                    "%d moves of the tracker %r went unseen while it was migrated.", found, tracker.slug
+                )
+
+
+_unseen: dict[str, list[ModelTracker]] = {}
+"""Alias → trackers whose triggers were down while others could write."""
 _down: dict[str, Registry] = {}
 """Alias → registry, of databases in which a migration has left triggers down, which it can't take back."""
 

@@ -181,14 +181,12 @@ def open_trackers(registry: Registry, using: str, progress: Progress | None = No
     One that can't be opened is logged, and opened by the next sweep.
     """
     connection = connections[using]
-    if not _is_there(connection):
+    known = opened(using)
+    if known is None:
         return []
-    opened = set(
-        sweeps(using).filter(database=using, opened_at__isnull=False).values_list("tracker", flat=True)
-    )
     done = []
     for tracker in trackers_on(registry, connection):
-        if tracker.slug in opened:
+        if tracker.slug in known:
             continue
         try:
             if not any(rows_of(model, using).exists() for model in (tracker.model, tracker.events)):
@@ -206,6 +204,14 @@ def open_trackers(registry: Registry, using: str, progress: Progress | None = No
                 using,
             )
     return done
+
+
+def opened(using: str) -> set[str] | None:
+    """The slugs of that database's trackers which have been opened; None where no table tells yet. Two queries."""
+    if not _is_there(connections[using]):
+        return None
+    found = sweeps(using).filter(database=using, opened_at__isnull=False)
+    return set(found.values_list("tracker", flat=True))
 
 
 def why_left_out(tracker: ModelTracker, using: str) -> str:
