@@ -6,8 +6,10 @@ A tracker by function has two dimensions here, an item's text and its flag; the 
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,17 @@ from asgiref.sync import async_to_sync
 from django.core import serializers
 from django.core.management import call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
-from django.db.models import F
+from django.db.models import F, Model
 from django.db.models.functions import Now
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from example.leads.models import Lead
 from stockandflow import capture
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import Delivery
+from stockandflow.models import Delivery, Sweep
 from stockandflow.registry import registry
 from tests.capture.conftest import Declare
 from tests.capture.keyed.models import BigItemFlowEvent
@@ -605,16 +608,52 @@ def test_a_derived_tracker_over_a_join_moves_by_saves(owned: ModelTracker) -> No
     assert moves() == [("", "active"), ("active", "idle"), ("idle", ""), ("", "active"), ("active", "")]
 
 
-def test_a_change_of_the_related_row_is_not_seen(owned: ModelTracker) -> None:
-    """The next save of the item begins where the item is, so that nothing false is recorded: the sweep's to find."""
+def origins() -> list[tuple[str, str, str]]:
+    return list(ItemFlowEvent.objects.order_by("timestamp", "pk").values_list("source", "sink", "origin"))
+
+
+def test_a_change_of_the_related_row_is_recorded_with_the_next_save(owned: ModelTracker) -> None:
+    """As a sweep would, and before the save's own move, so that each event begins where the last one ended."""
+    Sweep.objects.create(tracker="owned", database="default", opened_at=timezone.now())
     owner = Owner.objects.create()
     item = Item.objects.create(owner=owner)
     Owner.objects.update(active=False)
-    item.save()
     item.owner = None
     item.save()
 
-    assert moves() == [("", "active"), ("idle", "")]
+    assert origins() == [("", "active", "live"), ("active", "idle", "sweep"), ("idle", "", "live")]
+
+
+def test_before_a_tracker_is_opened_what_a_save_finds_is_the_opening_balance(owned: ModelTracker) -> None:
+    with capture.suspended(registry, "default"):
+        item = Item.objects.create(owner=Owner.objects.create())
+    item.delete()
+
+    assert origins() == [("", "active", "initial"), ("active", "", "live")]
+
+
+def test_a_deletion_that_nobody_saw_is_recorded_before_the_key_is_given_again(owned: ModelTracker) -> None:
+    owner = Owner.objects.create()
+    pk = Item.objects.create(owner=owner).pk
+    execute(f"DELETE FROM testapp_item WHERE id = {pk}")
+    Item.objects.create(pk=pk, owner=owner)
+
+    assert origins() == [("", "active", "live"), ("active", "", "sweep"), ("", "active", "live")]
+
+
+def test_a_move_that_time_made_is_not_passed_over(declare: Declare) -> None:
+    coming = Stock(slug="coming", name="Coming", queryset=rows.filter(moment__gt=Now()))
+    due = Stock(slug="due", name="Due", queryset=rows.filter(moment__lte=Now()))
+    declare(ModelTracker(stocks=[coming, due], event_model=ItemFlowEvent, slug="due"))
+    at = timezone.now() + timedelta(seconds=1)
+    item = Item.objects.create(moment=at)
+    time.sleep(1.2)
+    item.moment = None
+    item.save()
+
+    assert origins() == [("", "coming", "live"), ("coming", "due", "sweep"), ("due", "", "live")]
+    crossed = ItemFlowEvent.objects.get(origin="sweep").timestamp
+    assert abs(crossed - at) < timedelta(milliseconds=2)
 
 
 def test_a_stock_of_a_child_moves_by_saves_of_its_parent(declare: Declare) -> None:
@@ -636,6 +675,50 @@ def test_a_stock_of_a_child_moves_by_saves_of_its_parent(declare: Declare) -> No
     found = BigItemFlowEvent.objects.order_by("pk").values_list("subject_id", "source", "sink")
     pk = child.pk
     assert list(found) == [(pk, "", "heavy"), (pk, "heavy", ""), (pk, "", "heavy"), (pk, "heavy", "")]
+
+
+# What stays of it.
+
+
+def test_when_no_tracker_needs_it_the_model_saves_as_before(transactional_db: None) -> None:
+    classes = (Item, BigItem, SpecialItem)
+    before = [model.__dict__.get("save_base") for model in classes]
+    one, two = by_function(), by_function()
+    for tracker in (one, two):
+        capture.connect(tracker)
+    assert all("save_base" in model.__dict__ for model in classes)
+    capture.disconnect(one)
+    capture.disconnect(one)
+    assert all("save_base" in model.__dict__ for model in classes)
+    capture.disconnect(two)
+
+    assert [model.__dict__.get("save_base") for model in classes] == before
+    with CaptureQueriesContext(connection) as queries:
+        Item().save()
+    assert sum("testapp_item" in query["sql"] for query in queries) == 1
+
+
+def test_a_save_base_of_the_projects_own_is_kept_and_called(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[Item] = []
+    inherited: Any = Model.save_base
+
+    def save_base(self: Item, *args: Any, **kwargs: Any) -> None:
+        called.append(self)
+        inherited(self, *args, **kwargs)
+
+    monkeypatch.setattr(Item, "save_base", save_base)
+    tracker = by_function()
+    capture.connect(tracker)
+    try:
+        item = Item.objects.create(number=1)
+    finally:
+        capture.disconnect(tracker)
+
+    assert called == [item]
+    assert moves() == [("", "low")]
+    assert Item.__dict__["save_base"] is save_base
 
 
 # Fixtures, copies, and what is left behind.
@@ -698,7 +781,8 @@ def test_the_state_before_is_locked(item: Item) -> None:
     with CaptureQueriesContext(connection) as queries:
         item.save()
 
-    locked = [query["sql"] for query in queries if "FOR UPDATE" in query["sql"]]
+    its = [query["sql"] for query in queries if "testapp_item" in query["sql"]]
+    locked = [sql for sql in its if "FOR UPDATE" in sql]
     assert len(locked) == connection.features.has_select_for_update
 
 

@@ -117,6 +117,7 @@ class Ticket(models.Model):
     rank = models.IntegerField(null=True, blank=True)
     flag = models.BooleanField(null=True, blank=True)
     note = models.CharField(max_length=20, default="", blank=True)
+    due = models.DateTimeField(null=True, blank=True)
     data = models.JSONField(null=True, blank=True)
     desk = models.ForeignKey(Desk, models.SET_NULL, null=True, blank=True, related_name="tickets")
 

@@ -15,7 +15,7 @@ from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.moves import MissingMoves
 from stockandflow.capture.readiness import missing
 from stockandflow.capture.related import compile_related
-from stockandflow.capture.signals import silent
+from stockandflow.capture.silence import silent
 from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import InvalidInput

@@ -112,10 +112,8 @@ UNSEEN_BY_TRIGGERS = {
     ),
     "mysql": ("rows that a foreign key's own cascade deletes", "TRUNCATE"),
 }
-WHILE_DOWN = (
-    "what moves while a migration has triggers down",
-    "what is written inside capture.suspended()",
-)
+WHILE_SUSPENDED = "what is written inside capture.suspended()"
+WHILE_DOWN = ("what moves while a migration has triggers down", WHILE_SUSPENDED)
 UNSEEN_IN_BULK = ("bulk writes: update(), bulk_create(), bulk_update()",)
 """Where a manager of the model doesn't capture them."""
 UNSEEN_BY_SIGNALS = ("SQL and other programs",)
@@ -138,4 +136,4 @@ def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str
     if method.kind == "related triggers":
         return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *UNSEEN_BY_RELATED_TRIGGERS.get(vendor, ()))
     bulk = UNSEEN_IN_BULK if unhooked(tracker) else ()
-    return (*bulk, *UNSEEN_BY_SIGNALS, *(UNSEEN_BESIDE_THE_ROW if tracker.derived else ()))
+    return (*bulk, *UNSEEN_BY_SIGNALS, WHILE_SUSPENDED, *(UNSEEN_BESIDE_THE_ROW if tracker.derived else ()))

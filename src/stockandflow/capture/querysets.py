@@ -15,6 +15,7 @@ from django.db.models.sql import InsertQuery, Query
 from django.db.models.sql.where import ExtraWhere
 
 from stockandflow.capture import values
+from stockandflow.capture.recorded import recorded
 from stockandflow.capture.signals import tell, under_way, watching
 from stockandflow.capture.values import Judge, Kept, Move, Snapshot
 from stockandflow.declarations import ModelTracker
@@ -109,6 +110,7 @@ class TrackedQuerySet(models.QuerySet[Row]):
         with _Capture.writing(trackers, self.db) as capture:
             if update_conflicts:
                 return self._upsert(objs, options, capture)
+            capture.expect([obj.pk for obj in objs if obj.pk is not None])
             self._inserted = [] if ignore_conflicts else None
             try:
                 made = super().bulk_create(objs, **options)
@@ -188,6 +190,12 @@ class _Capture:
         for judge, known, facets in zip(self.judges, before, kept, strict=True):
             self._record(judge, all_keys, known, facets)
 
+    def expect(self, keys: Keys) -> None:
+        """Rows with these primary keys are about to be created; what was before them under a key shall be recorded."""
+        for judge in self.judges:
+            if judge.tracker.derived:
+                self._known(judge.tracker, keys)
+
     def note_new(self, keys: Keys) -> None:
         """Record the creation of the rows with these primary keys."""
         for judge in self.judges:
@@ -197,7 +205,7 @@ class _Capture:
         """What is recorded: where the row is, save that a save under way has it from its own beginning."""
         known: dict[Any, Snapshot] = {}
         for chunk in _chunks(keys):
-            known |= values.read(tracker, chunk, self.using, lock=True)
+            known |= recorded(tracker, chunk, self.using)
         saved = under_way(tracker, self.using)
         return known | {key: saved[key] for key in keys if key in saved}
 

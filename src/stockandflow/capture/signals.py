@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -22,6 +20,8 @@ from django.db.models.signals import post_delete, post_save, pre_delete, pre_sav
 
 from stockandflow.capture import values
 from stockandflow.capture.methods import database_of, method_for, saved_as
+from stockandflow.capture.recorded import recorded
+from stockandflow.capture.silence import is_silent
 from stockandflow.capture.values import Judge, Kept, Move, Snapshot
 from stockandflow.declarations import ModelTracker
 
@@ -31,22 +31,9 @@ _watched: dict[type[models.Model], list[ModelTracker]] = {}
 """Model → the trackers whose subjects its saves can move, where signals capture them."""
 
 
-_silent: ContextVar[frozenset[str]] = ContextVar("stockandflow_silent", default=frozenset())
-
-
 def watching(model: type[models.Model], using: str) -> list[ModelTracker]:
     """The trackers that signals serve now and whose subjects a write through that model can move."""
-    return [] if using in _silent.get() else _watched.get(model, [])
-
-
-@contextmanager
-def silent(using: str) -> Iterator[None]:
-    """Capture nothing by signals on that database inside, in this thread."""
-    token = _silent.set(_silent.get() | {using})
-    try:
-        yield
-    finally:
-        _silent.reset(token)
+    return [] if is_silent(using) else _watched.get(model, [])
 
 
 def connect(tracker: ModelTracker) -> None:
@@ -180,18 +167,35 @@ class _Watch:
     block: Any
     kept: Kept | None = None
 
+    @property
+    def key(self) -> Any:
+        """The subject's primary key, None until it is saved for the first time."""
+        return _key(self.tracker, self.instance)
 
-def _read(tracker: ModelTracker, instance: models.Model, using: str, *, lock: bool = False) -> Snapshot:
-    """The subject's row as the database has it; None where there is none."""
-    if instance.pk is None:
-        return None
-    return next(iter(values.read(tracker, [instance.pk], using, lock=lock).values()), None)
+
+def _key(tracker: ModelTracker, instance: models.Model) -> Any:
+    """The primary key of the subject that an instance of its model, of a child or of a parent stands for."""
+    concrete: Any = tracker.model._meta.concrete_model
+    if not isinstance(instance, concrete):
+        return instance.pk
+    field = concrete._meta.pk
+    while getattr(instance, field.attname) is None and field.remote_field is not None:
+        field = (
+            field.target_field
+        )  # a child that was deleted, in vain, has lost its own key but not its parent's
+    return getattr(instance, field.attname)
+
+
+def _one(found: Mapping[Any, Snapshot]) -> Snapshot:
+    return next(iter(found.values()), None)
 
 
 def _begin(tracker: ModelTracker, instance: models.Model, using: str) -> _Watch:
     """What is recorded comes from the saves that this one happens within, else from the row, which is locked."""
     around = _around(tracker, instance, using)
-    known = around[-1].known if around else _read(tracker, instance, using, lock=True)
+    key = _key(tracker, instance)
+    found = recorded(tracker, [key], using) if not around and key is not None else {}
+    known = around[-1].known if around else _one(found)
     blocks: Any = connections[
         using
     ].atomic_blocks  # none in autocommit, by a deserialized object's own save()
@@ -221,22 +225,23 @@ def _around(tracker: ModelTracker, instance: models.Model, using: str) -> list[_
     deletion = _deletions(using).get((id(tracker), id(instance)))
     found = [] if deletion is None else [deletion]
     for watch in _saves(using):
-        same = watch.instance is instance or (instance.pk is not None and watch.instance.pk == instance.pk)
-        if watch.tracker is tracker and same and watch.block is not None:
-            found.append(watch)
+        if watch.tracker is tracker and watch.block is not None:
+            key = _key(tracker, instance)
+            if watch.instance is instance or (key is not None and watch.key == key):
+                found.append(watch)
     return found
 
 
 def under_way(tracker: ModelTracker, using: str) -> dict[Any, Snapshot]:
     """Primary key → what is recorded of those objects that are being saved or deleted just now."""
-    return {watch.instance.pk: watch.known for watch in _watches(tracker, using)}
+    return {watch.key: watch.known for watch in _watches(tracker, using)}
 
 
 def tell(tracker: ModelTracker, recorded: Mapping[Any, Snapshot], using: str) -> None:
     """Tell the saves and deletions under way what else has recorded of their objects, by primary key."""
     for watch in _watches(tracker, using):
-        if watch.instance.pk in recorded:
-            watch.known = recorded[watch.instance.pk]
+        if watch.key in recorded:
+            watch.known = recorded[watch.key]
 
 
 def _watches(tracker: ModelTracker, using: str) -> list[_Watch]:
@@ -247,11 +252,12 @@ def _watches(tracker: ModelTracker, using: str) -> list[_Watch]:
 def _conclude(watch: _Watch, using: str) -> None:
     """Record the move from what is known to where the row is now, and tell the saves around."""
     with transaction.mark_for_rollback_on_error(using=using):
-        _record(watch, _read(watch.tracker, watch.instance, using), using)
+        key = watch.key
+        _record(watch, None if key is None else _one(values.read(watch.tracker, [key], using)), using)
 
 
 def _record(watch: _Watch, after: Snapshot, using: str) -> None:
-    key = watch.instance.pk
+    key = watch.key
     moves = Judge(watch.tracker).moves(watch.known, after)
     values.write(
         watch.tracker, [Move(key, source, sink) for source, sink in moves], using, lambda _: watch.kept
@@ -261,7 +267,7 @@ def _record(watch: _Watch, after: Snapshot, using: str) -> None:
 
 
 def _before_save(tracker: ModelTracker, instance: models.Model, using: str) -> None:
-    if using in _silent.get():
+    if is_silent(using):
         return
     watch = _begin(tracker, instance, using)
     _saves(using).append(watch)
@@ -276,11 +282,11 @@ def _after_save(tracker: ModelTracker, instance: models.Model, using: str) -> No
 
 
 def _before_delete(tracker: ModelTracker, instance: models.Model, using: str) -> None:
-    if using in _silent.get():
+    if is_silent(using):
         return
     watch = _begin(tracker, instance, using)
     # Afterwards there is no row to be asked.
-    watch.kept = next(iter(values.kept(tracker, [instance.pk], using).values()), None)
+    watch.kept = next(iter(values.kept(tracker, [watch.key], using).values()), None)
     _deletions(using)[id(tracker), id(instance)] = watch
 
 
