@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -461,3 +462,28 @@ def test_temporary_tables_are_gone_afterwards(tracker: Any, plan: Plan) -> None:
             else:
                 cursor.execute(f"CREATE TEMPORARY TABLE {table} (a int)")
                 cursor.execute(f"DROP TABLE {table}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_imports_of_one_file_at_a_time_write_it_once(tracker: Any, plan: Plan) -> None:
+    rows = [move for one in [member(plan) for _ in range(20)] for move in life(one)]
+    start, done, failed = threading.Barrier(2), [], []
+
+    def bring_in() -> None:
+        try:
+            start.wait(30)
+            done.append(tracker.import_events(rows).written)
+        except Exception as error:  # noqa: BLE001  (told below)
+            failed.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=bring_in) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failed == []
+    assert sorted(done) == [0, 40]
+    assert len(events()) == 40

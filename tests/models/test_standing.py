@@ -12,7 +12,7 @@ from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Ticket, TicketFlowEvent
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.exceptions import InvalidInput, NotRegistered
-from stockandflow.models import Origin
+from stockandflow.models import Origin, Sweep
 from stockandflow.registry import Registry, registry
 from tests.testapp.models import Item, ItemFlowEvent
 
@@ -91,10 +91,12 @@ def test_now_is_what_the_tables_hold(trial: Stock) -> None:
     assert set(trial.members(at=at)) == set(trial.all())
 
 
-def test_it_takes_three_queries(keys: list[int], trial: Stock, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(3):
+def test_it_takes_one_query_and_four_for_how_far_back(
+    keys: list[int], trial: Stock, django_assert_num_queries: Any
+) -> None:
+    with django_assert_num_queries(5):
         trial.count(at=day(2))
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(5):
         list(trial.members(at=day(2)))
 
 
@@ -114,16 +116,48 @@ class TestExactness:
 
         assert registry.tracker("membership.member").exact_since() == day(4)
         assert trial.count(at=day(4)) == 2
-        with pytest.raises(InvalidInput, match=r"exact since 2025-03-05.*in the opening balance"):
+        with pytest.raises(InvalidInput, match=r"exact since 2025-03-05.*first seen then"):
             trial.members(at=day(3.5))
 
         registry.tracker("membership.member").import_events([(keys[1], day(1), "", "trial")])
         assert trial.count(at=day(3.5)) == 2
 
-    def test_without_events_nothing_is_known(self, trial: Stock) -> None:
-        assert registry.tracker("membership.member").exact_since() is None
-        with pytest.raises(InvalidInput, match=r"is not known: it has no events yet\."):
+    def test_without_events_the_opening_is_where_it_begins(self, trial: Stock) -> None:
+        tracker = registry.tracker("membership.member")
+        opened = Sweep.objects.get(tracker=tracker.slug).opened_at
+        assert opened is not None
+        assert tracker.exact_since() == opened
+        assert trial.count(at=opened) == 0
+        with pytest.raises(InvalidInput, match=r"is exact since .*: it was opened then\."):
             trial.count(at=day(0))
+
+    def test_before_it_is_opened_subjects_without_events_leave_it_unknown(
+        self, keys: list[int], trial: Stock
+    ) -> None:
+        tracker = registry.tracker("membership.member")
+        Sweep.objects.filter(tracker=tracker.slug).update(opened_at=None)
+        assert tracker.exact_since() == day(0)
+        MemberFlowEvent.objects.filter(subject_id=keys[1]).delete()
+        assert tracker.exact_since() is None
+        with pytest.raises(
+            InvalidInput, match="is not known: it isn't opened yet, and some of its subjects have no"
+        ):
+            trial.count(at=day(3))
+
+        Sweep.objects.all().delete()
+        MemberFlowEvent.objects.all().delete()
+        Member.objects.all().delete()
+        MemberFlowEvent.objects.all().delete()
+        with pytest.raises(InvalidInput, match="is not known: it has no events yet"):
+            trial.count(at=day(3))
+
+    def test_a_move_before_the_opening_tells_nothing_of_what_was_before(
+        self, keys: list[int], trial: Stock
+    ) -> None:
+        MemberFlowEvent.objects.filter(subject_id=keys[1]).update(
+            origin=Origin.LIVE, source="paused", timestamp=day(2.5)
+        )
+        assert registry.tracker("membership.member").exact_since() == day(2.5)
 
     def test_the_future_and_naive_instants_are_refused(self, keys: list[int], trial: Stock) -> None:
         with pytest.raises(InvalidInput, match="hasn't come yet"):

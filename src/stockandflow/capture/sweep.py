@@ -10,12 +10,11 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db import DatabaseError, connections, models, router, transaction
+from django.db import DatabaseError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.event_sql import exactly
@@ -27,7 +26,7 @@ from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
 from stockandflow.models import Origin, Sweep
-from stockandflow.models.clock import DatabaseNow, move_sql
+from stockandflow.models.clock import DatabaseNow, fresh, move_sql
 from stockandflow.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -355,12 +354,12 @@ def _write(comparison: Comparison, batch: list[Found], row: Sweep) -> None:
     """
     keys = [key for key, _, _ in batch]
     skips = bool(comparison.connection.features.has_select_for_update_skip_locked)
-    with _fresh(comparison.using):
+    with fresh(comparison.using):
         written = _write_those(comparison, keys, row, skip=skips)
     if skips:
         gone = {key for key, _, sink in batch if not sink}
         for key in (key for key in keys if key not in written and key not in gone):
-            with _fresh(comparison.using):
+            with fresh(comparison.using):
                 _write_those(comparison, [key], row, skip=False)
 
 
@@ -386,20 +385,6 @@ def _take_turns(comparison: Comparison, row: Sweep, cursor: Any) -> None:
         cursor.execute(f"UPDATE {comparison.moves.sql.event_table} SET origin = origin WHERE 0 = 1")
     elif sweeps(comparison.using).db == comparison.using:
         sweeps(comparison.using).select_for_update().filter(pk=row.pk).values_list("pk").first()
-
-
-@contextmanager
-def _fresh(using: str) -> Iterator[None]:
-    """A transaction in which every statement sees what has been committed, unless one is open already."""
-    connection = connections[using]
-    own = not connection.in_atomic_block
-    with connection.cursor() as cursor:
-        if own and connection.vendor == "mysql":
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")  # of the next transaction alone
-        with transaction.atomic(using=using):
-            if own and connection.vendor == "postgresql":
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-            yield
 
 
 def _when(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> str | None:

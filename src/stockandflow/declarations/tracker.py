@@ -178,10 +178,11 @@ class ModelTracker:
         )
 
     def exact_since(self) -> datetime | None:
-        """Since when the events tell where each subject stood; None while there are none. One query.
+        """Since when the events tell where each subject stood; None while they can't. Three queries, or four.
 
-        That is the last opening balance: where those subjects were before isn't known. Without any, the first event.
-        Importing the history of all subjects in the opening balance takes it back to the first imported move.
+        That is the last opening balance: where its subjects were before isn't known. Where there is none, the first
+        event, or the opening of a tracker that had no subjects yet. Importing the history of all subjects in the
+        opening balance takes it back to the first imported move; what is exact is then as complete as that history.
         """
         return self.events.exactness(self).since
 

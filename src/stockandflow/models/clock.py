@@ -128,6 +128,20 @@ def _beginning(connection: Any, mode: str | None) -> Iterator[None]:
         connection.transaction_mode = kept
 
 
+@contextmanager
+def fresh(using: str) -> Iterator[None]:
+    """A transaction in which every statement sees what has been committed, unless one is open already."""
+    connection = connections[using]
+    own = not connection.in_atomic_block
+    isolation = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+    if own and connection.vendor == "mysql":
+        _execute(using, isolation)  # of the next transaction alone
+    with transaction.atomic(using=using):
+        if own and connection.vendor == "postgresql":
+            _execute(using, isolation)
+        yield
+
+
 def _execute(using: str, sql: str) -> None:
     with connections[using].cursor() as cursor:
         cursor.execute(sql)

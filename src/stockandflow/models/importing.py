@@ -13,14 +13,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.apps import apps
-from django.db import connections, router, transaction
+from django.db import connections, router
 from django.db.models import Q
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import HistoryRefused
-from stockandflow.models.clock import database_now
+from stockandflow.models.clock import database_now, fresh
 from stockandflow.models.origin import Origin
 from stockandflow.models.staging import SHOWN, TABLE, Problems, drop, staged
+from stockandflow.models.sweeps import Sweep
 
 MEETINGS = "sf_history_meetings"
 """The temporary table of the subjects whose history meets an event that was captured."""
@@ -69,31 +70,19 @@ def import_moves(
     connection, problems = connections[using], Problems()
     # A pooler of PostgreSQL may give each transaction another session, and temporary tables belong to one; elsewhere
     # the writers needn't wait while the rows are read.
-    around: Any = _fresh(using) if connection.vendor == "postgresql" else nullcontext()
+    around: Any = fresh(using) if connection.vendor == "postgresql" else nullcontext()
     now = database_now(using)
     with around, staged(tracker, rows, zone, now, problems) as number:
         history = _History(tracker, problems)
         history.check_rows(allow_missing=allow_missing)
-        with _fresh(using):
+        with fresh(using):
             if not dry_run:
                 history.lock()
+            new = history.pass_over()
+            if not new and not problems.total:
+                return Imported(number, 0, 0, 0, 0, dry_run)
             with history.meetings():
-                done = history.fit(number, now, dry_run=dry_run)
-    return done
-
-
-@contextmanager
-def _fresh(using: str) -> Iterator[None]:
-    """A transaction whose every statement sees what was committed before it; within another, as that one does."""
-    connection = connections[using]
-    own = not connection.in_atomic_block
-    isolation = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
-    if own and connection.vendor == "mysql":
-        _execute(using, isolation)  # of the next transaction alone
-    with transaction.atomic(using=using):
-        if own and connection.vendor == "postgresql":
-            _execute(using, isolation)
-        yield
+                return history.fit(number, now, dry_run=dry_run)
 
 
 def _execute(using: str, sql: str, params: Iterable[Any] = ()) -> int:
@@ -133,9 +122,7 @@ class _History:
         self.objects, self.key = quote(target.model._meta.db_table), quote(target.column)
         self.timestamp: Any = events.get_field("timestamp")
         self.imported = "tracker = %s AND origin = %s", (tracker.slug, Origin.IMPORT.value)
-        self.there = bool(
-            self._rows(f"SELECT 1 FROM {self.events} WHERE {self.imported[0]} LIMIT 1", self.imported[1])
-        )
+        self.there = False
 
     def _rows(self, sql: str, params: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
@@ -219,21 +206,32 @@ class _History:
     # Against the events
 
     def lock(self) -> None:
-        """Have writers of these subjects wait until the end of the transaction."""
+        """Have other imports, sweeps, and writers of these subjects wait until the end of the transaction."""
         if self.connection.vendor == "sqlite":
             # There is one writer, from the first statement that might write.
             _execute(self.using, f"UPDATE {self.events} SET origin = origin WHERE 1 = 0")
             return
+        if router.allow_migrate_model(self.using, Sweep):
+            # As a sweep does: subjects that are gone have no row to be locked.
+            turns = Sweep.objects.using(self.using)
+            row, _ = turns.get_or_create(tracker=self.tracker.slug, database=self.using)
+            turns.select_for_update().values_list("pk").get(pk=row.pk)
         ours = f"FROM {self.objects} WHERE {self.key} IN (SELECT subject FROM {TABLE}) FOR UPDATE"
         if self.connection.vendor == "postgresql":
             self._rows(f"SELECT COUNT(*) FROM (SELECT 1 {ours}) AS locked")
         else:
             self._rows(f"SELECT COUNT(*) {ours}")
 
-    def _pass_over(self) -> None:
-        """Drop the staged rows that are events already: of several alike, as many as there are."""
-        if not self.there:
-            return
+    def pass_over(self) -> int:
+        """Drop the staged rows that are events already, of several alike as many as there are; how many are left."""
+        self.there = bool(
+            self._rows(f"SELECT 1 FROM {self.events} WHERE {self.imported[0]} LIMIT 1", self.imported[1])
+        )
+        if self.there:
+            self._drop_known()
+        return self._number(f"SELECT COUNT(*) FROM {TABLE}")
+
+    def _drop_known(self) -> None:
         merged, params = self._merged
         alike = "OVER (PARTITION BY subject, at, source, sink"
         # By way of a table with a key: MariaDB asks an IN of a DELETE row by row.
@@ -265,8 +263,7 @@ class _History:
 
     @contextmanager
     def meetings(self) -> Iterator[None]:
-        """Pass over what is there already, and lay down where the rest meets captured events, inside."""
-        self._pass_over()
+        """Inside, where the new rows meet captured events is laid down in the temporary table MEETINGS."""
         drop(self.connection, MEETINGS)
         exactly = " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin" if self.connection.vendor == "mysql" else ""
         _execute(
