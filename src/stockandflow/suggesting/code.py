@@ -16,7 +16,9 @@ from stockandflow.declarations import Flow, Stock
 from stockandflow.models import FlowEvent
 from stockandflow.registry import Registry
 from stockandflow.suggesting import places
-from stockandflow.suggesting.looking import Condition, Dimension, Look, SuggestedFacet
+from stockandflow.suggesting.dimensions import Condition, Dimension
+from stockandflow.suggesting.facets import SuggestedFacet
+from stockandflow.suggesting.looking import Look
 from stockandflow.suggesting.names import Names, call, literal, sentence, slug_of, words_of
 
 PACKAGE = "Facet", "Flow", "ModelTracker", "Process", "Stock", "register"

@@ -9,7 +9,8 @@ from django.apps import apps
 from django.db import models
 
 from stockandflow.suggesting.code import Declared
-from stockandflow.suggesting.looking import Condition, Look, is_planned, stem_of
+from stockandflow.suggesting.dimensions import Condition, is_planned, stem_of
+from stockandflow.suggesting.looking import Look
 from stockandflow.suggesting.names import call, literal
 
 CREATED = frozenset(

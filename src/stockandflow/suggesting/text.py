@@ -9,8 +9,9 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.registry import MODULE, Registry
 from stockandflow.suggesting import places
 from stockandflow.suggesting.code import Declared, File, Taken
+from stockandflow.suggesting.dimensions import MOST_STOCKS
 from stockandflow.suggesting.history import history_of
-from stockandflow.suggesting.looking import MOST_STOCKS, Look, look
+from stockandflow.suggesting.looking import Look, look
 
 WIDTH = 110
 """Of what is printed, save for literals that are longer."""
