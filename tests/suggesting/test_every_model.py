@@ -20,7 +20,7 @@ from stockandflow.registry import registry
 from stockandflow.suggesting import suggest
 from tests.suggesting.pasting import files_of, pasted
 
-APPS = {"membership", "support", "leads", "testapp", "auth", "admin", "contenttypes", "sessions"}
+APPS = {"membership", "support", "leads", "testapp", "auth", "admin", "contenttypes", "sessions", "peers"}
 LABELS = [
     model._meta.label
     for model in apps.get_models()

@@ -163,11 +163,16 @@ def stem_of(name: str) -> str:
 
 
 def choices_of(column: Any) -> list[tuple[Value | None, str]]:
-    """A field's choices as (value, label), each value once; [] for none, and for some that can't be written down."""
+    """A field's choices as (value, label), each value once; [] for none, and for some that can't be written down.
+
+    A field of django-fsm without choices has the states of its transitions.
+    """
     try:
         given = list(column.flatchoices)
     except (AttributeError, DatabaseError):  # a function that asks a database which isn't there yet
         return []
+    if not given and hasattr(column, "get_all_transitions"):
+        given = [(state, sentence(slug_of(state).replace("-", " "))) for state in _states_of(column)]
     found: dict[Value | None, str] = {}
     for value, label in given:
         plain = value.value if isinstance(value, enum.Enum) else value
@@ -175,6 +180,13 @@ def choices_of(column: Any) -> list[tuple[Value | None, str]]:
             return []
         found.setdefault(plain, str(label))
     return list(found.items())
+
+
+def _states_of(column: Any) -> list[str]:
+    """The states of a field of django-fsm: its default, and those that its transitions lead from and to."""
+    moves = [(one.source, one.target) for one in column.get_all_transitions(column.model)]
+    states = [column.default, *(state for move in sorted(moves, key=str) for state in move)]
+    return list(dict.fromkeys(one for one in states if isinstance(one, str) and one not in ("*", "+")))
 
 
 def _of_choices(column: Any, choices: list[tuple[Value | None, str]], words: str) -> Iterator[Condition]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -62,7 +63,8 @@ def history_of(found: Look, trackers: Sequence[Declared]) -> list[str]:
         for name, arguments, says in calls:
             read = call(f"{name}(", ["tracker", *arguments], indent=4, width=WIDTH)
             code = call("tracker.import_events(", [read], width=WIDTH)
-            lines += [f"  # {says}", *(f"  {row}" for row in code.splitlines())]
+            lines += [f"  # {row}" for row in textwrap.wrap(says, WIDTH - 2, break_long_words=False)]
+            lines += [f"  {row}" for row in code.splitlines()]
     return [*lines, "", *hints] if hints else lines
 
 
@@ -98,18 +100,16 @@ def _told(model: type[models.Model], tracker: Declared) -> tuple[dict[str, str],
     told: dict[str, str] = {}
     unclear: list[str] = []
     created = _created(model)
+    kind: type[models.Field[Any, Any]] | None = None
     if created is not None:
-        told[created.name] = slugs[_first(model, tracker)]
+        told[created.name], kind = slugs[_first(model, tracker)], _kind(created)
     for column in model._meta.local_concrete_fields:
         if not isinstance(column, models.DateField) or not column.null or column.auto_now:
             continue
-        same_kind = created is None or isinstance(column, models.DateTimeField) is isinstance(
-            created, models.DateTimeField
-        )
         condition = _reached(column.name, tracker)
-        if condition is not None and same_kind:
-            told[column.name] = slugs[condition]
-        elif tracker.dimension.kind == "choices" and not is_planned(column.name):
+        if condition is not None and kind in (None, _kind(column)):
+            told[column.name], kind = slugs[condition], _kind(column)
+        elif condition is None and tracker.dimension.kind == "choices" and not is_planned(column.name):
             unclear.append(column.name)
     # When objects came tells nothing of the moves after; those that stand elsewhere by now would seem to move today.
     if created is not None and set(told.values()) == {told[created.name]}:
@@ -126,6 +126,11 @@ def _of_columns(tracker: Declared, told: dict[str, str]) -> Iterator[Call]:
         says += f" (no column tells when one came to {' or '.join(unknown)}: by now at the latest)"
     columns = [f"{literal(name)}: {literal(slug)}" for name, slug in told.items()]
     yield "from_columns", [call("{", columns, indent=8, width=WIDTH).lstrip()], f"{says}:"
+
+
+def _kind(column: models.DateField[Any, Any]) -> type[models.Field[Any, Any]]:
+    """Days and instants can't be mixed."""
+    return models.DateTimeField if isinstance(column, models.DateTimeField) else models.DateField
 
 
 def _created(model: type[models.Model]) -> Any:

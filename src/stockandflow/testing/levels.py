@@ -13,8 +13,7 @@ from typing import Any, overload
 from django.db.models import Count, Max
 from django.utils import timezone
 
-from stockandflow.capture import database_of
-from stockandflow.capture.sweep import CHUNK, Comparison, why_left_out
+from stockandflow.capture import audit, database_of
 from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import CountRequest, count_stocks
@@ -24,7 +23,7 @@ from stockandflow.registry import registry as project_registry
 from stockandflow.reports import balance
 
 SHOWN = 20
-"""So many objects are listed in a message at most."""
+"""So many objects of a kind are listed in a message at most."""
 
 
 @contextmanager
@@ -195,33 +194,29 @@ def _assert(process: Process, lines: list[_Line], registry: Registry) -> None:
         for one in wrong
     ]
     if objects := _lost(wrong, registry):
-        rows += ["Their last events led elsewhere:", *(f"  {one}" for one in objects[:SHOWN])]
-        if len(objects) > SHOWN:
-            rows.append(f"  and {len(objects) - SHOWN} more")
+        rows += ["Their last events led elsewhere:", *(f"  {one}" for one in objects)]
     raise AssertionError("\n".join(rows))
 
 
 def _lost(wrong: list[_Line], registry: Registry) -> list[str]:
     """The objects whose last event and whose stock differ, where a stock that doesn't add up is one of the two."""
     slugs = {line.stock.slug for line in wrong}
-    trackers = dict.fromkeys(registry.tracker_of(line.stock) for line in wrong)
+    trackers = {
+        tracker.slug: tracker for slug in slugs if (tracker := registry.tracker_of(registry.stock(slug)))
+    }
     found: list[str] = []
-    for tracker in trackers:
-        if tracker is None or why_left_out(tracker, using := database_of(tracker)):
-            continue
-        comparison = Comparison(tracker, using)
-        moves = [
-            (comparison.key.to_python(key), source, sink)
-            for reached in comparison.ranges(None, CHUNK)
-            for key, source, sink in comparison.found(reached)
-            if {source, sink} & slugs
-        ]
-        name = comparison.key.attname
-        shown = tracker.model._base_manager.using(using).filter(
-            **{f"{name}__in": [key for key, *_ in moves[:SHOWN]]}
-        )
-        objects = {getattr(one, name): repr(one) for one in shown}
-        for key, source, sink in moves:
-            who = objects.get(key, f"<{tracker.model.__name__} {key}{'' if sink else ', deleted'}>")
-            found.append(f"{who}: event to {source or 'outside'}, now {f'in {sink}' if sink else 'outside'}")
+    for audited in audit(registry, slugs=list(trackers), named=SHOWN):
+        model = trackers[audited.tracker].model.__name__
+        for move in audited.missing:
+            if {move.source, move.sink}.isdisjoint(slugs):
+                continue
+            led = f"event to {move.source or 'outside'}, now {f'in {move.sink}' if move.sink else 'outside'}"
+            found += [
+                f"<{model} {one.key}: {one.name}>: {led}"
+                if move.sink
+                else f"<{model} {one.key}, deleted>: {led}"
+                for one in move.objects
+            ]
+            if move.count > len(move.objects):
+                found.append(f"and {move.count - len(move.objects)} more: {led}")
     return found
