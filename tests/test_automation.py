@@ -203,6 +203,15 @@ def test_a_deleted_object_is_none_and_its_event_is_told_all_the_same(item: Item)
 
 
 @pytest.mark.django_db
+def test_an_object_that_a_callable_deletes_is_none_for_the_next(item: Item) -> None:
+    post = Post()
+    registry, flow = growing(lambda flowed_obj, *_: flowed_obj.delete(), post)
+    flow.add_event(item, small, large)
+    assert deliver(registry) == Delivered(done=1)
+    assert post.calls == [(None, small, large)]
+
+
+@pytest.mark.django_db
 def test_what_cant_be_told_waits_and_says_why(item: Item) -> None:
     registry, flow = growing(Post())
     for _ in range(3):

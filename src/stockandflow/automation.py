@@ -316,7 +316,7 @@ class _Attempts:
                 f"The process ended in the middle of attempt {MAX_ATTEMPTS}, without a traceback."
             )
         flow = self.registry.flow(delivery.flow)
-        arguments = events.arguments(delivery, flow)
+        subject, source, sink = events.arguments(delivery, flow)
         number = len(flow.event_callables)
         left = flow.event_callables[delivery.done_calls :]
         lock = connections[self.using].in_atomic_block and connections[self.using].vendor == "sqlite"
@@ -325,7 +325,9 @@ class _Attempts:
                 if lock:
                     # The transaction around us may have begun as a reader, which can be too late to write.
                     self.note(delivery, done - 1)
-                function(*arguments)
+                if subject is not None and subject.pk is None:
+                    subject = None  # deleted by the callable before
+                function(subject, source, sink)
                 self.note(delivery, done, end=done == number)
         if not left:
             self.note(delivery, delivery.done_calls, end=True)
