@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: demo test soak lint style types layers docs bench clean help
+.PHONY: demo test soak lint style types layers docs bench bench-peers clean help
 
 ARGS ?=
 VENV := .venv
@@ -44,6 +44,9 @@ docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; a warning
 bench: $(STAMPS)/bench $(STAMPS)/drivers ## Measure what capture and recording cost, against plain Django and SQL
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+bench-peers: $(STAMPS)/bench $(STAMPS)/drivers ## Measure it beside django-pghistory, simple-history, auditlog and FieldTracker
+	@$(BIN)/python -m benchmarks.peers $(ARGS)
+
 clean: ## Remove the environments, the builds, the caches and the example's database
 	rm -rf $(VENV) .venv-matrix build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf .import_linter_cache
@@ -51,7 +54,7 @@ clean: ## Remove the environments, the builds, the caches and the example's data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help: ## Say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@python="$(PYTHON)"; \

@@ -6,13 +6,13 @@ from typing import Any
 from tests.databases import settings_for
 
 
-def _measured(name: str) -> dict[str, Any]:
+def measured(name: str, suffix: str = "") -> dict[str, Any]:
     """The database as the tests reach it, under a name of this process, and without waiting for the disk.
 
     A wait for the disk is the same with capture and without; it would only draw every ratio nearer to one.
     """
     settings = settings_for(name)
-    settings["TEST"]["NAME"] = f"{settings['TEST']['NAME']}_benchmark_{os.getpid()}"
+    settings["TEST"]["NAME"] = f"{settings['TEST']['NAME']}_benchmark_{os.getpid()}{suffix}"
     if name == "sqlite":
         settings["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
     if name == "postgresql":
@@ -22,7 +22,7 @@ def _measured(name: str) -> dict[str, Any]:
 
 SECRET_KEY = "nothing-is-signed-here"  # noqa: S105
 INSTALLED_APPS = ["stockandflow", "benchmarks"]
-DATABASES = {"default": _measured(os.environ.get("STOCKANDFLOW_BENCHMARK_DB", "sqlite"))}
+DATABASES = {"default": measured(os.environ.get("STOCKANDFLOW_BENCHMARK_DB", "sqlite"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -111,3 +111,19 @@ def test_a_bound_is_met_or_missed(bound: Bound | None, ratio: float, verdict: st
 )
 def test_times_have_three_digits(value: float, text: str) -> None:
     assert seconds(value) == text
+
+
+@on_sqlite_only
+def test_a_quick_comparison_with_what_is_installed_tells_what_each_costs_and_sees(tmp_path: Path) -> None:
+    done = run("-m", "benchmarks.peers", "--quick", "--database", "sqlite", "--out", str(tmp_path))
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "peers.json").read_text())["sqlite"]
+    lines = [one for one in found["speed"] if one["way"] == "django-stockandflow"]
+    assert [one["work"].split()[0] for one in lines] == ["load", "save()", "save()", "bulk_create()"]
+    ours, *others, beyond = found["paths"]
+    assert ours["name"] == "django-stockandflow"
+    assert ours["right"] == ours["tried"] > 0, ours["wrong"]
+    assert all(other["right"] < other["tried"] for other in others), "none sees all of what is tried"
+    assert beyond["tried"] > 0
+    assert f"{ours['right']:5}  {ours['tried']:5}" in done.stdout

@@ -1,0 +1,1 @@
+"""django-auditlog: signals that write the changed fields to one log."""

@@ -1,0 +1,1 @@
+"""django-simple-history: signals that write a snapshot to a historical table."""
