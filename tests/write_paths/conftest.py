@@ -13,7 +13,7 @@ from django.db import connection, connections, models, transaction
 from pytest_django import DjangoDbBlocker
 
 from stockandflow import capture
-from stockandflow.models import FlowEvent
+from stockandflow.models import FlowEvent, Sweep
 from stockandflow.registry import Registry
 from tests.capture.conftest import declared
 from tests.write_paths.stocksandflows import trackers
@@ -96,3 +96,4 @@ def transactional_db(captured: str, django_db_blocker: DjangoDbBlocker) -> Itera
         finally:
             for using in ("default", captured):
                 empty(using)
+            Sweep.objects.filter(tracker__startswith="write-paths.").delete()

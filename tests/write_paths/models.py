@@ -126,6 +126,16 @@ class Article(models.Model):
         return self.name
 
 
+class Dated(models.Model):
+    """A subject that is open until a moment: the clock decides."""
+
+    name = models.CharField(max_length=50)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SubjectFlowEvent(FlowEvent):
     """A move of a subject, of its children and of its proxies."""
 
@@ -160,3 +170,9 @@ class ArticleFlowEvent(FlowEvent):
     """A move of an article."""
 
     subject = SubjectForeignKey(Article)
+
+
+class DatedFlowEvent(FlowEvent):
+    """A move of a dated subject."""
+
+    subject = SubjectForeignKey(Dated)

@@ -11,7 +11,7 @@ from tests.write_paths.scene import DATABASES, Database, WritePath
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "write-paths.md"
 NAMES: dict[Database, str] = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mariadb": "MariaDB"}
-CAPTURED, UNSEEN, ABSENT = "✓", "unseen", "–"
+CAPTURED, SWEPT, ABSENT = "✓", "swept", "–"
 
 INTRODUCTION = """\
 # Write paths
@@ -21,10 +21,12 @@ tests' own list, and they fail when the two disagree; {doc}`/explanation/capture
 
 - **✓**: captured. Exactly the events of its moves are written, in the same transaction; a write that moves nothing
   writes none.
-- **unseen**: not captured. What it moved is shown as *unexplained*.
+- **swept**: not captured when it happens. Until the next sweep it is shown as *unexplained*; the sweep finds it and
+  writes its events.
 - **–**: there is no such thing on that database.
 
-A subject is captured by triggers, save where the heading of a table says otherwise.
+A subject whose own columns decide is captured by triggers on its table. Stocks that another table decides are captured
+by triggers on both, and those that the clock decides by signals.
 """
 
 
@@ -53,7 +55,7 @@ def _cell(path: WritePath, database: Database, notes: list[str]) -> str:
     if database in path.absent:
         return f"{ABSENT} ({_numbered(path.absent[database], notes)})"
     if database in path.gaps:
-        return f"{UNSEEN} ({_numbered(path.gaps[database].why, notes)})"
+        return f"{SWEPT} ({_numbered(path.gaps[database].why, notes)})"
     return CAPTURED
 
 

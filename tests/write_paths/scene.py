@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
 Move = tuple[str, str]
 """Source and sink: statuses, or "" for outside."""
 Database = Literal["sqlite", "postgresql", "mariadb"]
 DATABASES: tuple[Database, ...] = ("sqlite", "postgresql", "mariadb")
 
-Role = Literal["subject", "kept", "coded", "identified", "customer", "article"]
+Role = Literal["subject", "kept", "coded", "identified", "customer", "article", "dated"]
 
 TRIAL_ACTIVE: Move = ("trial", "active")
 ARRIVES: Move = ("", "trial")
@@ -43,11 +45,15 @@ class Cast:
     customer: type[models.Model] | None = None
     article: type[models.Model] | None = None
     label: type[models.Model] | None = None
+    dated: type[models.Model] | None = None
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Moves that the capture can't see, and why; ``sees`` are those that it sees nevertheless."""
+    """Moves that the capture can't see when they happen, and why; ``sees`` are those that it sees nevertheless.
+
+    The others are what a sweep finds afterwards.
+    """
 
     why: str
     sees: tuple[Move, ...] = ()
@@ -166,6 +172,8 @@ def make(cast: Cast, role: Role, **rest: Any) -> Scene:
             fields = {"code": "ada", "status": "trial"}
         elif role == "identified":
             fields = {"status": "trial"}
+        elif role == "dated":
+            fields = {"name": "Ada", "until": timezone.now() + timedelta(days=1)}
         elif role == "customer":
             fields = {"name": "Ada", "plan": free}
         else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from time import sleep
 from typing import Any
 
 from django.db.models import F
+from django.utils import timezone
 
 from tests.write_paths.listing import Listing, everywhere
 from tests.write_paths.scene import ARRIVES, LEAVES, TRIAL_ACTIVE, Gap, Scene, quoted
@@ -134,10 +137,6 @@ def composite_key(_: Scene) -> None:
     raise NotImplementedError(COMPOSITE)
 
 
-OTHER_TABLE = Gap("Signals can't see changes of other tables' rows.")
-BULK = Gap("Signals can't see bulk writes: update(), bulk_create(), bulk_update().")
-BY_SQL = Gap("Signals can't see SQL and other programs.")
-
 RELATED = Listing("Stocks that another table decides", role="customer")
 makes = RELATED.makes
 PAYS, OWES = ("free", "paying"), ("paying", "free")
@@ -160,38 +159,38 @@ def save_related(scene: Scene) -> None:
     scene.subject.save()
 
 
-@makes(PAYS, gaps=everywhere(BULK))
+@makes(PAYS)
 def update_related(scene: Scene) -> None:
     """`update()` to another plan."""
     scene.objects.update(plan=paid_plan(scene))
 
 
-@makes(PAYS, gaps=everywhere(BY_SQL))
+@makes(PAYS)
 def sql_related(scene: Scene) -> None:
     """`UPDATE` to another plan, in SQL."""
     scene.execute(f"UPDATE {scene.table} SET plan_id = %s", paid_plan(scene).pk)
 
 
-@makes(("", "paying"), gaps=everywhere(BULK))
+@makes(("", "paying"))
 def bulk_create_related(scene: Scene) -> None:
     """`bulk_create()` with a plan that is paid."""
     scene.objects.bulk_create([scene.new(plan=paid_plan(scene))])
 
 
-@makes(PAYS, gaps=everywhere(OTHER_TABLE))
+@makes(PAYS)
 def save_the_other_row(scene: Scene) -> None:
     """`save()` of the plan: it is paid from now on."""
     scene.subject.plan.paid = True
     scene.subject.plan.save()
 
 
-@makes(PAYS, gaps=everywhere(OTHER_TABLE))
+@makes(PAYS)
 def update_the_other_rows(scene: Scene) -> None:
     """`update()` of all plans."""
     scene.cast.plan._base_manager.update(paid=True)
 
 
-@makes(PAYS, gaps=everywhere(OTHER_TABLE))
+@makes(PAYS)
 def sql_of_the_other_rows(scene: Scene) -> None:
     """`UPDATE` of the plan, in SQL."""
     paid = "true" if scene.connection.vendor == "postgresql" else "1"
@@ -210,13 +209,13 @@ def delete_the_other_row(scene: Scene) -> None:
     scene.subject.plan.delete()
 
 
-@makes(("", "hot"), role="article", gaps=everywhere(OTHER_TABLE))
+@makes(("", "hot"), role="article")
 def many_to_many_add(scene: Scene) -> None:
     """`labels.add()`."""
     scene.subject.labels.add(label(scene))
 
 
-@makes(("", "hot"), ("hot", ""), role="article", gaps=everywhere(OTHER_TABLE))
+@makes(("", "hot"), ("hot", ""), role="article")
 def many_to_many_remove(scene: Scene) -> None:
     """`labels.add()`, `labels.remove()`."""
     found = label(scene)
@@ -224,14 +223,14 @@ def many_to_many_remove(scene: Scene) -> None:
     scene.subject.labels.remove(found)
 
 
-@makes(("", "hot"), ("hot", ""), role="article", gaps=everywhere(OTHER_TABLE))
+@makes(("", "hot"), ("hot", ""), role="article")
 def many_to_many_clear(scene: Scene) -> None:
     """`labels.set()`, `labels.clear()`."""
     scene.subject.labels.set([label(scene), label(scene, "cold")])
     scene.subject.labels.clear()
 
 
-@makes(("", "hot"), ("hot", ""), role="article", gaps=everywhere(OTHER_TABLE))
+@makes(("", "hot"), ("hot", ""), role="article")
 def many_to_many_by_sql(scene: Scene) -> None:
     """Rows of the table between, in SQL."""
     through = scene.model.labels.through._meta.db_table
@@ -241,7 +240,7 @@ def many_to_many_by_sql(scene: Scene) -> None:
     scene.execute(f"DELETE FROM {through}")
 
 
-@makes(("", "hot"), ("hot", ""), role="article", gaps=everywhere(OTHER_TABLE))
+@makes(("", "hot"), ("hot", ""), role="article")
 def many_to_many_renamed(scene: Scene) -> None:
     """`update()` of the label, twice."""
     scene.subject.labels.add(label(scene, "cold"))
@@ -250,7 +249,7 @@ def many_to_many_renamed(scene: Scene) -> None:
     labels.filter(name="hot").update(name="cold")
 
 
-@makes(("", "hot"), ("hot", ""), role="article", gaps=everywhere(OTHER_TABLE))
+@makes(("", "hot"), ("hot", ""), role="article")
 def many_to_many_label_deleted(scene: Scene) -> None:
     """`delete()` of the label."""
     found = label(scene)
@@ -261,3 +260,56 @@ def many_to_many_label_deleted(scene: Scene) -> None:
 def label(scene: Scene, name: str = "hot") -> Any:
     model: Any = scene.cast.label
     return model._base_manager.create(name=name)
+
+
+BULK = Gap("Signals can't see bulk writes: update(), bulk_create(), bulk_update().")
+BY_SQL = Gap("Signals can't see SQL and other programs.")
+TIME = Gap("Signals can't see the passing of time.")
+CLOSES = ("open", "")
+
+CLOCK = Listing("Stocks that the clock decides", role="dated")
+makes = CLOCK.makes
+
+
+def yesterday() -> datetime:
+    return timezone.now() - timedelta(days=1)
+
+
+@makes(("", "open"))
+def create_dated(scene: Scene) -> None:
+    """`create()` of what is open, and of what is over."""
+    scene.objects.create(name="Bob", until=scene.subject.until)
+    scene.objects.create(name="Eve", until=yesterday())
+
+
+@makes(CLOSES)
+def save_dated(scene: Scene) -> None:
+    """`save()`: it is over."""
+    scene.subject.until = yesterday()
+    scene.subject.save()
+
+
+@makes(CLOSES)
+def delete_dated(scene: Scene) -> None:
+    """`delete()` of what is open."""
+    scene.subject.delete()
+
+
+@makes(CLOSES, gaps=everywhere(BULK))
+def update_dated(scene: Scene) -> None:
+    """`update()` by a manager that captures no bulk writes."""
+    scene.objects.update(until=yesterday())
+
+
+@makes(CLOSES, gaps=everywhere(BY_SQL))
+def sql_dated(scene: Scene) -> None:
+    """`UPDATE`, in SQL."""
+    scene.execute(f"UPDATE {scene.table} SET until = '2001-01-01 00:00:00'")
+
+
+@makes(CLOSES, gaps=everywhere(TIME))
+def time_passes(scene: Scene) -> None:
+    """Nothing is written, and its time has come."""
+    scene.subject.until = timezone.now() + timedelta(seconds=0.3)
+    scene.subject.save()
+    sleep(0.4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.db.models.functions import Now
 
 from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
 from stockandflow.models import FlowEvent
@@ -16,6 +17,8 @@ from tests.write_paths.models import (
     CodedFlowEvent,
     Customer,
     CustomerFlowEvent,
+    Dated,
+    DatedFlowEvent,
     Identified,
     IdentifiedFlowEvent,
     Keeper,
@@ -43,6 +46,7 @@ CAST = Cast(
     customer=Customer,
     article=Article,
     label=Label,
+    dated=Dated,
 )
 
 
@@ -79,5 +83,6 @@ def trackers(using: str | None = None) -> dict[Role, ModelTracker]:
                 "paying": rows(Customer).filter(plan__paid=True),
             },
         ),
+        "dated": _tracker("dated", DatedFlowEvent, {"open": rows(Dated).filter(until__gt=Now())}),
         "article": _tracker("article", ArticleFlowEvent, {"hot": rows(Article).filter(labels__name="hot")}),
     }

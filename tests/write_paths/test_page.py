@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import connection
 
 from stockandflow.capture import blind_spots, method_for
-from tests.write_paths.page import ABSENT, CAPTURED, PAGE, UNSEEN, page
+from tests.write_paths.page import ABSENT, CAPTURED, PAGE, SWEPT, page
 from tests.write_paths.paths import PATHS
 from tests.write_paths.scene import DATABASES
 from tests.write_paths.stocksandflows import trackers
@@ -31,6 +31,6 @@ def test_every_path_has_its_row_and_every_database_its_word() -> None:
     cells = [cell.strip() for row in rows for cell in row.split("|")[2:-1] if not row.startswith("| write |")]
 
     assert len(cells) == len(PATHS) * len(DATABASES)
-    for word, of in ((UNSEEN, "gaps"), (ABSENT, "absent")):
+    for word, of in ((SWEPT, "gaps"), (ABSENT, "absent")):
         assert sum(cell.startswith(word) for cell in cells) == sum(len(getattr(path, of)) for path in PATHS)
-    assert all(cell.startswith((UNSEEN, ABSENT, CAPTURED)) for cell in cells)
+    assert all(cell.startswith((SWEPT, ABSENT, CAPTURED)) for cell in cells)
