@@ -424,6 +424,12 @@ def test_a_receiver_may_write_the_object_in_bulk_while_it_is_saved(
 # What it costs, and what it refuses.
 
 
+def written(queries: CaptureQueriesContext) -> int:
+    """How many queries, without those that open and close transactions."""
+    marks = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
+    return sum(not query["sql"].startswith(marks) for query in queries)
+
+
 def test_a_write_that_moves_nothing_costs_no_query_more(tickets: list[Ticket]) -> None:
     with CaptureQueriesContext(connection) as queries:
         Ticket.objects.update(note="x")
@@ -438,13 +444,7 @@ def test_a_model_that_no_tracker_watches_by_signals_is_left_alone(transactional_
         Ticket.objects.bulk_create([Ticket(rank=1)])
         Ticket.objects.update(rank=2)
         Ticket.objects.all()._raw_delete("default")
-    assert len(queries) == 3
-
-
-def written(queries: CaptureQueriesContext) -> int:
-    """How many queries, without those that open and close transactions."""
-    marks = ("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE")
-    return sum(not query["sql"].startswith(marks) for query in queries)
+    assert written(queries) == 3
 
 
 @pytest.mark.parametrize("number", [10, 400])

@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 
+from stockandflow.capture.querysets import TrackedQuerySet
 from stockandflow.models import FlowEvent, SubjectForeignKey
 
 BY_DATABASE = getattr(models, "DB_CASCADE", models.CASCADE)
@@ -48,6 +49,11 @@ class Subject(models.Model):
     status = models.CharField(max_length=50, default="trial")
     plan = models.ForeignKey(Plan, models.SET_NULL, null=True, related_name="+")
     owner = models.ForeignKey(Owner, models.CASCADE, null=True, related_name="subjects")
+
+    objects = TrackedQuerySet.as_manager()  # for where signals capture it; triggers don't need it
+
+    class Meta:
+        base_manager_name = "objects"
 
     def __str__(self) -> str:
         return self.name
