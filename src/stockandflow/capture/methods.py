@@ -121,7 +121,10 @@ UNSEEN_BY_RELATED_TRIGGERS = {
     "postgresql": (
         "two transactions at once, of which one points a subject to a related row and the other changes that row",
     ),
-    "mysql": ("two changes at the same moment of a subject that has no event yet",),
+    "mysql": (
+        "two changes of related rows at the same moment, of a subject that has no event yet",
+        "what another transaction commits while a statement of many rows is under way",
+    ),
 }
 UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", "the passing of time")
 

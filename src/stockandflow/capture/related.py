@@ -109,11 +109,11 @@ class _Parts:
 class _Block:
     """Statements of a row trigger's body, run where ``only`` holds, "" for always.
 
-    ``of_events`` is the condition on ``sf_event`` that gives the events of the subjects concerned.
+    ``keys`` gives the keys of the subjects concerned: a query where they are reached from a related row, else a value.
     """
 
     statements: tuple[str, ...]
-    of_events: str
+    keys: str
     only: str = ""
 
 
@@ -123,21 +123,22 @@ def _blocks(parts: _Parts, event: str) -> list[_Block]:
     if parts.watched.is_subjects:
         old, new = parts.key_of("old"), parts.key_of("new")
         if event != "INSERT":
-            left = f"{moves.event_key} = {old}"
+            left = moves.of_gone(f"{moves.event_key} = {old}", row="old")
             only = parts.differs(parts.sql.subject_column) if event == "UPDATE" else ""
-            made.append(_Block(tuple(moves.of_gone(left, row="old")), left, only))
+            made.append(_Block(tuple(left), old, only))
         if event != "DELETE":
-            made.append(
-                _Block(tuple(moves.of_rows(f"{moves.row_key} = {new}")), f"{moves.event_key} = {new}")
-            )
+            made.append(_Block(tuple(moves.of_rows(f"{moves.row_key} = {new}")), new))
     for way in parts.watched.ways:
         rows = {"INSERT": ("new",), "UPDATE": ("new", "old"), "DELETE": ("old",)}[event]
         for row in rows:
             condition = parts.concerned(way, row)
             # The row as it was concerns the same subjects, unless that by which it is reached has changed.
             only = parts.differs(way.path[-1].key) if event == "UPDATE" and row == "old" else ""
-            subjects = f"SELECT {moves.row_key} FROM {parts.sql.table} AS sf_row WHERE {condition}"
-            made.append(_Block(tuple(moves.of_rows(condition)), f"{moves.event_key} IN ({subjects})", only))
+            key = parts.quote(way.path[-1].key)
+            subjects = subjects_of(
+                way, f"(SELECT {row}.{key} AS {key})", parts.sql.table, parts.sql.subject, parts.quote
+            )
+            made.append(_Block(tuple(moves.of_rows(condition)), subjects, only))
     return made
 
 
@@ -166,15 +167,25 @@ def _by_question(blocks: Iterable[_Block]) -> list[tuple[str, list[str]]]:
 
 
 def _mariadb(parts: _Parts) -> Templates:
-    """The last event of each subject concerned is locked, so that of two changes at once the second sees the first.
+    """The subjects concerned are locked, so that of two changes at once the second sees the first.
 
-    The subject itself can't be: MariaDB refuses a locking read of a table that the writing statement reads.
+    Their rows against writers only, since MariaDB refuses more on a table that the writing statement reads; their
+    events against each other. Nothing is read without a lock before that: what is seen then would be seen ever after.
     """
 
     def written(block: _Block) -> str:
-        events = f"{parts.sql.event_table} AS sf_event WHERE {block.of_events}"
-        lock = f"SELECT COUNT(*) INTO sf_locked FROM {events} FOR UPDATE"
-        body = "".join(f"{statement}; " for statement in (lock, *block.statements))
+        keys, counted = block.keys, "SELECT COUNT(*) INTO sf_locked FROM"
+        locks = []
+        if keys.startswith("SELECT"):
+            keys = f"{keys} LOCK IN SHARE MODE"
+            # By its primary key: an index that has all that is read would be locked in the row's place.
+            subject = f"{parts.sql.table} AS sf_subject FORCE INDEX (PRIMARY)"
+            locks.append(
+                f"{counted} {subject} WHERE sf_subject.{parts.sql.subject} IN ({keys}) LOCK IN SHARE MODE"
+            )
+        events = f"{parts.sql.event_table} AS sf_event WHERE {parts.moves.event_key} IN ({keys})"
+        locks.append(f"{counted} {events} FOR UPDATE")
+        body = "".join(f"{statement}; " for statement in (*locks, *block.statements))
         return f"IF {block.only} THEN {body}END IF; " if block.only else body
 
     made: Templates = []
@@ -265,14 +276,14 @@ def _of_concerned(parts: _Parts, rows: dict[str, str], *, locks: bool) -> str:
         for query in rows.values()
     ]
     if parts.watched.is_subjects and NEW in rows:
-        queries.append(f"SELECT sf_changed.{sql.subject} AS key FROM {rows[NEW]} AS sf_changed")
+        queries.append(f"SELECT sf_changed.{sql.subject} AS sf_key FROM {rows[NEW]} AS sf_changed")
     among = f"{moves.row_key} = ANY(sf_keys)"
     statements = moves.of_rows(among)
     if locks:
         locked = f"{sql.table} AS sf_row WHERE {among} ORDER BY {moves.row_key} FOR NO KEY UPDATE"
         statements = [f"PERFORM 1 FROM {locked}", *statements]
     return (
-        f"SELECT array_agg(DISTINCT sf_k.key) INTO sf_keys FROM ({' UNION ALL '.join(queries)}) AS sf_k; "
+        f"SELECT array_agg(DISTINCT sf_k.sf_key) INTO sf_keys FROM ({' UNION ALL '.join(queries)}) AS sf_k; "
         f"IF sf_keys IS NOT NULL THEN {''.join(f'{statement}; ' for statement in statements)}END IF; "
     )
 

@@ -111,20 +111,20 @@ def concerned(reach: Reach, row: str, quote: Callable[[str], str], subject: str 
 
 
 def subjects_of(reach: Reach, rows: str, table: str, key: str, quote: Callable[[str], str]) -> str:
-    """A query that gives, as ``key``, the keys of the subjects that many rows of ``reach.model`` concern.
+    """A query that gives, as ``sf_key``, the keys of the subjects that many rows of ``reach.model`` concern.
 
     ``rows`` is a table or a query in parentheses, and called ``sf_changed``; ``table`` and ``key`` are the subject's,
     quoted.
     """
     if not reach.path:
-        return f"SELECT sf_changed.{key} AS key FROM {rows} AS sf_changed"
+        return f"SELECT sf_changed.{key} AS sf_key FROM {rows} AS sf_changed"
     tables, after = f"{rows} AS sf_changed", "sf_changed"
     for number in range(len(reach.path) - 1, -1, -1):
         step = reach.path[number]
         name, alias = (quote(reach.path[number - 1].table), f"sf_{number}") if number else (table, "sf_row")
         tables += f" JOIN {name} AS {alias} ON {alias}.{quote(step.column)} = {after}.{quote(step.key)}"
         after = alias
-    return f"SELECT sf_row.{key} AS key FROM {tables}"
+    return f"SELECT sf_row.{key} AS sf_key FROM {tables}"
 
 
 @dataclass
