@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from example.membership.models import Member
 from stockandflow import capture
 from stockandflow.capture.methods import blind_spots
 from stockandflow.declarations import ModelTracker, Stock
+from stockandflow.models import Sweep
 from stockandflow.registry import registry
 from tests.capture.conftest import declared
 from tests.capture.test_install import GONE, drop_one, stranger
@@ -44,10 +47,33 @@ def test_a_tracker_is_explained_with_its_stocks() -> None:
     assert "Watches membership.Member in the database 'default'." in said
     assert "Captured by triggers: the statement that changes a row also writes the event" in said
     assert "triggers in place." in said
-    assert "Nothing is to be done." in said
     assert "past-due: members whose status is Past due" in said
     assert "status" in said.partition("SELECT")[2]
     assert "support.ticket" not in said
+
+
+def test_before_and_after_the_first_sweep() -> None:
+    Sweep.objects.all().delete()
+    before, (told,) = words(explain("membership.member")), document("membership.member")["trackers"]
+    assert "Not opened yet" in before
+    assert (told["opened_at"], told["swept_at"]) == (None, None)
+    assert told["to_do"] == ["Run 'manage.py stockandflow sweep'."]
+
+    capture.repair(registry)
+    after, (told,) = words(explain("membership.member")), document("membership.member")["trackers"]
+    assert re.search(r"Opened \d+ \w+ \d{4}, \d\d:\d\d\. Last swept .*, with 0 missing moves found\.", after)
+    assert "Nothing is to be done." in after
+    assert told["opened_at"]
+    assert told["swept_at"]
+    assert told["to_do"] == []
+
+
+def test_an_interrupted_sweep_is_told() -> None:
+    capture.repair(registry)
+    Sweep.objects.update(started_at=timezone.now())
+
+    assert "hasn't ended." in words(explain("membership.member"))
+    assert document("membership.member")["trackers"][0]["to_do"] == ["Run 'manage.py stockandflow sweep'."]
 
 
 def test_what_is_not_seen_is_that_of_the_database() -> None:
@@ -111,7 +137,7 @@ class TestWhatIsWrong:
         assert "1 trigger of " in said
         assert "missing" in said
         assert told["missing"] == [name]
-        assert told["to_do"] == ["Run 'manage.py stockandflow sync', or 'manage.py migrate'."]
+        assert "Run 'manage.py stockandflow sync', or 'manage.py migrate'." in told["to_do"]
 
     def test_stale_triggers(self) -> None:
         stock = Stock(slug="drafts", name="Drafts", queryset=Item.objects.filter(text="draft"))
@@ -128,7 +154,7 @@ class TestWhatIsWrong:
 
         assert "of an earlier declaration still there: " in said
         assert told["stale"]
-        assert told["to_do"] == ["Run 'manage.py stockandflow sync', or 'manage.py migrate'."]
+        assert "Run 'manage.py stockandflow sync', or 'manage.py migrate'." in told["to_do"]
 
     def test_triggers_of_no_tracker(self) -> None:
         for statement in stranger(GONE, "leads_lead"):

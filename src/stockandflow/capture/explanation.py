@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from django.db import DatabaseError, connections
 
 from stockandflow.capture.install import Strangers, TrackerStatus, status, strangers
-from stockandflow.capture.methods import Method, blind_spots, database_of, method_for
+from stockandflow.capture.methods import Method, blind_spots, database_of, method_for, unhooked
+from stockandflow.capture.sweep import opened, sweeps
 from stockandflow.declarations import ModelTracker
+from stockandflow.models import Sweep
 from stockandflow.registry import Registry
 
 MIGRATE = "Run 'manage.py migrate'."
 SYNC = "Run 'manage.py stockandflow sync', or 'manage.py migrate'."
-LOCAL = (
-    "Where you can, write the stocks' filters on columns of the subject and of related rows, so that triggers can read "
-    "them."
-)
+SWEEP = "Run 'manage.py stockandflow sweep'."
+LOCAL = "Where you can, write the stocks' filters on columns of the subject and of related rows."
+BULK = "Give the model 'objects = TrackedQuerySet.as_manager()', as stockandflow.W010 says."
 REACH = "See whether the database is reachable."
 
 
@@ -25,7 +26,7 @@ class Explanation:
     """How one tracker is captured in its database.
 
     ``status`` is None where the database has no table for it yet, or can't be asked: then ``error`` says why.
-    ``to_do`` are sentences, () where all is well.
+    ``sweep`` is None before the first one. ``to_do`` are sentences, () where all is well.
     """
 
     tracker: ModelTracker
@@ -33,6 +34,7 @@ class Explanation:
     method: Method
     blind_spots: tuple[str, ...]
     status: TrackerStatus | None
+    sweep: Sweep | None
     error: str
     to_do: tuple[str, ...]
 
@@ -40,14 +42,18 @@ class Explanation:
 def explain(registry: Registry, using: str) -> tuple[list[Explanation], Strangers]:
     """Each tracker of that database explained, in registered order, and the triggers of no tracker there.
 
-    The queries are those of ``status`` and ``strangers``. Raises nothing where the database can't be asked.
+    The queries are those of ``status`` and ``strangers``, and a few for the sweeps. Raises nothing where the database
+    can't be asked.
     """
     connection, error = connections[using], ""
     states: dict[ModelTracker, TrackerStatus] = {}
+    swept: dict[str, Sweep] = {}
     others = Strangers({}, {})
     try:
         states = {state.tracker: state for state in status(registry, using)}
         others = strangers(registry, using)
+        if opened(using) is not None:
+            swept = {sweep.tracker: sweep for sweep in sweeps(using).filter(database=using)}
     except DatabaseError as raised:
         error = " ".join(str(raised).split())
     told = []
@@ -55,28 +61,38 @@ def explain(registry: Registry, using: str) -> tuple[list[Explanation], Stranger
         if database_of(tracker) == using:
             state = states.get(tracker)
             method = method_for(tracker, connection) if state is None else state.method
+            spots, sweep = blind_spots(tracker, method, connection.vendor), swept.get(tracker.slug)
             told.append(
                 Explanation(
                     tracker=tracker,
                     using=using,
                     method=method,
-                    blind_spots=blind_spots(tracker, method, connection.vendor),
+                    blind_spots=spots,
                     status=state,
+                    sweep=sweep,
                     error=error,
-                    to_do=tuple(_to_do(tracker, method, state, error)),
+                    to_do=tuple(_to_do(tracker, method, state, sweep, error)),
                 )
             )
     return told, others
 
 
-def _to_do(tracker: ModelTracker, method: Method, state: TrackerStatus | None, error: str) -> list[str]:
+def _to_do(
+    tracker: ModelTracker, method: Method, state: TrackerStatus | None, sweep: Sweep | None, error: str
+) -> list[str]:
     found = []
     if error:
         found.append(REACH)
     elif state is None or state.waiting:
         found.append(MIGRATE)
-    elif state.missing or state.stale:
-        found.append(SYNC)
-    if method.kind == "signals" and tracker.derived:
-        found.append(LOCAL)
+    else:
+        if state.missing or state.stale:
+            found.append(SYNC)
+        if tracker.stocks and (sweep is None or sweep.opened_at is None or sweep.started_at is not None):
+            found.append(SWEEP)
+    if method.kind == "signals":
+        if tracker.derived:
+            found.append(LOCAL)
+        if unhooked(tracker):
+            found.append(BULK)
     return found

@@ -132,7 +132,7 @@ UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", "the passing of time")
 def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str, ...]:
     """What the method can't see of the tracker's moves on that kind of database, each in words.
 
-    None of it is hidden: it is what reports show as unexplained.
+    None of it is hidden: reports show it as unexplained until a sweep finds it.
     """
     if method.kind == "triggers":
         return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *WHILE_DOWN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from textwrap import wrap
 from typing import Any
 
@@ -14,6 +15,9 @@ from stockandflow.capture.explanation import Explanation
 from stockandflow.capture.install import Strangers
 from stockandflow.capture.methods import HOW
 from stockandflow.declarations import Stock
+from stockandflow.periods import Calendar
+from stockandflow.rendering.document import iso
+from stockandflow.rendering.words import moment
 
 VERSION = 1
 """Of the keys of the JSON and their meaning: a new key leaves it, anything else raises it."""
@@ -70,9 +74,15 @@ def _tracker_document(subject: Subject) -> dict[str, Any]:
         "missing": list(state.missing) if state else [],
         "stale": list(state.stale) if state else [],
         "waiting_for": list(state.waiting) if state else [],
+        "opened_at": _at(told.sweep and told.sweep.opened_at),
+        "swept_at": _at(told.sweep and told.sweep.completed_at),
         "to_do": list(told.to_do),
         "stocks": [_stock_document(stock) for stock in subject.stocks],
     }
+
+
+def _at(at: datetime | None) -> str | None:
+    return None if at is None else iso(at)
 
 
 def _stock_document(stock: Stock) -> dict[str, Any]:
@@ -100,9 +110,10 @@ def _subject(subject: Subject) -> Iterator[str]:
             f" Not by triggers on its table alone, since {told.method.reason}." if told.method.reason else ""
         )
         yield from _indented(f"Captured by {told.method.kind}{how and ': '}{how}.{why}")
-        yield from _indented(" ".join(_state(told)))
+        yield from _indented(" ".join((*_state(told), *_swept(told))))
         yield ""
-        yield from _listed("Can't see", told.blind_spots)
+        title = "Can't see when it happens; a sweep finds it" if told.tracker.stocks else "Can't see"
+        yield from _listed(title, told.blind_spots)
         if told.to_do:
             yield from _listed("To do", told.to_do)
         else:
@@ -129,6 +140,20 @@ def _state(told: Explanation) -> Iterator[str]:
         yield f"{_triggers(len(state.installed))} in place."
     if state is not None and state.stale:
         yield f"{_triggers(len(state.stale))} of an earlier declaration still there: {', '.join(state.stale)}."
+
+
+def _swept(told: Explanation) -> Iterator[str]:
+    sweep, calendar = told.sweep, Calendar.default()
+    if not told.tracker.stocks:
+        yield "No sweep: it has no stocks, so no queryset says where its objects are."
+    elif sweep is None or sweep.opened_at is None:
+        yield "Not opened yet: no sweep has written its opening balance."
+    else:
+        yield f"Opened {moment(sweep.opened_at, calendar)}."
+        if sweep.started_at is not None:
+            yield f"A sweep that began {moment(sweep.started_at, calendar)} hasn't ended."
+        elif sweep.completed_at is not None:
+            yield f"Last swept {moment(sweep.completed_at, calendar)}, with {sweep.found} missing moves found."
 
 
 def _triggers(number: int) -> str:
