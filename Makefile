@@ -41,7 +41,7 @@ docs: $(STAMPS)/docs ## Build the documentation into docs/_build/html; a warning
 	$(BIN)/sphinx-build -q -W --keep-going -b html $(ARGS) docs docs/_build/html
 	@echo "docs: open docs/_build/html/index.html"
 
-bench: $(STAMPS)/bench $(STAMPS)/drivers ## Measure what capture and recording cost, against plain Django and SQL
+bench: $(STAMPS)/bench $(STAMPS)/drivers ## Measure what capture, sweeping and recording cost, against plain Django and SQL
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 bench-peers: $(STAMPS)/bench $(STAMPS)/drivers ## Measure it beside django-pghistory, simple-history, auditlog and FieldTracker

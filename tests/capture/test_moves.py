@@ -65,6 +65,12 @@ def run(statements: list[str]) -> None:
             cursor.execute(statement)
 
 
+def rows_of(query: str) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return list(cursor.fetchall())
+
+
 def write(tracker: ModelTracker, condition: str = "1 = 1", **options: Any) -> None:
     moves = MissingMoves(tracker, connection, **options)
     run(moves.of_rows(condition))
@@ -275,6 +281,13 @@ def test_whatever_the_queryset_its_members_are_in(shape: str) -> None:
     queryset = SHAPES[shape]()
     tracker = tracker_of(inside=queryset, rest=Item.objects.all())
     members = set(queryset.order_by().values_list("pk", flat=True))
+    found = [
+        move
+        for query in MissingMoves(tracker, connection).compared(lambda key: f"{key} > 0")
+        for move in rows_of(query)
+    ]
+    assert {key for key, _, sink in found if sink == "inside"} == members
+    assert len(found) == Item.objects.count()
     write(tracker)
 
     assert {subject for subject, _, sink, _ in moves_of() if sink == "inside"} == members

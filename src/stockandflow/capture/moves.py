@@ -6,6 +6,8 @@ tracker, is outside. Its state in the table is the first stock that holds it. Wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.capture.event_sql import EventSql, exactly
@@ -103,33 +105,69 @@ class MissingMoves:
         how = "" if self.vendor == "sqlite" else f" FOR UPDATE{' SKIP LOCKED' if skip else ''}"
         return f"SELECT {self.row_key} FROM {self.sql.table} AS {ROW} WHERE {condition} ORDER BY 1{how}"
 
-    def missing(self, condition: str) -> str:
-        """A query that gives ``subject``, ``source``, ``sink`` and ``since`` of the rows whose move is missing."""
-        return (
-            f"SELECT * FROM ({self.differing(condition)}) AS sf WHERE {self._differ('sf.source', 'sf.sink')}"
+    def compared(self, condition: Callable[[str], str]) -> list[str]:
+        """Queries that give ``subject``, ``source`` and ``sink`` of every missing move, for many subjects at a time.
+
+        ``condition`` turns the SQL of a key into a condition on it. Those of subjects that are gone come last.
+        """
+        if self.vendor == "postgresql":
+            return [self._compared_at_once(condition)]
+        differing, gone = (
+            self.differing(condition(self.row_key)),
+            self.gone(condition(self.event_key), condition(self.row_key)),
         )
+        return [
+            f"SELECT subject, source, sink FROM ({query}) AS sf WHERE {self._differ('source', 'sink')}"
+            for query in (differing, gone)
+        ]
+
+    def _compared_at_once(self, condition: Callable[[str], str]) -> str:
+        # Two passes in the order of keys that meet, rather than a look-up for every subject.
+        at, number = f"{EVENT}.{self._column('timestamp')}", f"{EVENT}.{self.sql.event_id}"
+        last = (
+            f"SELECT DISTINCT ON ({self.event_key}) {self.event_key} AS subject, {EVENT}.sink "
+            f"FROM {self.sql.event_table} AS {EVENT} "
+            f"WHERE {condition(self.event_key)} AND {self._is_trackers(EVENT)} "
+            f"ORDER BY {self.event_key} DESC, {at} DESC, {number} DESC"
+        )
+        rows = f"SELECT * FROM {self.sql.table} AS {ROW} WHERE {condition(self.row_key)}"
+        sides = (
+            f"SELECT COALESCE({self.row_key}, sf_last.subject) AS subject, {self._known('sf_last')} AS source, "
+            f"CASE WHEN {self.row_key} IS NULL THEN {self.sql.empty} ELSE {self.state} END AS sink "
+            f"FROM ({rows}) AS {ROW} FULL JOIN ({last}) AS sf_last ON sf_last.subject = {self.row_key} OFFSET 0"
+        )
+        return f"SELECT subject, source, sink FROM ({sides}) AS sf WHERE source <> sink ORDER BY subject"
 
     def differing(self, condition: str) -> str:
         """A query that gives ``subject``, ``source``, ``sink`` and ``since`` of each row that meets the condition.
 
         Rows that don't move are among them: source and sink are equal there.
         """
+        at, lateral = self._column("timestamp"), self.vendor == "postgresql"
+        what = f"{EVENT}.sink, {EVENT}.{at}" if lateral else f"{EVENT}.{self.sql.event_id}"
         last = (
-            f"SELECT {EVENT}.{self.sql.event_id} FROM {self.sql.event_table} AS {EVENT} "
+            f"SELECT {what} FROM {self.sql.event_table} AS {EVENT} "
             f"WHERE {self.event_key} = {self.row_key} AND {self._is_trackers(EVENT)} "
-            f"ORDER BY {EVENT}.{self._column('timestamp')} DESC, {EVENT}.{self.sql.event_id} DESC LIMIT 1"
+            f"ORDER BY {EVENT}.{at} DESC, {EVENT}.{self.sql.event_id} DESC LIMIT 1"
+        )
+        joined = (
+            f"LEFT JOIN LATERAL ({last}) AS sf_last ON true"
+            if lateral
+            else f"LEFT JOIN {self.sql.event_table} AS sf_last ON sf_last.{self.sql.event_id} = ({last})"
         )
         # Worked out once a row, rather than wherever the outer query names it.
         once = {"postgresql": "OFFSET 0", "sqlite": "LIMIT -1"}.get(self.vendor, "LIMIT 18446744073709551615")
         return (
             f"SELECT {self.row_key} AS subject, {self._known('sf_last')} AS source, {self.state} AS sink, "
-            f"sf_last.{self._column('timestamp')} AS since FROM {self.sql.table} AS {ROW} "
-            f"LEFT JOIN {self.sql.event_table} AS sf_last ON sf_last.{self.sql.event_id} = ({last}) "
+            f"sf_last.{at} AS since FROM {self.sql.table} AS {ROW} {joined} "
             f"WHERE {condition} {once}"
         )
 
-    def gone(self, condition: str) -> str:
-        """A query that gives ``subject``, ``source``, ``sink``, ``since`` and ``facets`` of subjects without a row."""
+    def gone(self, condition: str, on_row: str = "1 = 1") -> str:
+        """A query that gives ``subject``, ``source``, ``sink``, ``since`` and ``facets`` of subjects without a row.
+
+        ``on_row`` is what the condition says of a row's key, should the rows be looked up together.
+        """
         at, number = self._column("timestamp"), self.sql.event_id
         same_time = f"sf_later.{at} = {EVENT}.{at} AND sf_later.{number} > {EVENT}.{number}"
         later = f"sf_later.{at} > {EVENT}.{at} OR ({same_time})"
@@ -138,7 +176,8 @@ class MissingMoves:
             f"{self.sql.empty} AS sink, {EVENT}.{at} AS since, {EVENT}.{self._column('facets')} AS facets "
             f"FROM {self.sql.event_table} AS {EVENT} WHERE {condition} AND {self._is_trackers(EVENT)} "
             f"AND {self._exactly(EVENT + '.' + self._column('sink'))} IN ({self.slugs}) "
-            f"AND NOT EXISTS (SELECT 1 FROM {self.sql.table} AS {ROW} WHERE {self.row_key} = {self.event_key}) "
+            f"AND NOT EXISTS (SELECT 1 FROM {self.sql.table} AS {ROW} "
+            f"WHERE {self.row_key} = {self.event_key} AND {on_row}) "
             f"AND NOT EXISTS (SELECT 1 FROM {self.sql.event_table} AS sf_later "
             f"WHERE sf_later.{self.sql.event_subject} = {self.event_key} AND {self._is_trackers('sf_later')} "
             f"AND ({later}))"

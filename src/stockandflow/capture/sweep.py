@@ -35,7 +35,7 @@ CHUNK = 10_000
 """Subjects compared by one query."""
 EVENTS_A_SUBJECT = 4
 """A range ends early where it has more events than this for each subject of a chunk."""
-BATCH = 500
+BATCH = 1000
 """Subjects that are locked, and whose events are written, in one transaction."""
 RESWEPT_AFTER = timedelta(hours=23)
 """A tracker that triggers serve isn't swept again by the schedule before; an hour less than a day, not to drift."""
@@ -333,13 +333,22 @@ class Comparison:
         return literal(self.connection, self.key.get_db_prep_value(key, self.connection))
 
     def found(self, reached: Range) -> list[Found]:
-        """The missing moves in a range, those of subjects that are gone last. Two queries."""
-        moves, rows = self.moves, []
+        """The missing moves in a range. One query on PostgreSQL, else two."""
+        rows: list[Found] = []
         with self.connection.cursor() as cursor:
-            for query in (moves.missing(reached.of(moves.row_key)), moves.gone(reached.of(moves.event_key))):
-                cursor.execute(f"SELECT subject, source, sink FROM ({query}) AS sf_found")
+            for query in self.moves.compared(reached.of):
+                cursor.execute(query)
                 rows += cursor.fetchall()
         return rows
+
+    def held(self, keys: list[Any]) -> list[Any]:
+        """Those of the keys that have a row. One query where there are keys."""
+        if not keys:
+            return []
+        key = self.moves.row_key
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {key} FROM {self.moves.sql.table} AS {ROW} WHERE {self.among(key, keys)}")
+            return [found for (found,) in cursor.fetchall()]
 
     def among(self, key: str, keys: Iterable[Any]) -> str:
         """The condition that SQL for a key is one of these, as the database gave them."""
@@ -352,26 +361,28 @@ def _write(comparison: Comparison, batch: list[Found], row: Sweep) -> None:
     Rows that a transaction holds are passed over at first and then waited for one by one: who waits for one row while
     holding no other can be in nobody's way.
     """
-    keys = [key for key, _, _ in batch]
+    keys, leaving = [key for key, _, _ in batch], {key for key, _, sink in batch if not sink}
     skips = bool(comparison.connection.features.has_select_for_update_skip_locked)
     with fresh(comparison.using):
-        written = _write_those(comparison, keys, row, skip=skips)
-    if skips:
-        gone = {key for key, _, sink in batch if not sink}
-        for key in (key for key in keys if key not in written and key not in gone):
-            with fresh(comparison.using):
-                _write_those(comparison, [key], row, skip=False)
+        written = _write_those(comparison, keys, leaving, row, skip=skips)
+    for key in comparison.held([key for key in keys if key not in written]) if skips else ():
+        with fresh(comparison.using):
+            _write_those(comparison, [key], set(), row, skip=False)
 
 
-def _write_those(comparison: Comparison, keys: list[Any], row: Sweep, *, skip: bool) -> set[Any]:
-    """Write the missing moves of these subjects; the keys of the rows that were locked and written."""
+def _write_those(
+    comparison: Comparison, keys: list[Any], leaving: set[Any], row: Sweep, *, skip: bool
+) -> set[Any]:
+    """Write the missing moves of these subjects, some of whose rows may be gone; the keys of the rows locked."""
     moves, connection = comparison.moves, comparison.connection
     with connection.cursor() as cursor:
         _take_turns(comparison, row, cursor)
         cursor.execute(moves.locking(comparison.among(moves.row_key, keys), skip=skip))
         locked = {key for (key,) in cursor.fetchall()}
         statements = moves.of_rows(comparison.among(moves.row_key, locked)) if locked else []
-        for statement in [*statements, *moves.of_gone(comparison.among(moves.event_key, keys))]:
+        if leaving:
+            statements += moves.of_gone(comparison.among(moves.event_key, leaving))
+        for statement in statements:
             cursor.execute(statement)
     return locked
 
