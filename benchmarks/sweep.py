@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, compared, line, say, timed
+from benchmarks.measuring import Line, NumbersDiffer, Way, compared, line, say, timed
 from benchmarks.models import PLANS, STATUSES, Plan, TrackedFlowEvent, TrackedSubscription
 from stockandflow import capture
 from stockandflow.capture.auditing import audit_tracker
@@ -53,7 +53,6 @@ def run(database: str, *, quick: bool = False) -> list[Line]:
             Way("sweep that finds nothing", lambda: sweep(tracker, "default")),
         ],
         QUICK_ROUNDS if quick else ROUNDS,
-        [Bound(10)],
         judged=not quick,
     )
     count_s = [one.baseline_s for one in lines[:1]]
