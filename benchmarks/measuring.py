@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 from django.db import connection
 
@@ -80,7 +82,22 @@ def clock() -> float:
     return time.process_time() if connection.vendor == "sqlite" else time.perf_counter()
 
 
-def timed(way: Way) -> float:
+def processor_clock() -> float:
+    """Seconds of processor time, this process's and its PostgreSQL server process's where that one is at hand.
+
+    For a machine that others use as well; the time that the two wait for each other is left out.
+    """
+    if connection.vendor != "postgresql":
+        return clock()
+    pid: Any = connection.connection.info.backend_pid
+    try:
+        served = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        return clock()
+    return time.process_time() + served
+
+
+def timed(way: Way, clock: Callable[[], float] = clock) -> float:
     """The seconds that the work takes once; Python collects its garbage before, and not meanwhile."""
     way.prepare()
     gc.collect()
@@ -93,13 +110,13 @@ def timed(way: Way) -> float:
         gc.enable()
 
 
-def alternated(ways: Sequence[Way], rounds: int) -> list[list[float]]:
+def alternated(ways: Sequence[Way], rounds: int, clock: Callable[[], float] = clock) -> list[list[float]]:
     """Seconds by way and round, in the order given; each round turns the order round. One round more warms up."""
     taken: list[list[float]] = [[] for _ in ways]
     for number in range(-1, rounds):
         order = list(enumerate(ways))
         for index, way in order if number % 2 else order[::-1]:
-            seconds = timed(way)
+            seconds = timed(way, clock)
             if number >= 0:
                 taken[index].append(seconds)
     return taken
@@ -114,10 +131,11 @@ def compared(
     bounds: Sequence[Bound | None] = (),
     *,
     judged: bool = True,
+    clock: Callable[[], float] = clock,
 ) -> list[Line]:
     """Lines for every way but the first, which is the baseline; ``bounds`` in the order of those ways."""
     say(f"{database}: {benchmark}, {work}")
-    baseline, *others = taken = alternated(ways, rounds)
+    baseline, *others = taken = alternated(ways, rounds, clock)
     given = [*bounds, *[None] * len(taken)]
     return [
         line(benchmark, database, work, (ways[0].name, baseline), (way.name, seconds), bound, judged=judged)
