@@ -25,6 +25,7 @@ import django
 from tests.databases import NAMES, ROOT
 
 KILLS_EVERY_S = (1, 5)
+LAST_KILL_S = 2
 MIGRATING = [sys.executable, "-m", "django", "migrate", "--verbosity", "0"]
 MIGRATION_TRIES = 20
 
@@ -42,13 +43,16 @@ class Writers:
         log, name = self.folder / f"{self.started}.log", f"{self.seed}/{self.started}"
         return subprocess.Popen([sys.executable, "-m", "tests.soak.worker", name, str(log)], cwd=ROOT)
 
-    def live(self, until: float) -> None:
-        """Kill one after the other, and start another in its place, up to an instant of the monotonic clock."""
+    def live(self, seconds: float) -> None:
+        """Kill one after the other for so long, and start another in its place; at least one."""
+        until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, self.chance.uniform(*KILLS_EVERY_S)))
+            time.sleep(min(left / 2, self.chance.uniform(*KILLS_EVERY_S)))
             self.check()
-            if time.monotonic() < until:
+            if left > LAST_KILL_S:
                 self.kill_one()
+            else:
+                time.sleep(left / 2)
 
     def kill_one(self) -> None:
         index = self.chance.randrange(len(self.processes))
@@ -139,11 +143,11 @@ def run(name: str, seconds: float, writers: int, seed: int) -> bool:
 
         writing = Writers(writers, seed, Path(folder))
         try:
-            writing.live(began + seconds / 2)
+            writing.live(seconds / 2)
             started = time.monotonic()
             again = migrate()
             took = time.monotonic() - started
-            writing.live(began + seconds)
+            writing.live(seconds / 2)
             writing.stop()
         finally:
             writing.end()
