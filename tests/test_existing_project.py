@@ -82,11 +82,13 @@ def test_what_is_suggested_for_apps_of_others_runs_with_their_past(tmp_path: Pat
     report = manage("stockandflow", "report", "email-address")
     assert re.search(r"^\d+ \w+ – \d+ \w+ \d+ · UTC · in progress · counted ", report, re.MULTILINE), report
     assert re.search(r"^Verified +4 +0 +0 +0 +0 +4 ", report, re.MULTILINE), report
+    assert "Opening balance: " in report
 
     run(past_of(text))
     # Six invitations came and three were sent at instants that columns tell; all else is the opening balance.
     assert json.loads(run(ORIGINS)) == {"initial": 24, "import": 9}
     report = manage("stockandflow", "report", "invitation-sent", "--format", "json")
+    assert json.loads(report)["origins"] == {"live": 0, "initial": 0, "sweep": 0, "import": 9}
     rows = {row["slug"]: row for row in json.loads(report)["stocks"]}
     sent = rows["invitation-sent-yes"]
     assert (sent["opening"], sent["inflow"], sent["unexplained"], sent["closing"]) == (0, 3, 0, 3)

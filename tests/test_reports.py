@@ -268,3 +268,16 @@ def test_without_a_tracker_the_last_count_before_is_the_nearest_and_a_later_one_
     assert (before.opening_method, before.closing_method) == ("unknown", "unknown")
     assert (after.opening, after.closing, after.change, after.unexplained) == (None, 4, None, None)
     assert after.closing_method == "nearest"
+
+
+def test_a_balance_says_how_its_moves_came_to_be_known(plan: Plan, membership: Process) -> None:
+    now = timezone.now()
+    join(plan, 2)
+    past_event(100, "", "trial", now - DAY)
+    past_event(100, "trial", "active", now - DAY / 2)
+    past_event(101, "", "trial", now - DAY, origin=Origin.INITIAL)
+    past_event(102, "active", "", now - DAY / 2, origin=Origin.SWEEP)
+    past_event(103, "", "trial", now - 9 * DAY)
+    found = reports.balance(membership, now - 2 * DAY, now + DAY)
+    assert found.origins == {"live": 2, "import": 2, "initial": 1, "sweep": 1}
+    assert line(found, "trial").inflow == 3, "who stood there when the capture began didn't come"

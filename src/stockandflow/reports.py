@@ -9,8 +9,8 @@ difference is shown as *unexplained*.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -104,6 +104,8 @@ class Balance:
     at: datetime
     in_progress: bool
     stocks: tuple[StockBalance, ...]
+    origins: Mapping[str, int] = field(default_factory=dict)
+    """Origin → moves of the process in the range, each once; those of ``initial`` are levels, not flows."""
 
     @property
     def unexplained(self) -> bool:
@@ -146,7 +148,7 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
     spans = {
         (min(a.at, t), max(a.at, t)) for at, t in ((opening, since), (closing, end)) for a in at.values()
     }
-    moves = _moves(process, {span for span in spans if span[0] < span[1]} | {(since, end)})
+    moves, origins = _moves(process, {span for span in spans if span[0] < span[1]} | {(since, end)})
 
     tracked = {stock.slug for stock in stocks if stock.registry.tracker_of(stock) is not None}
 
@@ -198,7 +200,7 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
                 tracked=stock.slug in tracked,
             )
         )
-    return Balance(process, since, until, end, in_progress, tuple(lines))
+    return Balance(process, since, until, end, in_progress, tuple(lines), dict(origins[since, end]))
 
 
 def _merged(lines: Iterable[FlowLine]) -> list[FlowLine]:
@@ -270,31 +272,36 @@ def _settled(stocks: list[Stock], instants: set[datetime]) -> dict[datetime, Cou
 
 Move = tuple[str, str, str]
 """Flow slug, source key, sink key."""
+Span = tuple[datetime, datetime]
 
 
-def _moves(
-    process: Process, spans: set[tuple[datetime, datetime]]
-) -> dict[tuple[datetime, datetime], Counter[Move]]:
-    """The moves that touch the process's stocks in each span, by flow, source and sink; one query an event model."""
+def _moves(process: Process, spans: set[Span]) -> tuple[dict[Span, Counter[Move]], dict[Span, Counter[str]]]:
+    """The moves that touch the process's stocks in each span, by flow, source and sink, and by origin.
+
+    Initial events are known by their origin alone: they are levels, not moves. One query an event model.
+    """
     slugs = [stock.slug for stock in process.stocks]
     models_of = {flow.flow_event_model for flow in process.flows}
     models_of |= {model for stock in process.stocks for model in stock.registry.event_models_of(stock)}
-    found: dict[tuple[datetime, datetime], Counter[Move]] = {span: Counter() for span in spans}
+    found: dict[Span, Counter[Move]] = {span: Counter() for span in spans}
+    origins: dict[Span, Counter[str]] = {span: Counter() for span in spans}
     ordered = sorted(spans)
     low, high = min(span[0] for span in ordered), max(span[1] for span in ordered)
     for model in models_of:
         rows: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
         rows = rows.filter(Q(source__in=slugs) | Q(sink__in=slugs), timestamp__gte=low, timestamp__lt=high)
-        rows = rows.exclude(origin=Origin.INITIAL)
         sums = {
             f"span_{index}": Count("pk", filter=Q(timestamp__gte=since, timestamp__lt=until))
             for index, (since, until) in enumerate(ordered)
         }
-        for flow, source, sink, *counts in rows.values_list("flow", "source", "sink").annotate(**sums):
+        cells = rows.values_list("flow", "source", "sink", "origin").annotate(**sums)
+        for flow, source, sink, origin, *counts in cells:
             for span, number in zip(ordered, counts, strict=True):
                 if number:
-                    found[span][flow, source, sink] += number
-    return found
+                    origins[span][origin] += number
+                    if origin != Origin.INITIAL:
+                        found[span][flow, source, sink] += number
+    return found, origins
 
 
 def _net(moves: Counter[Move], stock: Stock) -> int:

@@ -22,6 +22,7 @@ def test_the_document_of_a_process() -> None:
         "at": "2026-11-23T18:54:00Z",
         "time_zone": "Europe/London",
         "in_progress": True,
+        "origins": {"live": 0, "initial": 0, "sweep": 0, "import": 0},
     }
     assert document["stocks"][1] == {
         "slug": "past-due",

@@ -73,6 +73,17 @@ def test_a_balance_without_anything_unexplained_has_no_note() -> None:
     assert "derived" not in table
 
 
+def test_moves_that_were_not_written_as_they_happened_are_told_by_their_origin() -> None:
+    mixed = replace(business(), origins={"import": 1_200, "sweep": 3, "live": 40, "initial": 586})
+    table = " ".join(to_table(mixed, LONDON).split())
+    assert "Moves: 1,200 imported, 3 found by a sweep, 40 written as they happened." in table
+    assert (
+        "Opening balance: 586 objects stood there when the capture began, and count as a level, not as a move."
+        in table
+    )
+    assert "Moves:" not in to_table(replace(business(), origins={"live": 40}), LONDON)
+
+
 def test_both_levels_are_said_to_be_derived_when_they_are() -> None:
     line = replace(stock_balance("Trial", 7), opening_method="derived", closing_method="derived")
     assert "Opening and closing levels are derived" in to_table(balance(line), LONDON)

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from stockandflow.models import Origin
 from stockandflow.periods import Calendar
 from stockandflow.reports import Balance, FlowLine, StockBalance
 
@@ -32,6 +33,7 @@ def as_document(balance: Balance, calendar: Calendar) -> dict[str, Any]:
         "at": iso(balance.at),
         "time_zone": calendar.timezone,
         "in_progress": balance.in_progress,
+        "origins": {origin: balance.origins.get(origin, 0) for origin in Origin.values},
         "stocks": [_stock(line) for line in balance.stocks],
     }
 

@@ -13,6 +13,7 @@ from stockandflow.rendering.words import (
     Signs,
     arrow,
     count,
+    how_written,
     largest_first,
     moment,
     percent,
@@ -148,6 +149,15 @@ class _Table:
             yield from self.wrapped(
                 f"{' and '.join(derived).capitalize()} levels are derived: the nearest count, carried to that instant "
                 "by the flow events between.",
+                indent=2,
+            )
+
+        if known := how_written(self.balance.origins, signs):
+            yield from self.wrapped(f"Moves: {known}.", indent=2)
+        if initial := self.balance.origins.get("initial"):
+            yield from self.wrapped(
+                f"Opening balance: {count(initial, signs)} {'object' if initial == 1 else 'objects'} stood there when "
+                f"the capture began, and {'counts' if initial == 1 else 'count'} as a level, not as a move.",
                 indent=2,
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -101,6 +101,23 @@ def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
 def unwatched(line: StockBalance) -> bool:
     """Whether nothing is known of what comes and goes: 0 would claim that nothing did."""
     return line.unexplained is None and not line.inflows and not line.outflows
+
+
+ORIGINS = {"import": "imported", "sweep": "found by a sweep", "live": "written as they happened"}
+"""Origin of moves → what is said of them."""
+
+
+def how_written(
+    origins: Mapping[str, int],
+    signs: Signs = UNICODE,
+    group: Group = grouped,
+    words: Mapping[str, str] = ORIGINS,
+) -> str:
+    """How the moves came to be known, e.g. ``9 imported, 120 written as they happened``; "" where all were live."""
+    if not any(origins.get(origin) for origin in words if origin != "live"):
+        return ""
+    found = [(origins.get(origin, 0), said) for origin, said in words.items()]
+    return ", ".join(f"{count(number, signs, group)} {said}" for number, said in found if number)
 
 
 def day(value: date) -> str:

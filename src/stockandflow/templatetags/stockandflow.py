@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django import template
@@ -69,6 +70,13 @@ def largest_first(lines: tuple[FlowLine, ...]) -> list[FlowLine]:
 def unwatched(line: StockBalance) -> bool:
     """Whether nothing is known of what comes and goes."""
     return words.unwatched(line)
+
+
+@register.filter
+def how_written(origins: Mapping[str, int]) -> str:
+    """How the moves came to be known: ``9 imported, 120 written as they happened``; nothing where all were live."""
+    said = {"import": _("imported"), "sweep": _("found by a sweep"), "live": _("written as they happened")}
+    return words.how_written(origins, group=_grouped, words=said)
 
 
 @register.filter

@@ -99,7 +99,7 @@ class Command(BaseCommand):
             + f"  Pages           {site}{reverse('stockandflow:index')}\n"
             f"  Work on stocks  {site}{reverse('stockandflow_admin:index')}\n"
             f"  Ordinary admin  {site}{reverse('admin:index')}\n"
-            "  What nobody explains  python example/manage.py stockandflow sweep --dry-run names the members\n"
+            "  Unexplained     python example/manage.py stockandflow sweep --dry-run names the members\n"
             f"  Log in as       {MANAGER} (may do everything) or {VIEWER} (may look); the password is the name\n"
         )
 
