@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from stockandflow import capture
 from stockandflow.capture.install import installed
+from stockandflow.capture.readiness import named_columns, related_apps
 from stockandflow.capture.related import compile_related
 from stockandflow.capture.triggers import prefix_of
 from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
@@ -333,6 +334,24 @@ def test_the_order_of_a_set_makes_no_trigger_stale() -> None:
         return {trigger.name for trigger in compile_related(made, connection)}
 
     assert names(["x", "y", "z"]) == names(["z", "x", "y"])
+
+
+def test_migrations_of_every_app_that_owns_a_table_on_the_way_matter() -> None:
+    made = tracker(Parcel.objects.filter(region__status="open"), events=ParcelFlowEvent)
+    assert related_apps(made) == {"keyed"}
+    named = set(named_columns(tracker(rows.filter(badges__maker__active=True))))
+
+    assert {model._meta.app_label for model, _ in named} == {"testapp", "keyed"}
+    on_the_way = {(model._meta.db_table, column) for model, column in named if model is not ItemFlowEvent}
+    assert on_the_way == {
+        ("testapp_item", "id"),
+        ("keyed_badge_items", "item_id"),
+        ("keyed_badge_items", "badge_id"),
+        ("keyed_badge", "id"),
+        ("keyed_badge", "maker_id"),
+        ("testapp_owner", "id"),
+        ("testapp_owner", "active"),
+    }
 
 
 def test_sync_says_which_tables_a_tracker_depends_on(
