@@ -5,7 +5,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from stockandflow.capture import status, uninstall
+from example.membership.models import Member, MemberFlowEvent, Plan
+from stockandflow.capture import status, suspended, uninstall
+from stockandflow.models import Origin, Sweep
 from stockandflow.registry import registry
 
 
@@ -26,6 +28,20 @@ def test_missing_triggers_are_put_back() -> None:
     assert "triggers made" in said
     assert "membership.member: captured by triggers." in said
     assert "support.escalation: captured by signals, since its states come from a Python function" in said
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_tracker_that_was_never_opened_is_opened() -> None:
+    sync()
+    Sweep.objects.filter(tracker="membership.member").delete()
+    with suspended(registry, "default"):
+        plan = Plan.objects.create(name="Basic", monthly_price=9)
+        Member.objects.create(name="Ada", email="ada@example.org", plan=plan)
+
+    assert "membership.member: opened, with 1 in its stocks." in sync()
+
+    assert MemberFlowEvent.objects.get().origin == Origin.INITIAL
+    assert "opened" not in sync()
 
 
 @pytest.mark.django_db

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
-from stockandflow.capture import databases, install, status
+from stockandflow.capture import databases, install, open_trackers, status
 from stockandflow.commands.migrated import check_migrated
 from stockandflow.exceptions import InvalidInput
 from stockandflow.registry import registry
@@ -43,6 +43,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
                     f"The database {using!r} lacks {', '.join(state.waiting)}, which the triggers of "
                     f"{state.tracker.slug} name; run 'manage.py makemigrations' and 'manage.py migrate' first."
                 )
+        opened = open_trackers(registry, using)
         if options["verbosity"] == 0:
             continue
         command.stdout.write(
@@ -51,3 +52,6 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         for state in states:
             why = f", since {state.method.reason}" if state.method.reason else ""
             command.stdout.write(f"  {state.tracker.slug}: captured by {state.method.kind}{why}.")
+        for swept in opened:
+            if swept.opened:
+                command.stdout.write(f"  {swept.tracker.slug}: opened, with {swept.found} in its stocks.")
