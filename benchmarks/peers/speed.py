@@ -25,7 +25,7 @@ class Sizes:
     many: int
 
 
-FULL = Sizes(rows=50_000, bulk=((50_000, 3), (100_000, 2)), saves=100, many=11)
+FULL = Sizes(rows=50_000, bulk=((50_000, 3), (100_000, 2)), saves=300, many=11)
 QUICK = Sizes(rows=100, bulk=((100, 1),), saves=5, many=1)
 
 
