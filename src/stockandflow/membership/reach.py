@@ -18,10 +18,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.expressions import Col, Exists, Subquery
 from django.db.models.fields.related import ForeignObject
 from django.db.models.fields.reverse_related import ForeignObjectRel
-from django.db.models.lookups import Exact, In
+from django.db.models.lookups import Exact, In, IsNull, Lookup
 from django.db.models.sql import Query
+from django.db.models.sql.constants import INNER, LOUTER
 from django.db.models.sql.datastructures import Join
-from django.db.models.sql.where import WhereNode
+from django.db.models.sql.where import AND, XOR, WhereNode
 
 from stockandflow.exceptions import NotLocal
 from stockandflow.membership.predicate import (
@@ -197,11 +198,14 @@ class _Followed:
         self.tables.append(table)
         return table
 
-    def read(self, node: Any, scope: Scope) -> None:
-        """Note the columns that a condition or an expression reads, subqueries included."""
+    def read(self, node: Any, scope: Scope, *, must_hold: bool = True) -> None:
+        """Note the columns that a condition or an expression reads, subqueries included.
+
+        ``must_hold`` tells a condition for which unknown is as good as false, as it isn't once it is negated.
+        """
         if isinstance(node, In) and isinstance(node.rhs, Query):
             self.read(node.lhs, scope)
-            self._read_subquery(node.rhs, scope, compared=node.lhs)
+            self._read_subquery(node.rhs, scope, compared=node.lhs, must_hold=must_hold)
         elif isinstance(node, Subquery):
             self._read_subquery(node.query, scope, exists=isinstance(node, Exists))
         elif isinstance(node, Query):
@@ -211,15 +215,27 @@ class _Followed:
                 raise NotLocal(reason)
             if isinstance(node, Col):
                 scope[node.alias].columns.add(str(node.target.column))
+            plain = isinstance(node, WhereNode) and not node.negated and node.connector != XOR
             for part in below(node):
-                self.read(part, scope)
+                self.read(part, scope, must_hold=must_hold and plain)
 
     def _read_subquery(
-        self, query: Query, around: Scope, *, compared: Any = None, exists: bool = False
+        self,
+        query: Query,
+        around: Scope,
+        *,
+        compared: Any = None,
+        exists: bool = False,
+        must_hold: bool = True,
     ) -> None:
         if reason := reason_of_shape(query, exists=exists):
             raise NotLocal(f"in a subquery, {reason}")
         query = query.clone()
+        if not must_hold and compared is not None and (column := _maybe_null(query)):
+            raise NotLocal(
+                f"it asks for what is not in a subquery, whose column {column} may be NULL, and then it holds for no "
+                f"row at all; leave NULL out there, e.g. by filter({column}__isnull=False), or use Exists"
+            )
         tie = _compared(query, compared) or next(_correlations(query.where, query, around), None)
         if tie is None:
             raise NotLocal(
@@ -240,6 +256,36 @@ def _compared(query: Query, compared: Any) -> tuple[str, str, str, str] | None:
         return None
     within = selected[0]
     return compared.alias, str(compared.target.column), within.alias, str(within.target.column)
+
+
+def _maybe_null(query: Query) -> str:
+    """The name of the field that a subquery selects, where the subquery may give NULL for it; else ""."""
+    selected = [*query.select, *query.annotation_select.values()]
+    if len(selected) != 1 or not isinstance(selected[0], Col):
+        return "" if len(selected) != 1 else "selected"
+    column = selected[0]
+    joins = {alias: join for alias, join in query.alias_map.items() if query.alias_refcount.get(alias)}
+    outer = getattr(joins.get(column.alias), "join_type", None) == LOUTER
+    if not (column.target.null or outer) or _needs(query.where, column):
+        return ""
+    joined = any(
+        isinstance(join, Join)
+        and (join.parent_alias, join.join_type) == (column.alias, INNER)
+        and any(here == column.target.column for here, _ in join.join_cols)
+        for join in joins.values()
+    )
+    return "" if joined else str(column.target.name)  # an inner join finds no row for NULL
+
+
+def _needs(node: Any, column: Col) -> bool:
+    """Whether a condition can't hold where the column is NULL."""
+    if isinstance(node, WhereNode):
+        plain = not node.negated and (node.connector == AND or len(node.children) == 1)
+        return plain and any(_needs(child, column) for child in node.children)
+    if not isinstance(node, Lookup) or (isinstance(node, IsNull) and node.rhs):
+        return False
+    read = node.lhs
+    return isinstance(read, Col) and (read.alias, read.target) == (column.alias, column.target)
 
 
 def _correlations(node: Any, query: Query, around: Scope) -> Iterator[tuple[str, str, str, str]]:
