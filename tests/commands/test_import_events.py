@@ -44,9 +44,9 @@ def test_a_file_is_imported_once(key: int, tmp_path: Path) -> None:
         f"{key},2025-03-02T12:00Z,trial,active",
     )
 
-    assert run(path, "--dry-run") == "Would import 2 moves of 1 subjects.\n"
+    assert run(path, "--dry-run") == "Would import 2 moves of 1 subject.\n"
     assert not MemberFlowEvent.objects.exists()
-    assert run(path) == "Imported 2 moves of 1 subjects.\n"
+    assert run(path) == "Imported 2 moves of 1 subject.\n"
     assert run(path) == "Imported nothing new: all 2 moves are there already.\n"
     assert run(path, verbosity=0) == ""
     assert MemberFlowEvent.objects.count() == 2
@@ -93,16 +93,23 @@ def test_subjects_that_are_gone_are_taken_on_request(key: int, tmp_path: Path) -
     path = file(tmp_path, "subject,timestamp,from,to", f"{key + 1},2025-03-01T12:00Z,,trial")
     with pytest.raises(CommandError, match="line 2: there is no member"):
         run(path)
-    assert run(path, "--allow-missing") == "Imported 1 moves of 1 subjects.\n"
+    assert run(path, "--allow-missing") == "Imported 1 move of 1 subject.\n"
 
 
 @pytest.mark.parametrize(
     ("lines", "options", "says"),
     [
-        (["a,b"], [], "has no column 'subject', or several; it has 'a', 'b'"),
-        ([], [], "it has nothing"),
-        (["subject,timestamp,from,to,to"], [], "has no column 'to', or several"),
-        (["subject,timestamp,from,to"], ["--column", "plan=plan"], "has no column 'plan'"),
+        (["a,b"], [], "has no column 'subject'; its first line is 'a', 'b'. Name the header"),
+        ([], [], "its first line is empty"),
+        (["subject;timestamp;from;to"], [], "Commas stand between the names."),
+        (["subject,timestamp,from,to,to"], [], "has 2 columns 'to'; its first line is"),
+        (["subject,timestamp,from,to"], ["--column", "plan=tier"], "has no column 'tier'"),
+        (["subject,timestamp,from,to"], ["--column", "plan=tier"], "--column plan=HEADER"),
+        (
+            ["subject,timestamp,from,to"],
+            ["--state", "In trial=trail"],
+            "--state 'In trial' means 'trail', which the tracker 'membership.member' doesn't know: 'active'",
+        ),
         (["subject,timestamp,from,to"], ["--column", "plan"], "--column is 'plan'; write two names"),
         (["subject,timestamp,from,to"], ["--state", "=x"], "--state is '=x'; write two names"),
         (["subject,timestamp,from,to", '1,"2" 3,4,5'], [], "is no CSV at line 2"),

@@ -227,7 +227,7 @@ class TestRefusing:
         for expected in (
             "'soon' is no timestamp",
             "'x' can't be the key of a member, a BigAutoField",
-            "there is no member '987654'; for one that is gone, allow missing subjects",
+            "there is no member '987654'; for those that are gone, allow_missing_subjects=True, or",
             "'to' is 'trail', which the tracker 'membership.member' doesn't know: 'active', 'churned'",
             "it leads from 'trail' to 'trail', which is no move",
             f"'{two}' goes back in time, from 2025-03-02T12:00:00+00:00 to 2025-03-01T12:00:00+00:00",
@@ -273,7 +273,7 @@ class TestRefusing:
         ((line, text),) = refused(tracker, life(one))
 
         assert line == 2
-        assert "and its first initial event is at 2025-03-03T12:00:00+00:00; history ends before that" in text
+        assert "and its opening balance is at 2025-03-03T12:00:00+00:00; history ends before that" in text
 
     def test_history_meets_what_was_captured(self, tracker: Any, plan: Plan) -> None:
         one = member(plan, Status.TRIAL)
@@ -358,7 +358,16 @@ class TestOpeningBalance:
 
         assert [event[4] for event in events(one.pk)] == ["import", "import"]
         assert (done.dropped, done.turned) == (1, 0)
-        assert str(done).endswith("; 1 opening balances gave way to their history")
+        assert str(done).endswith("; 1 opening balance gave way to its history")
+
+    def test_a_dry_run_says_what_would_become_of_it(self, tracker: Any, plan: Plan) -> None:
+        one, other = member(plan, opened=day(9)), member(plan, opened=day(9))
+        done = tracker.import_events([*life(one), (other.pk, day(0), "", "paused")], dry_run=True)
+
+        assert str(done) == (
+            "3 moves of 2 subjects; 1 opening balance would give way to its history; "
+            "1 opening balance would become a missing move, since history ends elsewhere"
+        )
 
     def test_where_it_ends_elsewhere_it_becomes_the_missing_move(self, tracker: Any, plan: Plan) -> None:
         one, other = member(plan, opened=day(9)), member(plan, opened=day(9))

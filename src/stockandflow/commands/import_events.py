@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.history import from_csv
+from stockandflow.models.staging import known_states, unknown_state
 from stockandflow.registry import registry
 
 HELP = "Import moves from before the capture from a CSV file: all of them or none."
@@ -54,7 +55,11 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     # A header may hold "=", and so may a text of the file; what stands on the other side can't.
     columns = _pairs([text.partition("=") for text in options["column"]], "--column")
     states = _pairs([text.rpartition("=") for text in options["state"]], "--state")
-    done = registry.tracker(options["tracker"]).import_events(
+    tracker = registry.tracker(options["tracker"])
+    for text, slug in states.items():
+        if slug not in known_states(tracker):
+            raise InvalidInput(f"--state {text!r} means {unknown_state(tracker, slug)}.")
+    done = tracker.import_events(
         from_csv(options["csv"], columns=columns, states=states),
         timezone=options["timezone"],
         allow_missing_subjects=options["allow_missing"],

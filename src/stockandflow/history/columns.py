@@ -14,7 +14,7 @@ from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.history.versions import CHUNK, captured_since
 from stockandflow.models.clock import database_now
-from stockandflow.models.staging import PastMove
+from stockandflow.models.staging import PastMove, known_states, unknown_state
 
 
 def from_columns(
@@ -29,7 +29,7 @@ def from_columns(
     An object's columns count in the order of their times, and at one time in the order given; those that are NULL don't
     count. None is external. ``until``, itself not included, is by default the tracker's first captured event, or
     now. Dates want ``timezone=…`` in ``import_events``; don't mix them with datetimes. Two queries, read in chunks.
-    Raises InvalidInput for a column that isn't there, or is of another kind.
+    Raises InvalidInput for a column that isn't there, or is of another kind, and for a stock that isn't known.
     """
     kinds = {_kind(tracker.model, name) for name in columns}
     if len(kinds) != 1:
@@ -43,6 +43,9 @@ def from_columns(
     events: Any = tracker.events._meta
     key = events.get_field("subject")
     sinks = [state_key(state) for state in columns.values()]
+    for name, sink in zip(columns, sinks, strict=True):
+        if sink not in known_states(tracker):
+            raise InvalidInput(f"The column {name!r} leads to {unknown_state(tracker, sink)}.")
     objects: QuerySet[Any] = tracker.model._base_manager.using(tracker.database).order_by()
     rows = objects.values_list(key.target_field.attname, *columns)
     for subject, *times in rows.iterator(chunk_size=CHUNK):

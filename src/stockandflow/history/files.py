@@ -39,13 +39,9 @@ def _rows(
     try:
         header: list[str] = next(reader, [])
         names = {name: columns.pop(name, name) for name in COLUMNS}
-        for header_name in (*names.values(), *columns.values()):
-            if header.count(header_name) != 1:
-                there = ", ".join(map(repr, header)) or "nothing"
-                raise InvalidInput(
-                    f"{path} has no column {header_name!r}, or several; it has {there}. Say which one is meant, e.g. "
-                    "columns={'subject': 'customer_id'}, or on the command line --column subject=customer_id."
-                )
+        for name, header_name in (names | columns).items():
+            if (number := header.count(header_name)) != 1:
+                raise InvalidInput(_not_one(path, header, name, header_name, number))
         subject, timestamp, source, sink = (header.index(names[name]) for name in COLUMNS)
         facets = {slug: header.index(name) for slug, name in columns.items()}
         for cells in reader:
@@ -62,3 +58,15 @@ def _rows(
                 yield Unreadable(f"it has {len(cells)} cells, and the header {len(header)}", reader.line_num)
     except csv.Error as error:
         raise InvalidInput(f"{path} is no CSV at line {reader.line_num}: {error}.") from error
+
+
+def _not_one(path: str, header: list[str], name: str, header_name: str, number: int) -> str:
+    has = f"{number} columns" if number else "no column"
+    there = ", ".join(map(repr, header)) or "empty"
+    text = f"{path} has {has} {header_name!r}; its first line is {there}."
+    if len(header) == 1:
+        text += " Commas stand between the names."
+    return (
+        f"{text} Name the header of the column that holds the {name}: columns={{{name!r}: 'HEADER'}}, or on the "
+        f"command line --column {name}=HEADER."
+    )

@@ -52,14 +52,25 @@ class Imported:
     def __str__(self) -> str:
         if not self.written:
             return f"nothing new: all {self.rows:,} moves are there already" if self.rows else "no moves"
-        parts = [f"{self.written:,} moves of {self.subjects:,} subjects"]
+        would = "would " if self.dry_run else ""
+        parts = [f"{_number(self.written, 'move')} of {_number(self.subjects, 'subject')}"]
         if self.already_there:
             parts.append(f"{self.already_there:,} were there already")
         if self.dropped:
-            parts.append(f"{self.dropped:,} opening balances gave way to their history")
+            gave, whose = "give" if would else "gave", "its" if self.dropped == 1 else "their"
+            parts.append(f"{_number(self.dropped, 'opening balance')} {would}{gave} way to {whose} history")
         if self.turned:
-            parts.append(f"{self.turned:,} became missing moves, since history ends elsewhere")
+            became, what = (
+                "become" if would else "became",
+                "a missing move" if self.turned == 1 else "missing moves",
+            )
+            balances = _number(self.turned, "opening balance")
+            parts.append(f"{balances} {would}{became} {what}, since history ends elsewhere")
         return "; ".join(parts)
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def import_moves(
@@ -104,6 +115,10 @@ def _led(e: str = "e", m: str = "m") -> str:
 def _turned(e: str = "e", m: str = "m") -> str:
     """Those where history ends elsewhere than it was known to."""
     return f"({_gap(e, m)} AND {m}.stood <> {e}.sink AND ({e}.origin = 'initial' OR {m}.stood <> {e}.source))"
+
+
+def _first(origin: str) -> str:
+    return "opening balance" if origin == Origin.INITIAL else f"first {origin} event"
 
 
 class _History:
@@ -173,7 +188,10 @@ class _History:
             [
                 (
                     line,
-                    f"there is no {label} {self._shown(key)}; for one that is gone, allow missing subjects",
+                    (
+                        f"there is no {label} {self._shown(key)}; for those that are gone, "
+                        "allow_missing_subjects=True, or on the command line --allow-missing"
+                    ),
                 )
                 for line, key in found
             ],
@@ -320,7 +338,7 @@ class _History:
                 (
                     line,
                     (
-                        f"{self._shown(key)} moves at {self._instant(at)}, and its first {origin} event is at "
+                        f"{self._shown(key)} moves at {self._instant(at)}, and its {_first(origin)} is at "
                         f"{self._instant(first)}; history ends before that, so leave the row out"
                     ),
                 )
@@ -339,7 +357,7 @@ class _History:
                 (
                     line,
                     (
-                        f"the history of {self._shown(key)} ends {self._place(stood)}, and its first {origin} event, "
+                        f"the history of {self._shown(key)} ends {self._place(stood)}, and its {_first(origin)}, "
                         f"at {self._instant(at)}, comes from {self._named(source)}; add the move between"
                     ),
                 )

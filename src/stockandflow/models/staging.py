@@ -78,6 +78,18 @@ class Problems:
         self.total += total
 
 
+def known_states(tracker: ModelTracker) -> set[str]:
+    """Where a subject can be, as events keep it: the slugs of stocks, the stand-ins of flows, and "" for external."""
+    ends = (state for flow in tracker.flows for state in (*flow.sources, *flow.sinks))
+    return {"", *(stock.slug for stock in tracker.stocks), *map(state_key, ends)}
+
+
+def unknown_state(tracker: ModelTracker, key: str) -> str:
+    """What is wrong with a state that isn't among the known ones, to follow "it is"."""
+    known = ", ".join(repr(state) for state in sorted(known_states(tracker)) if state)
+    return f"{key!r}, which the tracker {tracker.slug!r} doesn't know: {known}"
+
+
 class _Reader:
     """Reads rows one by one: a staged row for each, and what is wrong with it."""
 
@@ -92,10 +104,7 @@ class _Reader:
             target = target.target_field
         self.target = target
         self.timestamp: Any = events.get_field("timestamp")
-        self.states = {"", *(stock.slug for stock in tracker.stocks)}
-        self.states.update(
-            state_key(state) for flow in tracker.flows for state in (*flow.sources, *flow.sinks)
-        )
+        self.states = known_states(tracker)
         self.model: Any = tracker.model._meta.concrete_model
         self.columns: dict[str, FacetColumn] = {}
         for slug, facet in tracker.applied_facets.items():
@@ -173,7 +182,8 @@ class _Reader:
             raise ValueError(f"{given!r} is no timestamp; give an aware datetime, or ISO 8601")  # noqa: TRY004
         if self.calendar is None:
             raise ValueError(
-                f"{given!r} names no instant without a time zone; give one, e.g. timezone='Europe/London'"
+                f"{given!r} names no instant without a time zone; give one, e.g. timezone='Europe/London', or on the "
+                "command line --timezone Europe/London"
             )
         return self._there(at, self.calendar.zone) if isinstance(at, datetime) else self.midnight(at)
 
@@ -193,10 +203,7 @@ class _Reader:
     def _state(self, line: int, side: str, given: Any) -> str:
         key = state_key(given)
         if key not in self.states:
-            known = ", ".join(repr(state) for state in sorted(self.states) if state)
-            self.problems.add(
-                line, f"{side!r} is {key!r}, which the tracker {self.tracker.slug!r} doesn't know: {known}"
-            )
+            self.problems.add(line, f"{side!r} is {unknown_state(self.tracker, key)}")
         return key
 
     def _flow(self, source: str, sink: str) -> str:
