@@ -20,7 +20,10 @@ from example.membership.models import Member, MemberFlowEvent, Plan
 from stockandflow import capture
 from stockandflow.capture.install import installed
 from stockandflow.capture.triggers import PREFIX
-from stockandflow.registry import registry
+from stockandflow.declarations import Flow, ModelTracker, Stock
+from stockandflow.models import Sweep
+from stockandflow.registry import Registry, registry
+from tests.testapp.models import Item, ItemFlowEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)  # MariaDB commits when triggers come and go
 
@@ -185,6 +188,32 @@ def test_whoever_finds_the_triggers_gone_puts_them_back_and_sweeps() -> None:
 
     assert installed(connection) == before
     assert MemberFlowEvent.objects.get(origin="sweep").sink == "paused"
+
+
+@pytest.mark.parametrize("by", ["migrate", "sync"])
+def test_whoever_stands_in_a_stock_that_is_new_to_the_tracker_comes_before_leaving_it(by: str) -> None:
+    older, newer = Registry(), Registry()
+    for declared, texts in ((older, "ab"), (newer, "abc")):
+        stocks = [Stock(text, text, Item.objects.filter(text=text)) for text in texts]
+        declared.register(
+            ModelTracker(stocks=stocks, flows=Flow.for_stocks(ItemFlowEvent, stocks), slug="grown")
+        )
+    try:
+        capture.install(older, "default")
+        capture.open_trackers(older, "default")
+        new, old = Item.objects.create(text="c"), Item.objects.create(text="a")
+        if by == "migrate":
+            capture.after_migrate(newer, "default", flushed=False)
+        else:
+            capture.bring_in_line(newer, "default")
+        Item.objects.update(text="b")
+
+        moves = ItemFlowEvent.objects.order_by("id").values_list("source", "sink", "origin")
+        assert list(moves.filter(subject=new)) == [("", "c", "sweep"), ("c", "b", "live")]
+        assert list(moves.filter(subject=old)) == [("", "a", "live"), ("a", "b", "live")]
+    finally:
+        capture.install(registry, "default")
+        Sweep.objects.filter(tracker="grown").delete()
 
 
 def test_backwards_triggers_go_and_come_as_well(seen: list[set[str]]) -> None:

@@ -14,7 +14,7 @@ from stockandflow.capture.install import (
     uninstall,
 )
 from stockandflow.capture.methods import Method, blind_spots, database_of, method_for, unhooked
-from stockandflow.capture.migrating import after_migrate, before_migrate
+from stockandflow.capture.migrating import after_migrate, before_migrate, bring_in_line
 from stockandflow.capture.signals import connect, disconnect
 from stockandflow.capture.sweep import Swept, open_trackers, repair, repair_due
 
@@ -31,6 +31,7 @@ __all__ = [
     "audit",
     "before_migrate",
     "blind_spots",
+    "bring_in_line",
     "connect",
     "database_of",
     "databases",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -171,6 +171,8 @@ class _Passage:
                 _unseen.setdefault(connection.alias, []).append(tracker)
             elif moving:
                 _sweep([tracker], connection.alias)
+            elif not sql:
+                _unseen.setdefault(connection.alias, []).append(tracker)  # its stocks may be others now
         self.taken.clear()
 
     def _made_anew(
@@ -300,10 +302,10 @@ def _texts(connection: BaseDatabaseWrapper) -> dict[str, str]:
 
 
 def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
-    """Put the triggers in place, and sweep the trackers that have been without for a while.
+    """Put the triggers in place, and sweep the trackers that have been without for a while, or with others.
 
-    Where the database can, that is one transaction, which keeps writers out. After a flush what the triggers wrote
-    while the subjects' tables were emptied is emptied too.
+    Where the database can, that is one transaction for those without, which keeps writers out. After a flush what the
+    triggers wrote while the subjects' tables were emptied is emptied too.
     """
     if flushed:
         _forget(registry, using)
@@ -318,9 +320,32 @@ def after_migrate(registry: Registry, using: str, flushed: bool) -> None:
     with transaction.atomic(using=using) if down and connection.features.can_rollback_ddl else nullcontext():
         if down:
             _begin_as_writer(connection, down[0].events._meta.db_table)
-        install(registry, using)
+        made = install(registry, using)
         _sweep([*_unseen.pop(using, []), *down], using)
+    _sweep([tracker for tracker in _renewed(registry, using, made) if tracker not in down], using)
     _down.pop(using, None)
+
+
+def bring_in_line(registry: Registry, using: str) -> list[str]:
+    """Install the triggers, and sweep the trackers of which some were made; the names of those made."""
+    made = install(registry, using)
+    _sweep(_renewed(registry, using, made), using)
+    return made
+
+
+def _renewed(registry: Registry, using: str, made: Iterable[str]) -> list[ModelTracker]:
+    """The trackers by triggers of which some were made now: their stocks may be others than they were.
+
+    A subject whose stock is new to the tracker would leave it without having come. Related triggers see to it
+    themselves. Two queries where there are any.
+    """
+    made = tuple(made)
+    return [
+        tracker
+        for tracker in (trackers_on(registry, connections[using]) if made else ())
+        if any(name.startswith(prefix_of(tracker)) for name in made)
+        and method_for(tracker, connections[using]).kind == "triggers"
+    ]
 
 
 def _begin_as_writer(connection: BaseDatabaseWrapper, table: str) -> None:

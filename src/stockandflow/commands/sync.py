@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import connections
 
-from stockandflow.capture import databases, install, open_trackers, status
+from stockandflow.capture import bring_in_line, databases, open_trackers, status
 from stockandflow.commands.migrated import check_migrated
 from stockandflow.exceptions import InvalidInput
 from stockandflow.registry import registry
@@ -36,7 +36,7 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         )
     for using in databases(registry) if wanted is None else [wanted]:
         check_migrated(registry, using)
-        made, states = install(registry, using), status(registry, using)
+        made, states = bring_in_line(registry, using), status(registry, using)
         for state in states:
             if state.waiting:
                 raise InvalidInput(
