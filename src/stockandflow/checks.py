@@ -20,6 +20,7 @@ from django.db.models.sql import Query
 from stockandflow.capture import (
     TrackerStatus,
     blind_spots,
+    cures,
     database_of,
     method_for,
     status,
@@ -603,8 +604,8 @@ def _capture_sees_everything(registry: Registry) -> Messages:
             yield _warning(
                 "W002",
                 f"The tracker {tracker.slug!r} can't be captured by triggers: {method.reason}. Signals capture it "
-                f"instead, which can't see {unseen}; that appears as unexplained.",
-                "Where you can, write the stocks' filters on columns of the subject and of related rows.",
+                f"instead, which can't see {unseen}; that appears as unexplained until the next sweep.",
+                " ".join((*cures(tracker), "Where the next sweep is soon enough, silence the warning.")),
                 tracker,
             )
         elif managers := unhooked(tracker):

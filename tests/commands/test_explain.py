@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -60,6 +61,9 @@ def test_before_and_after_the_first_sweep() -> None:
     assert told["to_do"] == ["Run 'manage.py stockandflow sweep'."]
 
     capture.repair(registry)
+    assert "Not swept since." in words(explain("membership.member"))
+
+    capture.repair(registry)
     after, (told,) = words(explain("membership.member")), document("membership.member")["trackers"]
     assert re.search(r"Opened \d+ \w+ \d{4}, \d\d:\d\d\. Last swept .*, with 0 missing moves found\.", after)
     assert "Nothing is to be done." in after
@@ -103,6 +107,29 @@ def test_signals_are_explained_with_the_reason() -> None:
     assert "SQL and other programs" in said
     assert "bulk writes" not in said  # its model has a TrackedQuerySet
     assert "other tables" not in said
+
+
+def test_a_stock_that_has_the_slug_of_its_tracker_is_explained_once() -> None:
+    one, other = (Stock(slug, slug, Item.objects.filter(text=slug)) for slug in ("small", "large"))
+    with registry.set_aside():
+        registry.register(ModelTracker(stocks=[one, other], event_model=ItemFlowEvent, slug="small"))
+        (told,) = document("small")["trackers"]
+
+    assert [stock["slug"] for stock in told["stocks"]] == ["small", "large"]
+
+
+def test_what_time_alone_moves_is_left_to_the_schedule() -> None:
+    due = Stock("due", "Due", Item.objects.filter(moment__lt=Now()))
+    with registry.set_aside():
+        registry.register(ModelTracker(stocks=[due], event_model=ItemFlowEvent))
+        (told,) = document("due")["trackers"]
+
+    assert "the passing of time" in told["blind_spots"]
+    assert "changes of other tables' rows" not in told["blind_spots"]
+    assert told["to_do"][-2:] == [
+        "Have the schedule run often: its sweep writes the moves that time makes.",
+        "Give the model 'objects = TrackedQuerySet.as_manager()', which captures bulk writes.",
+    ]
 
 
 def test_without_slugs_every_tracker_and_stock_is_explained() -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import (
     Avg,
@@ -51,6 +52,7 @@ parts = Part.objects.filter(item=OuterRef("pk"))
         (SpecialItem.objects.filter(one), "special items whose number is 1"),
         # Comparisons
         (items.filter(number=1), "items whose number is 1"),
+        (User.objects.filter(groups__name="vip"), "users whose group name is “vip”"),
         (items.filter(text="it's"), "items whose text is “it's”"),
         (items.filter(text=""), "items whose text is blank"),
         (items.filter(number=None), "items whose number is empty"),

@@ -13,7 +13,7 @@ from stockandflow.capture.install import (
     suspended,
     uninstall,
 )
-from stockandflow.capture.methods import Method, blind_spots, database_of, method_for, unhooked
+from stockandflow.capture.methods import Method, blind_spots, cures, database_of, method_for, unhooked
 from stockandflow.capture.migrating import after_migrate, before_migrate, bring_in_line
 from stockandflow.capture.signals import connect, disconnect
 from stockandflow.capture.sweep import Swept, open_trackers, repair, repair_due
@@ -33,6 +33,7 @@ __all__ = [
     "blind_spots",
     "bring_in_line",
     "connect",
+    "cures",
     "database_of",
     "databases",
     "disconnect",

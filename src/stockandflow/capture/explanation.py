@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import DatabaseError, connections
 
 from stockandflow.capture.install import Strangers, TrackerStatus, status, strangers
-from stockandflow.capture.methods import Method, blind_spots, database_of, method_for, unhooked
+from stockandflow.capture.methods import Method, blind_spots, cures, database_of, method_for
 from stockandflow.capture.sweep import opened, sweeps
 from stockandflow.declarations import ModelTracker
 from stockandflow.models import Sweep
@@ -16,8 +16,6 @@ from stockandflow.registry import Registry
 MIGRATE = "Run 'manage.py migrate'."
 SYNC = "Run 'manage.py stockandflow sync', or 'manage.py migrate'."
 SWEEP = "Run 'manage.py stockandflow sweep'."
-LOCAL = "Where you can, write the stocks' filters on columns of the subject and of related rows."
-BULK = "Give the model 'objects = TrackedQuerySet.as_manager()', as stockandflow.W010 says."
 REACH = "See whether the database is reachable."
 
 
@@ -91,8 +89,5 @@ def _to_do(
         if tracker.stocks and (sweep is None or sweep.opened_at is None or sweep.started_at is not None):
             found.append(SWEEP)
     if method.kind == "signals":
-        if tracker.derived:
-            found.append(LOCAL)
-        if unhooked(tracker):
-            found.append(BULK)
+        found += cures(tracker)
     return found

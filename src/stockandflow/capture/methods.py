@@ -126,7 +126,12 @@ UNSEEN_BY_RELATED_TRIGGERS = {
         "what another transaction commits while a statement of many rows is under way",
     ),
 }
-UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", "the passing of time")
+PASSING_TIME = "the passing of time"
+UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", PASSING_TIME)
+
+LOCAL = "Where you can, write the stocks' filters on columns of the subject and of related rows."
+OFTEN = "Have the schedule run often: its sweep writes the moves that time makes."
+BULK = "Give the model 'objects = TrackedQuerySet.as_manager()', which captures bulk writes."
 
 
 def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str, ...]:
@@ -139,4 +144,21 @@ def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str
     if method.kind == "related triggers":
         return (*UNSEEN_BY_TRIGGERS.get(vendor, ()), *UNSEEN_BY_RELATED_TRIGGERS.get(vendor, ()))
     bulk = UNSEEN_IN_BULK if unhooked(tracker) else ()
-    return (*bulk, *UNSEEN_BY_SIGNALS, WHILE_SUSPENDED, *(UNSEEN_BESIDE_THE_ROW if tracker.derived else ()))
+    return (*bulk, *UNSEEN_BY_SIGNALS, WHILE_SUSPENDED, *_unseen_beside_the_row(tracker))
+
+
+def _unseen_beside_the_row(tracker: ModelTracker) -> tuple[str, ...]:
+    if not tracker.derived or all(reason_not_local(stock.queryset) is None for stock in tracker.stocks):
+        return ()
+    return (PASSING_TIME,) if _by_row_and_clock(tracker) else UNSEEN_BESIDE_THE_ROW
+
+
+def _by_row_and_clock(tracker: ModelTracker) -> bool:
+    """Whether the subject's row and the time now tell together in which stock it is."""
+    return all(reason_not_local(stock.queryset, by_clock=True) is None for stock in tracker.stocks)
+
+
+def cures(tracker: ModelTracker) -> tuple[str, ...]:
+    """What to do, in sentences, about moves that signals can't see; () where there is nothing."""
+    local = (OFTEN if _by_row_and_clock(tracker) else LOCAL,) if tracker.derived else ()
+    return (*local, *((BULK,) if unhooked(tracker) else ()))

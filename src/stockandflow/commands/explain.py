@@ -63,5 +63,7 @@ def _chosen(registry: Registry, told: dict[ModelTracker, Explanation], slugs: li
         subjects += [Subject(tuple(tracker.stocks), told[tracker]) for tracker in trackers]
         for stock in stocks:
             tracker = registry.tracker_of(stock)
+            if tracker in trackers:
+                continue  # it is among the tracker's, which has the same slug
             subjects.append(Subject((stock,), told[tracker] if tracker else None))
     return subjects

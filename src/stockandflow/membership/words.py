@@ -188,6 +188,8 @@ class _Words:
         forward = getattr(field, "remote_field", None) if getattr(field, "concrete", False) else None
         if forward is not None and getattr(forward, "parent_link", False):
             return parent  # a parent's columns are the child's own
+        if forward is None and field.related_model._meta.auto_created:
+            return parent  # the table between, which nobody named
         name = field.verbose_name if forward is not None else field.related_model._meta.verbose_name
         return f"{parent} {name}" if parent else str(name)
 

@@ -152,8 +152,11 @@ def _swept(told: Explanation) -> Iterator[str]:
         yield f"Opened {moment(sweep.opened_at, calendar)}."
         if sweep.started_at is not None:
             yield f"A sweep that began {moment(sweep.started_at, calendar)} hasn't ended."
-        elif sweep.completed_at is not None:
-            yield f"Last swept {moment(sweep.completed_at, calendar)}, with {sweep.found} missing moves found."
+        elif sweep.completed_at is not None and sweep.completed_at > sweep.opened_at:
+            found = f"{sweep.found:,} missing move{'' if sweep.found == 1 else 's'}"
+            yield f"Last swept {moment(sweep.completed_at, calendar)}, with {found} found."
+        else:  # what the sweep found that opened it is the opening balance
+            yield "Not swept since."
 
 
 def _triggers(number: int) -> str:
