@@ -1,7 +1,7 @@
 """What an audit of a table in order costs beside one pass that counts its stocks, and what memory it takes.
 
-A table of subscriptions, five stocks by one column, one event each. The audit looks at every last event, at every row,
-and counts the stocks as well, for those in two of them.
+A table of subscriptions, five stocks by one column, one event each. The audit looks at every event and at every row,
+on PostgreSQL by sums, and counts the stocks as well, for those in two of them.
 """
 
 from __future__ import annotations

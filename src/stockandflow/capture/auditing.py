@@ -101,8 +101,9 @@ def audit(
 ) -> list[Audit]:
     """Compare events and tables as ``repair`` does, and write nothing; trackers in registered order.
 
-    Up to ``named`` objects of each kind are named. Set-based: four or five queries for each ``chunk`` subjects, and two
-    for each kind of thing that is amiss. Raises UnknownSlug or InvalidInput for what isn't there.
+    Up to ``named`` objects of each kind are named. Set-based: four or five queries for each ``chunk`` subjects that
+    sums don't tell to be in order, and two for each kind of thing that is amiss. Raises UnknownSlug or InvalidInput for
+    what isn't there.
     """
     return [
         audit_tracker(tracker, alias, chunk=chunk, named=named, progress=progress)
@@ -152,7 +153,7 @@ def _missing(
     comparison = Comparison(tracker, using)
     counts: dict[Move, int] = defaultdict(int)
     keys: dict[Move, list[str]] = defaultdict(list)
-    for number, reached in enumerate(comparison.ranges(None, checked(chunk)), 1):
+    for number, reached in enumerate(comparison.ranges(None, checked(chunk), comparison.doubtful()), 1):
         for key, source, sink in comparison.found(reached):
             counts[source, sink] += 1
             if len(keys[source, sink]) < named:

@@ -127,12 +127,12 @@ class MissingMoves:
         last = (
             f"SELECT DISTINCT ON ({self.event_key}) {self.event_key} AS subject, {EVENT}.sink "
             f"FROM {self.sql.event_table} AS {EVENT} "
-            f"WHERE {condition(self.event_key)} AND {self._is_trackers(EVENT)} "
+            f"WHERE {condition(self.event_key)} AND {self.is_trackers(EVENT)} "
             f"ORDER BY {self.event_key} DESC, {at} DESC, {number} DESC"
         )
         rows = f"SELECT * FROM {self.sql.table} AS {ROW} WHERE {condition(self.row_key)}"
         sides = (
-            f"SELECT COALESCE({self.row_key}, sf_last.subject) AS subject, {self._known('sf_last')} AS source, "
+            f"SELECT COALESCE({self.row_key}, sf_last.subject) AS subject, {self.known('sf_last', 'sink')} AS source, "
             f"CASE WHEN {self.row_key} IS NULL THEN {self.sql.empty} ELSE {self.state} END AS sink "
             f"FROM ({rows}) AS {ROW} FULL JOIN ({last}) AS sf_last ON sf_last.subject = {self.row_key} OFFSET 0"
         )
@@ -147,7 +147,7 @@ class MissingMoves:
         what = f"{EVENT}.sink, {EVENT}.{at}" if lateral else f"{EVENT}.{self.sql.event_id}"
         last = (
             f"SELECT {what} FROM {self.sql.event_table} AS {EVENT} "
-            f"WHERE {self.event_key} = {self.row_key} AND {self._is_trackers(EVENT)} "
+            f"WHERE {self.event_key} = {self.row_key} AND {self.is_trackers(EVENT)} "
             f"ORDER BY {EVENT}.{at} DESC, {EVENT}.{self.sql.event_id} DESC LIMIT 1"
         )
         joined = (
@@ -158,7 +158,7 @@ class MissingMoves:
         # Worked out once a row, rather than wherever the outer query names it.
         once = {"postgresql": "OFFSET 0", "sqlite": "LIMIT -1"}.get(self.vendor, "LIMIT 18446744073709551615")
         return (
-            f"SELECT {self.row_key} AS subject, {self._known('sf_last')} AS source, {self.state} AS sink, "
+            f"SELECT {self.row_key} AS subject, {self.known('sf_last', 'sink')} AS source, {self.state} AS sink, "
             f"sf_last.{at} AS since FROM {self.sql.table} AS {ROW} {joined} "
             f"WHERE {condition} {once}"
         )
@@ -174,14 +174,28 @@ class MissingMoves:
         return (
             f"SELECT {self.event_key} AS subject, {EVENT}.{self._column('sink')} AS source, "
             f"{self.sql.empty} AS sink, {EVENT}.{at} AS since, {EVENT}.{self._column('facets')} AS facets "
-            f"FROM {self.sql.event_table} AS {EVENT} WHERE {condition} AND {self._is_trackers(EVENT)} "
+            f"FROM {self.sql.event_table} AS {EVENT} WHERE {condition} AND {self.is_trackers(EVENT)} "
             f"AND {self._exactly(EVENT + '.' + self._column('sink'))} IN ({self.slugs}) "
             f"AND NOT EXISTS (SELECT 1 FROM {self.sql.table} AS {ROW} "
             f"WHERE {self.row_key} = {self.event_key} AND {on_row}) "
             f"AND NOT EXISTS (SELECT 1 FROM {self.sql.event_table} AS sf_later "
-            f"WHERE sf_later.{self.sql.event_subject} = {self.event_key} AND {self._is_trackers('sf_later')} "
+            f"WHERE sf_later.{self.sql.event_subject} = {self.event_key} AND {self.is_trackers('sf_later')} "
             f"AND ({later}))"
         )
+
+    def known(self, event: str, side: str) -> str:
+        """SQL for an event's ``source`` or ``sink``, where outside is "" whatever it is called."""
+        named = f"{event}.{self._column(side)}"
+        return f"(CASE WHEN {self._exactly(named)} IN ({self.slugs}) THEN {named} ELSE {self.sql.empty} END)"
+
+    def event_order(self, event: str) -> str:
+        """What a subject's events are ordered by."""
+        return f"{event}.{self._column('timestamp')}, {event}.{self.sql.event_id}"
+
+    def is_trackers(self, event: str) -> str:
+        """The condition that an event is one of this tracker's."""
+        tracker = self._exactly(f"{event}.{self._column('tracker')}")
+        return f"{tracker} = {self.sql.text(self.tracker.slug)}"
 
     def _written(self, moved: str, facets: str, timestamp: str) -> list[str]:
         sql, delivered = self.sql, bool(self.sql.with_callables) and self.origin != Origin.IMPORT
@@ -263,14 +277,6 @@ class MissingMoves:
 
     def _column(self, name: str) -> str:
         return self.sql.connection.ops.quote_name(name)
-
-    def _known(self, event: str) -> str:
-        sink = f"{event}.{self._column('sink')}"
-        return f"(CASE WHEN {self._exactly(sink)} IN ({self.slugs}) THEN {sink} ELSE {self.sql.empty} END)"
-
-    def _is_trackers(self, event: str) -> str:
-        tracker = self._exactly(f"{event}.{self._column('tracker')}")
-        return f"{tracker} = {self.sql.text(self.tracker.slug)}"
 
     def _differ(self, source: str, sink: str) -> str:
         return f"{self._exactly(source)} <> {self._exactly(sink)}"

@@ -1,8 +1,9 @@
 """The sweep: what events say is compared with what the tables hold, and the missing moves are written.
 
 Set-based, one range of keys after another, so that memory stays flat and one that was interrupted goes on. Ranges cover
-all keys, also those that only events know. Differences are found without a lock; then the rows are locked, looked at
-again, and written. The first complete sweep opens the tracker: what it finds without any event is the opening balance.
+all keys, also those that only events know; on PostgreSQL those where sums say that something may be missing.
+Differences are found without a lock; then the rows are locked, looked at again, and written. The first complete sweep
+opens the tracker: what it finds without any event is the opening balance.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from stockandflow.capture.install import databases, trackers_on
 from stockandflow.capture.methods import method_for
 from stockandflow.capture.moves import ROW, MissingMoves
 from stockandflow.capture.readiness import missing
+from stockandflow.capture.sums import EVERYWHERE, Span, doubtful
 from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
@@ -149,7 +151,7 @@ def sweep(
     comparison = Comparison(tracker, using, opening=opening)
     counted: Counter[Move] = Counter()
     looked = 0
-    for reached in comparison.ranges(row.cursor, chunk):
+    for reached in comparison.ranges(row.cursor, chunk, EVERYWHERE if opening else comparison.doubtful()):
         found = comparison.found(reached)
         counted.update((source, sink) for _, source, sink in found)
         for batch in batched(found, BATCH):
@@ -301,27 +303,40 @@ class Comparison:
             timestamp=_when(tracker, self.connection),
         )
 
-    def ranges(self, cursor: str | None, chunk: int) -> Iterator[Range]:
-        """All keys after the cursor in ranges of ``chunk`` subjects, fewer where they have many events. In order.
+    def doubtful(self) -> list[Span]:
+        """The spans of keys in which moves may be missing; see ``sums``."""
+        return doubtful(self.moves, self.using)
 
-        Two or three queries a range.
+    def ranges(
+        self, cursor: str | None, chunk: int, spans: Iterable[Span] = tuple(EVERYWHERE)
+    ) -> Iterator[Range]:
+        """All keys of the spans after the cursor in ranges of ``chunk`` subjects, fewer where they have many events.
+
+        In order. Two or three queries a range.
         """
-        after = None if cursor is None else self.key.to_python(cursor)
-        while True:
-            until = self._end(after, chunk)
-            text = None if until is None else str(until)
-            yield Range(self._literal(after), self._literal(until), text)
-            if until is None:
-                return
-            after = until
+        done = None if cursor is None else self.key.to_python(cursor)
+        for start, end in spans:
+            if done is not None and end is not None and end <= done:
+                continue
+            after = start if done is None or (start is not None and start > done) else done
+            while True:
+                until = self._end(after, end, chunk)
+                text = None if until is None else str(until)
+                yield Range(self._literal(after), self._literal(until), text)
+                if until == end:
+                    break
+                after = until
 
-    def _end(self, after: Any, chunk: int) -> Any:
+    def _end(self, after: Any, end: Any, chunk: int) -> Any:
         subjects = rows_of(self.tracker.model, self.using).order_by(self.key.attname)
         events = rows_of(self.tracker.events, self.using).order_by("subject_id")
         if after is not None:
             subjects = subjects.filter(**{f"{self.key.attname}__gt": after})
             events = events.filter(subject_id__gt=after)
+        if end is not None:
+            subjects = subjects.filter(**{f"{self.key.attname}__lte": end})
         until = _at(subjects.values_list(self.key.attname, flat=True), chunk)
+        until = end if until is None else until
         if until is not None:
             events = events.filter(subject_id__lt=until)
         sooner = _at(events.values_list("subject_id", flat=True), chunk * EVENTS_A_SUBJECT)

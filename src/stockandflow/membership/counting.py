@@ -122,10 +122,16 @@ def _rows_of(requests: list[CountRequest]) -> tuple[models.QuerySet[Any], Any, s
     for bit, request in enumerate(requests):
         one = When(MemberOf(request.queryset), then=Value(1 << bit, output_field=BigIntegerField()))
         mask = mask + Case(one, default=Value(0), output_field=BigIntegerField())
-    deciding = {deciding_field(request.queryset) for request in requests}
-    field = deciding.pop() if len(deciding) == 1 else None
     # Not by a manager, which may leave rows out.
-    return models.QuerySet(first.model, using=first.db), mask, field.attname if field else ""
+    rows: models.QuerySet[Any] = models.QuerySet(first.model, using=first.db)
+    return rows, mask, _deciding_column(request.queryset for request in requests)
+
+
+def _deciding_column(querysets: Iterable[models.QuerySet[Any]]) -> str:
+    """The one field whose value decides membership of them all; "" where there is none."""
+    deciding = {deciding_field(queryset) for queryset in querysets}
+    field = deciding.pop() if len(deciding) == 1 else None
+    return field.attname if field else ""
 
 
 Slugs = tuple[str, ...]
@@ -134,13 +140,30 @@ Slugs = tuple[str, ...]
 def count_memberships(querysets: Mapping[str, models.QuerySet[Any]]) -> dict[Slugs, int]:
     """In which of these querysets of one model the objects are: the slugs of all that hold an object → objects.
 
-    One query, one pass over the table.
+    One query, one pass over the table, or over the index of the one column that decides. Where that column has very
+    many values, a second one.
     """
     rows, names = _placed(querysets)
+    decided_by = _deciding_column(querysets.values())
     found: Counter[Slugs] = Counter()
-    for *masks, count in rows.order_by().values_list(*names).annotate(sf_count=Count("pk")):
+    cells = _by_masks(rows, names, decided_by, MAX_CELLS + 1) if decided_by else []
+    if not decided_by or len(cells) > MAX_CELLS:
+        cells = _by_masks(rows, names)
+    for *masks, count in cells:
         found[_slugs_of(masks, list(querysets))] += count
     return dict(found)
+
+
+def _by_masks(
+    rows: models.QuerySet[Any], names: list[str], decided_by: str = "", limit: int | None = None
+) -> list[tuple[Any, ...]]:
+    """At most ``limit`` of the groups of rows with equal masks, or with one value in the column that decides them."""
+    if not decided_by:
+        return list(rows.order_by().values_list(*names).annotate(sf_count=Count("*"))[:limit])
+    masks = {name: OfGroup(rows.query.annotations[name]) for name in names}
+    plain = models.QuerySet(rows.model, using=rows.db).annotate(sf_column=F(decided_by), **masks)
+    cells = plain.order_by().values_list("sf_column", *names).annotate(sf_count=Count("*"))
+    return [masks_and_count for _, *masks_and_count in cells[:limit]]
 
 
 def members_of_exactly(querysets: Mapping[str, models.QuerySet[Any]], slugs: Slugs) -> models.QuerySet[Any]:
