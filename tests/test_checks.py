@@ -333,6 +333,13 @@ def test_a_wrong_declaration_is_told_with_what_was_given_and_what_to_do(
         assert name in messages[0].msg
 
 
+def test_two_dimensions_of_one_model_are_told_how_to_name_the_flow_that_leaves_each() -> None:
+    flows = [made for name in "ab" for made in Flow.for_stocks(ItemFlowEvent, [stock(name)])]
+    (message,) = check_declarations(registry=own(*flows))
+    assert message.id == "stockandflow.E002"
+    assert "Flow.for_stocks(…, leaving='…')" in str(message.hint)
+
+
 def test_flows_that_share_a_slug_are_told_when_their_event_model_is_wrong_too() -> None:
     twice = [flow("moving", [None], [stock(name)], SubjectlessEvent) for name in "ab"]
     messages = check_declarations(registry=own(*twice))

@@ -195,17 +195,19 @@ def _twice(declarations: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
 
 
 def _unique_slugs(registry: Registry) -> Messages:
-    for number, kind, declarations in (
-        ("E001", "stocks", registry.stocks),
-        ("E002", "flows", registry.flows),
-        ("E003", "processes", registry.processes),
-        ("E004", "trackers", registry.trackers),
+    leaving = " Flow.for_stocks(…, leaving='…') names the flow that leaves a dimension."
+    by_label = " A tracker has the label of its model unless you write ModelTracker(…, slug='…')."
+    for number, kind, declarations, where in (
+        ("E001", "stocks", registry.stocks, ""),
+        ("E002", "flows", registry.flows, leaving),
+        ("E003", "processes", registry.processes, ""),
+        ("E004", "trackers", registry.trackers, by_label),
     ):
         for slug, same in _twice(declarations):
             yield _error(
                 number,
                 f"{len(same)} {kind} share the slug {slug!r}: {', '.join(_home(one) for one in same)}.",
-                "Give each a slug of its own; records, events and pages are kept by slug.",
+                f"Give each a slug of its own; records, events and pages are kept by slug.{where}",
                 same[0],
             )
 

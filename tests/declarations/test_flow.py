@@ -360,6 +360,9 @@ class TestForStocks:
         stocks = [Stock(slug, slug, Item.objects.all()) for slug in slugs]
         assert Flow.for_stocks(ItemFlowEvent, stocks)[-1].slug == leaving
 
+    def test_the_flow_out_is_named_as_asked(self) -> None:
+        assert Flow.for_stocks(ItemFlowEvent, [small], leaving="shrunk")[-1].slug == "shrunk"
+
     @pytest.mark.parametrize("stocks", [[], None, small, {small}])
     def test_anything_but_a_list_of_stocks_is_told(self, stocks: Any) -> None:
         with pytest.raises(

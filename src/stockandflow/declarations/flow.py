@@ -120,12 +120,13 @@ class Flow:
         stocks: Sequence[Stock],
         *,
         facets: Sequence[Facet | tuple[Facet, str]] = (),
+        leaving: str = "",
     ) -> list[Flow]:
         """Flows that cover every move within one dimension, each move by one flow.
 
         One flow into each stock, from all others and from external (slug ``to-<stock>``), and one that leaves them
-        all (slug ``leaving-<prefix>``, the whole words that the stocks' slugs begin with alike, else the model's
-        name). Goes with ``Stock.for_choices``.
+        all (slug ``leaving``, else ``leaving-<prefix>``, the whole words that the stocks' slugs begin with alike, else
+        the model's name). Goes with ``Stock.for_choices``.
         """
         if isinstance(stocks, Stock) or not isinstance(stocks, Sequence) or not stocks:
             raise DeclarationError(
@@ -147,15 +148,15 @@ class Flow:
             for stock in stocks
         ]
         model_name = stocks[0].model._meta.model_name or "objects"
-        leaving = cls(
-            slug=f"leaving-{_common_start(stocks) or model_name}",
+        out = cls(
+            slug=leaving or f"leaving-{_common_start(stocks) or model_name}",
             name="Leaving",
             flow_event_model=flow_event_model,
             sources=list(stocks),
             sinks=[None],
             facets=facets,
         )
-        return [*flows, leaving]
+        return [*flows, out]
 
     @property
     def applied_facets(self) -> tuple[AppliedFacet, ...]:
