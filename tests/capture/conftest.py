@@ -24,20 +24,15 @@ def declared(*declarations: Stock | Flow | ModelTracker | Process) -> Iterator[N
 
     Where a test really commits: MariaDB does so anyhow when triggers come and go.
     """
-    kept = {name: list(getattr(registry, name)) for name in ("stocks", "flows", "trackers", "processes")}
     trackers = [given for given in declarations if isinstance(given, ModelTracker)]
     by_triggers = any(capture.method_for(tracker, connection).by_triggers for tracker in trackers)
     try:
-        registry.register(*declarations)
-        if by_triggers:
-            capture.install(registry, "default")
-        yield
+        with registry.set_aside(copy=True):
+            registry.register(*declarations)
+            if by_triggers:
+                capture.install(registry, "default")
+            yield
     finally:
-        for tracker in registry.trackers:
-            if tracker not in kept["trackers"]:
-                capture.disconnect(tracker)
-        for name, before in kept.items():
-            setattr(registry, name, before)
         if by_triggers:
             capture.install(registry, "default")
 
