@@ -136,6 +136,7 @@ def test_a_level_between_two_counts_is_carried_there_by_events(membership: Proce
 
     assert (trial.opening, trial.outflow, trial.closing, trial.unexplained) == (11, 1, 10, 0)
     assert (trial.opening_method, trial.closing_method) == ("derived", "derived")
+    assert trial.counted_once
 
 
 def test_before_the_first_count_events_lead_back_from_it(membership: Process) -> None:
@@ -147,6 +148,14 @@ def test_before_the_first_count_events_lead_back_from_it(membership: Process) ->
     trial = line(reports.balance(membership, first - 9 * DAY, first - DAY), "trial")
 
     assert (trial.opening, trial.inflow, trial.closing, trial.unexplained) == (5, 2, 7, 0)
+
+
+def test_what_was_counted_twice_is_not_said_to_be_counted_once(membership: Process) -> None:
+    record_of("trial", 10, timezone.now() - DAY)
+    found = reports.balance(membership, timezone.now() - 3 * DAY, timezone.now() + DAY)
+
+    assert not line(found, "trial").counted_once
+    assert [stock.slug for stock in found.counted_once] == ["active", "paused", "past-due", "churned"]
 
 
 def test_without_any_record_the_live_count_leads_back(plan: Plan, membership: Process) -> None:

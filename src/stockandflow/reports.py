@@ -54,6 +54,7 @@ class StockBalance:
     there is to say. The methods tell how a level came to be. A record at that very instant has its own method, and a
     live count is ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without
     a tracker no events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None.
+    ``counted_once`` says that both levels come of one count, carried by events: then nothing can be unexplained.
     """
 
     stock: Stock
@@ -64,6 +65,7 @@ class StockBalance:
     opening_method: Method
     closing_method: Method
     tracked: bool
+    counted_once: bool = False
 
     @property
     def inflow(self) -> int:
@@ -111,6 +113,11 @@ class Balance:
     def unexplained(self) -> bool:
         """Whether any stock has a change that no event accounts for."""
         return any(line.unexplained for line in self.stocks)
+
+    @property
+    def counted_once(self) -> tuple[Stock, ...]:
+        """The stocks whose levels one count tells, so that nothing of them can be unexplained."""
+        return tuple(line.stock for line in self.stocks if line.counted_once)
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,7 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
                 opening_method=opening_method,
                 closing_method=closing_method,
                 tracked=stock.slug in tracked,
+                counted_once=stock.slug in tracked and opening[stock.slug].at == closing[stock.slug].at,
             )
         )
     return Balance(process, since, until, end, in_progress, tuple(lines), dict(origins[since, end]))

@@ -89,6 +89,15 @@ def test_both_levels_are_said_to_be_derived_when_they_are() -> None:
     assert "Opening and closing levels are derived" in to_table(balance(line), LONDON)
 
 
+def test_where_one_count_tells_both_levels_it_is_said_that_nothing_can_be_unexplained() -> None:
+    once, twice = stock_balance("Trial", 7, counted_once=True), stock_balance("Active", 7)
+    every, one = (" ".join(to_table(balance(*lines), LONDON).split()) for lines in ([once], [once, twice]))
+    says = "One count tells both levels of {}, so nothing can be unexplained. The schedule takes more, and "
+    assert says.format("these stocks") in every
+    assert says.format("Trial") in one
+    assert "One count" not in to_table(balance(twice), LONDON)
+
+
 def test_in_ascii_the_table_holds_nothing_else() -> None:
     table = to_table(business(), LONDON, signs=Signs.ascii())
     assert table.isascii()

@@ -160,6 +160,10 @@ def test_what_is_unexplained_is_pointed_out_where_it_is_and_explained_once(
     assert "Opening levels are derived" in text
 
 
+def test_levels_that_one_count_tells_are_named(viewer: Client) -> None:
+    assert "One count tells both levels of Trial, Active" in text_of(page(viewer, MEMBERSHIP))
+
+
 def test_a_stock_in_no_tracker_claims_nothing(viewer: Client) -> None:
     html = page(viewer, "/stockandflow/support/")
     assert rows_of(html)["Urgent"][1:5] == ["–", "–", "–", "–"]

@@ -152,6 +152,14 @@ class _Table:
                 indent=2,
             )
 
+        if once := self.balance.counted_once:
+            every = len(once) == len(self.balance.stocks)
+            of = "these stocks" if every else ", ".join(stock.name for stock in once)
+            yield from self.wrapped(
+                f"One count tells both levels of {of}, so nothing can be unexplained. The schedule takes more, and "
+                "'manage.py stockandflow record' does.",
+                indent=2,
+            )
         if known := how_written(self.balance.origins, signs):
             yield from self.wrapped(f"Moves: {known}.", indent=2)
         if initial := self.balance.origins.get("initial"):

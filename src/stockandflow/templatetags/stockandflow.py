@@ -86,6 +86,12 @@ def untracked(balance: Balance) -> list[str]:
 
 
 @register.filter
+def counted_once(balance: Balance) -> list[str]:
+    """The names of the stocks whose levels one count tells."""
+    return [stock.name for stock in balance.counted_once]
+
+
+@register.filter
 def derived(balance: Balance, when: str) -> bool:
     """Whether an ``opening`` or a ``closing`` level was carried there by events, not counted at that very instant."""
     methods = {"opening": [line.opening_method for line in balance.stocks]}
