@@ -300,6 +300,33 @@ class TestRefusing:
         assert not events()
         assert tracker.import_events(life(one)).written == 2
 
+    @pytest.mark.parametrize(
+        ("changed", "expected"),
+        [
+            ({"source": "tri\x00al"}, "doesn't know"),
+            ({"sink": "tri\x00al"}, "doesn't know"),
+            ({"sink": "\ud800"}, "doesn't know"),
+            ({"subject": float("inf")}, "can't be the key"),
+            ({"subject": 1.5}, "1.5 can't be the key"),
+            ({"subject": True}, "True can't be the key"),
+            ({"subject": "1_0"}, "'1_0' can't be the key"),
+            ({"facets": {"plan": "a\x00b"}}, "no text column takes"),
+            ({"facets": {"plan": "\ud800"}}, "no text column takes"),
+            ({"facets": ["plan"]}, "give a dict of facet slug → value"),
+            ({"line": "x"}, "'x' is no line"),
+            ({"line": 10**30}, "is no line"),
+        ],
+        ids=repr,
+    )
+    def test_what_no_database_takes_is_told_as_a_problem_too(
+        self, tracker: Any, plan: Plan, changed: dict[str, Any], expected: str
+    ) -> None:
+        row = PastMove(member(plan).pk, day(0), "", "trial")._replace(**changed)
+        problems = refused(tracker, [row], allow_missing_subjects=True)
+
+        assert {line for line, _ in problems} == {1}
+        assert any(expected in text for _, text in problems)
+
 
 class TestAgain:
     """Importing is idempotent by content."""

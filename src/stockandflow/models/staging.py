@@ -6,16 +6,18 @@ What rows say about each other and about what is there already is asked of the d
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
+from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db import connections, transaction
+from django.db import connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker, state_key
@@ -32,6 +34,7 @@ CHUNK = 5000
 """Rows that are in memory at once."""
 TABLE = "sf_history"
 COLUMNS = ("seq", "line", "subject", "at", "source", "sink", "flow", "facets")
+NUMBER = re.compile(r"[+-]?[0-9]+")
 NO_FACETS: Mapping[str, Any] = {}
 
 
@@ -125,7 +128,10 @@ class _Reader:
                 self.problems.add(seq, f"{row!r} is no move; {text}")
                 continue
             move = PastMove(*row)
-            line = move.line or seq
+            line: Any = move.line or seq
+            if not isinstance(line, int) or not 0 < line < 2**63:
+                self.problems.add(seq, f"{line!r} is no line; give a number from 1, or leave it out")
+                line = seq
             try:
                 subject = self._subject(move.subject)
             except ValueError as error:
@@ -137,17 +143,26 @@ class _Reader:
                 place = repr(source) if source else "outside"
                 self.problems.add(line, f"it leads from {place} to {place}, which is no move")
             facets = self._facets(line, move.facets) if move.facets else "{}"
-            yield seq, line, subject, at, source[:100], sink[:100], self.flow(source, sink), facets
+            yield (
+                seq,
+                line,
+                subject,
+                at,
+                _kept(source)[:100],
+                _kept(sink)[:100],
+                self.flow(source, sink),
+                facets,
+            )
 
     def _subject(self, given: Any) -> Any:
         """The key as the database takes it; raises ValueError, in words, for what can't be one."""
         key = getattr(given, self.attname) if isinstance(given, self.model) else given
         try:
-            key = self.target.to_python(key)
+            key = self.target.to_python(_exact(key) if isinstance(self.target, models.IntegerField) else key)
             self.target.run_validators(key)
-        except (ValidationError, TypeError, ValueError):
+        except (ValidationError, TypeError, ValueError, OverflowError):
             key = None
-        if key in {None, ""} or (isinstance(key, str) and "\x00" in key):
+        if key in {None, ""} or (isinstance(key, str) and key != _kept(key)):
             kind = type(self.target).__name__
             raise ValueError(f"{given!r} can't be the key of a {self.model._meta.verbose_name}, a {kind}")
         return self.target.get_db_prep_value(key, self.connection)
@@ -212,13 +227,36 @@ class _Reader:
 
     def _facets(self, line: int, given: Mapping[str, Any]) -> str:
         kept: dict[str, str | None] = {}
+        if not isinstance(given, Mapping):
+            self.problems.add(line, f"its facets are {given!r}; give a dict of facet slug → value")
+            return "{}"
         for slug, value in given.items():
             if slug not in self.columns:
                 known = ", ".join(map(repr, sorted(self.columns))) or "none"
                 self.problems.add(line, f"events keep no facet {slug!r}; those they keep: {known}")
             else:
-                kept[slug] = None if value is None else self.columns[slug].key(value)
+                text = None if value is None else self.columns[slug].key(value)
+                if text is not None and text != _kept(text):
+                    self.problems.add(
+                        line, f"its facet {slug!r} is {text!r}, with a character that no text column takes"
+                    )
+                    continue
+                kept[slug] = text
         return json.dumps(kept)
+
+
+def _exact(given: Any) -> Any:
+    """What names a whole number; raises ValueError for what int() would make one of."""
+    if isinstance(given, bool) or (isinstance(given, float | Decimal) and given != int(given)):
+        raise ValueError
+    if isinstance(given, str) and not NUMBER.fullmatch(given.strip()):
+        raise ValueError
+    return given
+
+
+def _kept(text: str) -> str:
+    """The text without what no text column takes: NUL, and halves of characters."""
+    return text.replace("\x00", "?").encode("utf-8", "replace").decode()
 
 
 @contextmanager
