@@ -82,6 +82,23 @@ def taken_port() -> Iterator[int]:
         yield taken.getsockname()[1]
 
 
+def test_the_command_that_it_names_for_the_unexplained_runs_as_it_is_written(built: tuple[Path, str]) -> None:
+    database, said = built
+    (line,) = (line for line in said.splitlines() if line.endswith(" names the members"))
+    command = line.removeprefix("  Unexplained     ").removesuffix(" names the members").split()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(database, {}),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+    assert "membership.member on default: 3 moves missing." in done.stdout, done.stderr
+
+
 def test_the_first_run_shows_its_progress_the_report_and_how_to_log_in(built: tuple[Path, str]) -> None:
     database, said = built
     for part in ("Inventing 3 months", "Running the schedule", "Built in", "Signing up", "unexplained"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
@@ -99,9 +100,15 @@ class Command(BaseCommand):
             + f"  Pages           {site}{reverse('stockandflow:index')}\n"
             f"  Work on stocks  {site}{reverse('stockandflow_admin:index')}\n"
             f"  Ordinary admin  {site}{reverse('admin:index')}\n"
-            "  Unexplained     python example/manage.py stockandflow sweep --dry-run names the members\n"
+            f"  Unexplained     {_python()} example/manage.py stockandflow sweep --dry-run names the members\n"
             f"  Log in as       {MANAGER} (may do everything) or {VIEWER} (may look); the password is the name\n"
         )
+
+
+def _python() -> str:
+    """The interpreter that runs this, as one writes it from here."""
+    here, python = Path.cwd(), Path(sys.executable)
+    return str(python.relative_to(here) if python.is_relative_to(here) else python)
 
 
 def _switch(name: str, *, default: bool) -> bool:
