@@ -137,7 +137,7 @@ def test_stocks_and_columns_that_nothing_leads_to_are_named() -> None:
     lines = lines_of(sale)
     assert lines[-1] == hint.format(sale._meta.label_lower)
     wrapped = " ".join(line.removeprefix("  # ") for line in lines)
-    assert f"(no column tells when one came to {base(sale)}-cancelled: by now at the latest):" in wrapped
+    assert f"came to {base(sale)}-cancelled: that gets the opening balance's time):" in wrapped
     assert max(map(len, lines[:-1])) <= 108
 
 

@@ -265,8 +265,8 @@ class Stock:
         registry = self.home.registry
         if registry is None:
             raise NotRegistered(
-                f"The stock {self.slug!r} isn't registered, so its flows aren't known; pass it, its tracker or its "
-                "process to register() first."
+                f"The stock {self.slug!r} isn't registered, so its flows and its past aren't known; pass it, its "
+                "tracker or its process to register() first."
             )
         return registry
 

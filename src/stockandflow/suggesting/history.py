@@ -123,7 +123,7 @@ def _of_columns(tracker: Declared, told: dict[str, str]) -> Iterator[Call]:
         return
     says = "what the columns tell; correct what isn't so"
     if unknown := [stock.slug for stock in tracker.stocks if stock.slug not in told.values()]:
-        says += f" (no column tells when one came to {' or '.join(unknown)}: by now at the latest)"
+        says += f" (no column tells when one came to {' or '.join(unknown)}: that gets the opening balance's time)"
     columns = [f"{literal(name)}: {literal(slug)}" for name, slug in told.items()]
     yield "from_columns", [call("{", columns, indent=8, width=WIDTH).lstrip()], f"{says}:"
 
