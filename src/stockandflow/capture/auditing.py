@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import models
-
 from stockandflow.capture.sweep import (
     CHUNK,
     Comparison,
@@ -123,7 +121,7 @@ def audit_tracker(
     if reason := why_left_out(tracker, using):
         return Audit(tracker.slug, using, left_out=reason)
     counts, keys = _missing(tracker, using, chunk, named, progress)
-    names = _names(tracker.model, using, {key for some in keys.values() for key in some})
+    names = _names(tracker, using, {key for some in keys.values() for key in some})
     placed = list(_placed(tracker, using, named))
     known = sweeps(using).filter(tracker=tracker.slug, database=using, opened_at__isnull=False)
     return Audit(
@@ -172,10 +170,12 @@ def _placed(tracker: ModelTracker, using: str, named: int) -> Iterator[Placed]:
             yield Placed(slugs, count, tuple(Named(str(one.pk), str(one)) for one in some))
 
 
-def _names(model: type[models.Model], using: str, keys: set[str]) -> dict[str, str]:
+def _names(tracker: ModelTracker, using: str, keys: set[str]) -> dict[str, str]:
     """Key as text → the object's own name, of those that are there. One query where there are keys."""
-    found = rows_of(model, using).filter(pk__in=keys) if keys else []
-    return {str(one.pk): str(one) for one in found}
+    events: Any = tracker.events._meta
+    key = events.get_field("subject").target_field.attname
+    found = rows_of(tracker.model, using).filter(**{f"{key}__in": keys}) if keys else []
+    return {str(getattr(one, key)): str(one) for one in found}
 
 
 def _flow(tracker: ModelTracker, source: str, sink: str) -> str:

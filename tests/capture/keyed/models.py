@@ -85,3 +85,20 @@ class PartFlowEvent(FlowEvent):
     """A part's move, by what is in other tables."""
 
     subject = SubjectForeignKey(Part)
+
+
+class Voucher(models.Model):
+    """A thing that its events know by another key than its primary one."""
+
+    code = models.CharField(max_length=20, unique=True)
+    state = models.CharField(max_length=20, default="new")
+    owner = models.ForeignKey(Owner, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    def __str__(self) -> str:
+        return f"voucher {self.code}"
+
+
+class VoucherFlowEvent(FlowEvent):
+    """A voucher's move."""
+
+    subject = SubjectForeignKey(Voucher, to_field="code")
