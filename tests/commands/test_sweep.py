@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow import capture
@@ -103,6 +105,44 @@ def test_json_for_other_programs(missed: list[Member]) -> None:
     member, *_, lead = json.loads(swept("--format", "json"))
     assert member["moves"] == [{"flow": "converting", "source": "trial", "sink": "active", "count": 7}]
     assert (lead["tracker"], lead["moves"], lead["opened"], lead["left_out"]) == ("leads.lead", [], False, "")
+
+
+def test_moves_missed_before_later_ones_are_told_with_the_instants_of_both_events(
+    missed: list[Member],
+) -> None:
+    events = MemberFlowEvent.objects.filter(tracker="membership.member", subject_id=missed[0].pk)
+    at = timezone.now().replace(microsecond=0)
+    for later, minutes in enumerate((1, 1, 3), 1):
+        MemberFlowEvent.objects.create(
+            tracker="membership.member",
+            subject_id=missed[0].pk,
+            source="churned" if later < 3 else "trial",
+            sink="trial" if later < 3 else "active",
+            timestamp=at + timedelta(minutes=minutes),
+            recorded_at=at,
+        )
+    first = events.earliest().timestamp
+    said, code = audited("--tracker", "membership.member", "--names", "1")
+    lines = said.splitlines()
+    assert lines[0] == "membership.member on default: 8 moves missing."
+    assert code == 1
+    place = lines.index(next(line for line in lines if "before a later event" in line))
+    assert lines[place].startswith("  from Trial to Churned (")
+    assert lines[place].endswith("), before a later event: 2")
+    assert lines[place + 1 : place + 4] == [
+        f"    {missed[0].pk} {missed[0]}, after {first} and before {at + timedelta(minutes=1)}",
+        "    and 1 more",
+        "    no sweep writes 1 of them: no instant is left between the two events",
+    ]
+    assert lines[-1] == "Nothing was written. 'manage.py stockandflow sweep' writes the 7 missing moves."
+    skipped = json.loads(audited("--format", "json", "--tracker", "membership.member")[0])[0]["skipped"][0]
+    assert (skipped["source"], skipped["sink"], skipped["count"], skipped["without_room"]) == (
+        "trial",
+        "churned",
+        2,
+        1,
+    )
+    assert skipped["objects"][0]["since"] == str(first)
 
 
 def test_progress_goes_to_a_terminal_alone(missed: list[Member]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stockandflow.capture.auditing import Audit, MissingMove, Named, Placed, audit
+from stockandflow.capture.auditing import Audit, Between, MissingMove, Named, Placed, Skipped, audit
 from stockandflow.capture.install import (
     Strangers,
     TrackerStatus,
@@ -20,10 +20,12 @@ from stockandflow.capture.sweep import Swept, open_trackers, repair, repair_due
 
 __all__ = [
     "Audit",
+    "Between",
     "Method",
     "MissingMove",
     "Named",
     "Placed",
+    "Skipped",
     "Strangers",
     "Swept",
     "TrackerStatus",

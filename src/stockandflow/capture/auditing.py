@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from stockandflow.capture.sweep import (
@@ -50,6 +51,30 @@ class MissingMove:
 
 
 @dataclass(frozen=True)
+class Between(Named):
+    """An object that made a move unseen after the one instant and before the other, those of two of its events."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Moves that events skip: a later event of the object doesn't begin where the one before ended.
+
+    As in MissingMove, but the objects come with the instants of the two events. ``without_room`` of the moves lie
+    between two events with no instant between them: no sweep writes those.
+    """
+
+    flow: str
+    source: str
+    sink: str
+    count: int
+    without_room: int
+    objects: tuple[Between, ...]
+
+
+@dataclass(frozen=True)
 class Placed:
     """How many objects stand in exactly these stocks, and the first of them by key."""
 
@@ -62,16 +87,17 @@ class Placed:
 class Audit:
     """What is amiss with one tracker on one database.
 
-    ``missing`` is what a sweep would write; where the tracker isn't ``opened``, objects without any event are its
-    opening balance. ``overlapping`` are objects in several of its stocks, of which the first counts; ``nowhere`` are
-    those in none, looked for where the tracker is exhaustive. ``unheld`` are the choices that no stock holds, where
-    the stocks filter one field with choices. ``left_out`` says why nothing was looked at, "" where it was.
+    ``missing`` and ``skipped`` are what a sweep would write; where the tracker isn't ``opened``, objects without any
+    event are its opening balance. ``overlapping`` are objects in several of its stocks, of which the first counts;
+    ``nowhere`` are those in none, looked for where the tracker is exhaustive. ``unheld`` are the choices that no stock
+    holds, where the stocks filter one field with choices. ``left_out`` says why nothing was looked at, "" where it was.
     """
 
     tracker: str
     database: str
     opened: bool = True
     missing: tuple[MissingMove, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     overlapping: tuple[Placed, ...] = ()
     nowhere: Placed | None = None
     unheld: tuple[str, ...] = ()
@@ -79,13 +105,18 @@ class Audit:
 
     @property
     def moves(self) -> int:
-        """How many moves are missing."""
-        return sum(move.count for move in self.missing)
+        """How many moves are missing, skipped ones too."""
+        return sum(move.count for move in self.missing) + sum(move.count for move in self.skipped)
+
+    @property
+    def writable(self) -> int:
+        """How many of them a sweep writes."""
+        return self.moves - sum(move.without_room for move in self.skipped)
 
     @property
     def in_order(self) -> bool:
         """Whether everything is where it should be; also of a tracker that was left out, of which nothing is known."""
-        return not (self.missing or self.overlapping or self.nowhere or self.unheld)
+        return not (self.missing or self.skipped or self.overlapping or self.nowhere or self.unheld)
 
 
 def audit(
@@ -99,7 +130,7 @@ def audit(
 ) -> list[Audit]:
     """Compare events and tables as ``repair`` does, and write nothing; trackers in registered order.
 
-    Up to ``named`` objects of each kind are named. Set-based: four or five queries for each ``chunk`` subjects that
+    Up to ``named`` objects of each kind are named. Set-based: five or six queries for each ``chunk`` subjects that
     sums don't tell to be in order, and two for each kind of thing that is amiss. Raises UnknownSlug or InvalidInput for
     what isn't there.
     """
@@ -120,8 +151,13 @@ def audit_tracker(
     """The audit of one tracker; see ``audit``."""
     if reason := why_left_out(tracker, using):
         return Audit(tracker.slug, using, left_out=reason)
-    counts, keys = _missing(tracker, using, chunk, named, progress)
-    names = _names(tracker, using, {key for some in keys.values() for key in some})
+    found = _compared(tracker, using, chunk, named, progress)
+    names = _names(
+        tracker,
+        using,
+        {key for keys in found.keys.values() for key in keys}
+        | {one.key for some in found.between.values() for one in some},
+    )
     placed = list(_placed(tracker, using, named))
     known = sweeps(using).filter(tracker=tracker.slug, database=using, opened_at__isnull=False)
     return Audit(
@@ -134,9 +170,22 @@ def audit_tracker(
                 source=source,
                 sink=sink,
                 count=count,
-                objects=tuple(Named(key, names.get(key, "")) for key in keys[source, sink]),
+                objects=tuple(Named(key, names.get(key, "")) for key in found.keys[source, sink]),
             )
-            for (source, sink), count in sorted(counts.items(), key=lambda item: _place(tracker, item[0]))
+            for (source, sink), count in _in_order(tracker, found.counts)
+        ),
+        skipped=tuple(
+            Skipped(
+                flow=_flow(tracker, source, sink),
+                source=source,
+                sink=sink,
+                count=count,
+                without_room=found.without_room[source, sink],
+                objects=tuple(
+                    replace(one, name=names.get(one.key, "")) for one in found.between[source, sink]
+                ),
+            )
+            for (source, sink), count in _in_order(tracker, found.skipped)
         ),
         overlapping=tuple(one for one in placed if len(one.stocks) > 1),
         nowhere=next((one for one in placed if not one.stocks), None),
@@ -144,21 +193,37 @@ def audit_tracker(
     )
 
 
-def _missing(
-    tracker: ModelTracker, using: str, chunk: int, named: int, progress: Progress | None
-) -> tuple[dict[Move, int], dict[Move, list[str]]]:
-    """(source, sink) → moves, and the keys of the first of their objects as text."""
-    comparison = Comparison(tracker, using)
-    counts: dict[Move, int] = defaultdict(int)
-    keys: dict[Move, list[str]] = defaultdict(list)
+@dataclass
+class _Found:
+    """What was found of each move: how often it is missing, and the keys of its first objects; the same of gaps."""
+
+    counts: Counter[Move] = field(default_factory=Counter)
+    keys: dict[Move, list[str]] = field(default_factory=lambda: defaultdict(list))
+    skipped: Counter[Move] = field(default_factory=Counter)
+    without_room: Counter[Move] = field(default_factory=Counter)
+    between: dict[Move, list[Between]] = field(default_factory=lambda: defaultdict(list))
+
+
+def _compared(tracker: ModelTracker, using: str, chunk: int, named: int, progress: Progress | None) -> _Found:
+    comparison, found = Comparison(tracker, using), _Found()
+
+    def text(key: Any) -> str:
+        return str(comparison.key.to_python(key))
+
     for number, reached in enumerate(comparison.ranges(None, checked(chunk), comparison.doubtful()), 1):
         for key, source, sink in comparison.found(reached):
-            counts[source, sink] += 1
-            if len(keys[source, sink]) < named:
-                keys[source, sink].append(str(comparison.key.to_python(key)))
+            found.counts[source, sink] += 1
+            if len(found.keys[source, sink]) < named:
+                found.keys[source, sink].append(text(key))
+        for gap in comparison.gaps(reached):
+            skipped = gap.source, gap.sink
+            found.skipped[skipped] += 1
+            found.without_room[skipped] += not gap.room
+            if len(found.between[skipped]) < named:
+                found.between[skipped].append(Between(text(gap.subject), since=gap.since, until=gap.until))
         if progress:
-            progress(tracker.slug, number * chunk, sum(counts.values()))
-    return counts, keys
+            progress(tracker.slug, number * chunk, found.counts.total() + found.skipped.total())
+    return found
 
 
 def _placed(tracker: ModelTracker, using: str, named: int) -> Iterator[Placed]:
@@ -182,6 +247,10 @@ def _flow(tracker: ModelTracker, source: str, sink: str) -> str:
     by_slug: dict[str, Any] = {stock.slug: stock for stock in tracker.stocks}
     flow = tracker.flow_for(by_slug.get(source), by_slug.get(sink))
     return flow.slug if flow else ""
+
+
+def _in_order(tracker: ModelTracker, counts: Counter[Move]) -> list[tuple[Move, int]]:
+    return sorted(counts.items(), key=lambda item: _place(tracker, item[0]))
 
 
 def _place(tracker: ModelTracker, move: Move) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from stockandflow.capture.event_sql import EventSql, exactly
 from stockandflow.declarations import ModelTracker
 from stockandflow.membership import row_condition
 from stockandflow.models import Origin
+from stockandflow.models.clock import just_before_sql
 
 ROW, EVENT = "sf_row", "sf_event"
 """What conditions call the subject's row, and in ``of_gone`` a subject's event."""
@@ -95,6 +96,15 @@ class MissingMoves:
             f"WHERE {self._differ('sf.source', 'sf.sink')}"
         )
         return self._written(leaving, self.facets, self._not_before_last(self.sql.now))
+
+    def of_gaps(self, condition: str) -> list[str]:
+        """The statements for moves missed before later events, where there is room; the condition as in ``of_gone``.
+
+        They happened just before the later event, and have its facets.
+        """
+        return self._written(
+            f"({self.gaps(condition)}) AS sf WHERE sf.moved_at > sf.since", "sf.facets", "sf.moved_at"
+        )
 
     def locking(self, condition: str, *, skip: bool = False) -> str:
         """A query that gives the keys of the rows that meet the condition and locks them, in order.
@@ -182,6 +192,24 @@ class MissingMoves:
             f"WHERE sf_later.{self.sql.event_subject} = {self.event_key} AND {self.is_trackers('sf_later')} "
             f"AND ({later}))"
         )
+
+    def gaps(self, condition: str) -> str:
+        """A query that gives the moves that must have been missed between two events of a subject.
+
+        The later event begins elsewhere than the one before ended: ``source`` and ``sink`` are where the one ended and
+        the other begins, ``since`` and ``later_at`` their instants; ``moved_at`` is just before the later one, and
+        ``facets`` are its facets.
+        """
+        at = f"{EVENT}.{self._column('timestamp')}"
+        over = f"OVER (PARTITION BY {self.event_key} ORDER BY {self.event_order(EVENT)})"
+        chain = (
+            f"SELECT {self.event_key} AS subject, LAG({self.known(EVENT, 'sink')}) {over} AS source, "
+            f"{self.known(EVENT, 'source')} AS sink, LAG({at}) {over} AS since, {at} AS later_at, "
+            f"{just_before_sql(self.vendor, at)} AS moved_at, {EVENT}.{self._column('facets')} AS facets "
+            f"FROM {self.sql.event_table} AS {EVENT} WHERE {condition} AND {self.is_trackers(EVENT)}"
+        )
+        # The source of a subject's first event is NULL there: what was before is no gap.
+        return f"SELECT * FROM ({chain}) AS sf_chain WHERE {self._differ('source', 'sink')}"
 
     def known(self, event: str, side: str) -> str:
         """SQL for an event's ``source`` or ``sink``, where outside is "" whatever it is called."""

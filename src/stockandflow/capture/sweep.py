@@ -12,8 +12,8 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from django.db import DatabaseError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,7 +28,7 @@ from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
 from stockandflow.models import Origin, Sweep
-from stockandflow.models.clock import DatabaseNow, fresh, move_sql
+from stockandflow.models.clock import DatabaseNow, fresh, move_sql, utc_of
 from stockandflow.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -43,6 +43,8 @@ RESWEPT_AFTER = timedelta(hours=23)
 """A tracker that triggers serve isn't swept again by the schedule before; an hour less than a day, not to drift."""
 SAMPLE = 100
 """Objects of a tracker by function that are asked for their states, to see whether the stocks say the same."""
+
+T = TypeVar("T")
 
 Move = tuple[str, str]
 """The keys of source and sink."""
@@ -81,9 +83,9 @@ def repair(
 ) -> list[Swept]:
     """Sweep trackers, all unless ``slugs`` names some, on one database or all; in registered order.
 
-    Writes the missing moves with the origin ``sweep``, which are delivered to event callables, and opens trackers
-    that aren't yet, whose objects get the origin ``initial``. Safe beside writers and other sweeps. Raises UnknownSlug
-    or InvalidInput for what isn't there.
+    Writes the missing moves, those before later events too, with the origin ``sweep``, which are delivered to event
+    callables, and opens trackers that aren't yet, whose objects get the origin ``initial``. Safe beside writers and
+    other sweeps. Raises UnknownSlug or InvalidInput for what isn't there.
     """
     return [
         sweep(tracker, alias, chunk=chunk, progress=progress)
@@ -153,9 +155,13 @@ def sweep(
     looked = 0
     for reached in comparison.ranges(row.cursor, chunk, EVERYWHERE if opening else comparison.doubtful()):
         found = comparison.found(reached)
+        gaps = [gap for gap in comparison.gaps(reached) if gap.room]
         counted.update((source, sink) for _, source, sink in found)
+        counted.update((gap.source, gap.sink) for gap in gaps)
         for batch in batched(found, BATCH):
             _write(comparison, batch, row)
+        for some in batched(list(dict.fromkeys(gap.subject for gap in gaps)), BATCH):
+            _write_gaps(comparison, some, row)
         looked += chunk
         state.update(cursor=reached.text, found=row.found + sum(counted.values()))
         if progress:
@@ -289,6 +295,22 @@ class Range:
         return " AND ".join(bounds) or "1 = 1"
 
 
+@dataclass(frozen=True)
+class Gap:
+    """A move that was missed before a later event of the subject, which doesn't begin where the one before ended.
+
+    The subject's key as the database gives it, the keys of source and sink, and the instants of the two events; without
+    ``room`` there is no instant between them.
+    """
+
+    subject: Any
+    source: str
+    sink: str
+    since: datetime
+    until: datetime
+    room: bool
+
+
 class Comparison:
     """One tracker's events beside its table on one database."""
 
@@ -356,6 +378,19 @@ class Comparison:
                 rows += cursor.fetchall()
         return rows
 
+    def gaps(self, reached: Range) -> list[Gap]:
+        """The moves in a range that were missed before later events, by subject and time. One query."""
+        gaps = self.moves.gaps(reached.of(self.moves.event_key))
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT subject, source, sink, since, later_at, moved_at > since "
+                f"FROM ({gaps}) AS sf ORDER BY subject, later_at"
+            )
+            return [
+                Gap(subject, source, sink, utc_of(since), utc_of(until), bool(room))
+                for subject, source, sink, since, until, room in cursor.fetchall()
+            ]
+
     def held(self, keys: list[Any]) -> list[Any]:
         """Those of the keys that have a row. One query where there are keys."""
         if not keys:
@@ -402,6 +437,15 @@ def _write_those(
     return locked
 
 
+def _write_gaps(comparison: Comparison, keys: list[Any], row: Sweep) -> None:
+    """Write the moves of these subjects that were missed before later events; only sweeps write between two events."""
+    moves = comparison.moves
+    with fresh(comparison.using), comparison.connection.cursor() as cursor:
+        _take_turns(comparison, row, cursor)
+        for statement in moves.of_gaps(comparison.among(moves.event_key, keys)):
+            cursor.execute(statement)
+
+
 def _take_turns(comparison: Comparison, row: Sweep, cursor: Any) -> None:
     """Let no other sweep of the tracker write meanwhile: subjects that are gone have no row to be locked.
 
@@ -440,7 +484,7 @@ def _at(values: models.QuerySet[Any], place: int) -> Any:
     return next(iter(values[place - 1 : place]), None)
 
 
-def batched(found: list[Found], size: int) -> Iterator[list[Found]]:
+def batched(found: list[T], size: int) -> Iterator[list[T]]:
     """The same in lists of that size, the last one shorter."""
     for start in range(0, len(found), size):
         yield found[start : start + size]

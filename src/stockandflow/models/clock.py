@@ -46,12 +46,25 @@ def move_sql(vendor: str) -> str:
     return MOVE_SQL[vendor]
 
 
+def just_before_sql(vendor: str, instant: str) -> str:
+    """The SQL of the last instant that a datetime column tells from a later one: a microsecond before, or a tick."""
+    return {
+        "sqlite": f"replace(strftime('%Y-%m-%d %H:%M:%f', {instant}, '-0.001 seconds') || '000', '.000000', '')",
+        "postgresql": f"({instant} - interval '1 microsecond')",
+        "mysql": f"({instant} - INTERVAL 1 MICROSECOND)",
+    }[vendor]
+
+
 def database_now(using: str) -> datetime:
     """The database's instant now, in UTC. One query."""
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {now_sql(connection.vendor)}")
-        value: Any = cursor.fetchone()[0]
+        return utc_of(cursor.fetchone()[0])
+
+
+def utc_of(value: Any) -> datetime:
+    """The instant in UTC of what a database gives for a datetime column."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     found: datetime = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from stockandflow.capture import Audit, Named, Swept
+from stockandflow.capture import Audit, Named, Skipped, Swept
 from stockandflow.declarations import ModelTracker
 from stockandflow.registry import Registry
 
@@ -15,7 +15,7 @@ from stockandflow.registry import Registry
 def audit_text(audits: Sequence[Audit], registry: Registry) -> str:
     """One paragraph a tracker, and what to do."""
     lines = [line for one in audits for line in _audited(one, registry.tracker(one.tracker))]
-    if missing := sum(one.moves for one in audits):
+    if missing := sum(one.writable for one in audits):
         lines.append(
             f"Nothing was written. 'manage.py stockandflow sweep' writes the {_moves(missing, 'missing ')}."
         )
@@ -57,13 +57,15 @@ def _audited(one: Audit, tracker: ModelTracker) -> Iterator[str]:
     if one.left_out:
         yield f"{where}: left out, since {one.left_out}."
         return
-    what = f"{_moves(one.moves)} missing" if one.missing else "no move is missing"
+    what = f"{_moves(one.moves)} missing" if one.moves else "no move is missing"
     if one.missing and not one.opened:
         what += "; it isn't opened yet, so objects without events are its opening balance"
     yield f"{where}: {'all in order' if one.in_order else what}."
     for move in one.missing:
         yield f"  {_move(tracker, move.source, move.sink)}: {move.count:,}"
         yield from _named(move.objects, move.count)
+    for skipped in one.skipped:
+        yield from _skipped(skipped, tracker)
     for placed in one.overlapping:
         names = " and ".join(_name(tracker, slug) for slug in placed.stocks)
         yield f"  in {names} at once: {placed.count:,}"
@@ -73,6 +75,16 @@ def _audited(one: Audit, tracker: ModelTracker) -> Iterator[str]:
         yield from _named(one.nowhere.objects, one.nowhere.count)
     if one.unheld:
         yield f"  choices that no stock holds: {', '.join(map(repr, one.unheld))}"
+
+
+def _skipped(skipped: Skipped, tracker: ModelTracker) -> Iterator[str]:
+    yield f"  {_move(tracker, skipped.source, skipped.sink)}, before a later event: {skipped.count:,}"
+    for between in skipped.objects:
+        yield f"    {_object(between)}, after {between.since} and before {between.until}"
+    if more := skipped.count - len(skipped.objects):
+        yield f"    and {more:,} more"
+    if skipped.without_room:
+        yield f"    no sweep writes {skipped.without_room:,} of them: no instant is left between the two events"
 
 
 def _swept(one: Swept) -> Iterator[str]:
@@ -92,11 +104,15 @@ def _swept(one: Swept) -> Iterator[str]:
 
 
 def _named(objects: Iterable[Named], count: int) -> Iterator[str]:
-    shown = [f"{one.key} {one.name}".strip() for one in objects]
+    shown = [_object(one) for one in objects]
     if more := count - len(shown):
         shown.append(f"and {more:,} more")
     if shown:
         yield f"    {', '.join(shown)}"
+
+
+def _object(one: Named) -> str:
+    return f"{one.key} {one.name}".strip()
 
 
 def _move(tracker: ModelTracker, source: str, sink: str) -> str:
