@@ -242,3 +242,17 @@ def test_facets_are_json_that_django_reads(member: Member) -> None:
         cursor.execute("SELECT facets FROM membership_memberflowevent")
         raw = cursor.fetchone()[0]
     assert (json.loads(raw) if isinstance(raw, str) else raw) == {"plan": "Basic", "country": "GB"}
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="the others let a trigger write to what is read")
+def test_an_update_that_reads_the_events_in_a_subquery_fails_as_a_whole_and_by_keys_it_moves(
+    member: Member,
+) -> None:
+    last = MemberFlowEvent.objects.latest("pk").pk
+    moved = MemberFlowEvent.objects.filter(sink="trial").values_list("subject", flat=True)
+    with pytest.raises(DatabaseError, match="1442"), transaction.atomic():
+        Member.objects.filter(pk__in=moved).update(status="active")
+    assert moves_of(last) == []
+
+    Member.objects.filter(pk__in=list(moved)).update(status="active")
+    assert moves_of(last) == [TRIAL_ACTIVE]
