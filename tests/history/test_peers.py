@@ -193,7 +193,10 @@ class TestColumns:
             ({"state": "ended"}, "peers.Contract.state is a CharField; name a DateTimeField or DateField"),
             ({"signed_at": "ended", "signed_on": "ended"}, "all DateTimeFields or all DateFields"),
             ({}, "The columns are none; name at least one"),
-            ({"signed_at": "run"}, "'signed_at' leads to 'run', which the tracker .* doesn't know: 'draft', 'ended'"),
+            (
+                {"signed_at": "run"},
+                "'signed_at' leads to 'run', which the tracker .* doesn't know: 'draft', 'ended'",
+            ),
         ],
     )
     def test_other_columns_are_refused(
