@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -48,12 +49,14 @@ def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
         "TIME_ZONE",
         "WEEK_START",
         "YEAR_START_MONTH",
+        "ALLOWED_LATENESS",
         "RECORD_FREQUENCY",
         "SWEEP_FREQUENCY",
         "DELIVER_FREQUENCY",
     )
-    settings.STOCKANDFLOW = dict(zip(NAMES, ("Asia/Tokyo", 6, 4, "daily", "weekly", "never"), strict=True))
-    assert conf() == Conf("Asia/Tokyo", 6, 4, "daily", "weekly", "never")
+    wanted = ("Asia/Tokyo", 6, 4, timedelta(days=2), "daily", "weekly", "never")
+    settings.STOCKANDFLOW = dict(zip(NAMES, wanted, strict=True))
+    assert conf() == Conf(*wanted)
     assert Calendar.default() == Calendar("Asia/Tokyo", 6, 4)
     settings.STOCKANDFLOW = {"WEEK_START": 5}
     assert conf().week_start == 5
@@ -87,9 +90,11 @@ def test_unknown_keys_of_any_type_are_told_together(settings: Any) -> None:
         ("WEEK_START", None),
         ("YEAR_START_MONTH", 0),
         ("YEAR_START_MONTH", "april"),
+        ("ALLOWED_LATENESS", timedelta(days=-1)),
+        ("ALLOWED_LATENESS", 3600),
     ],
 )
-def test_a_calendar_that_cannot_be_used_is_told(settings: Any, key: str, value: Any) -> None:
+def test_a_setting_of_time_that_cannot_be_used_is_told(settings: Any, key: str, value: Any) -> None:
     settings.STOCKANDFLOW = {key: value}
     (message,) = check_declarations(registry=Registry())
     assert message.id == "stockandflow.E021"

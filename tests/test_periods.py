@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from example.membership.models import MemberFlowEvent
 from stockandflow.exceptions import InvalidInput
-from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
-from stockandflow.recording import LocalDate
+from stockandflow.periods import Calendar, Grain, Period, Status, aware, checked_range
+from stockandflow.recording.buckets import LocalDate
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ODD_ZONES = (
@@ -363,3 +363,28 @@ def test_the_database_tells_the_local_date_as_python_does(
     for at, day in found:
         assert day == calendar.local_date(at), connection.vendor
         assert calendar.midnight(day) == calendar.period(Grain.DAY, at).start
+
+
+@pytest.mark.parametrize(
+    ("computed_after", "now_after", "status"),
+    [
+        (None, -1, Status.IN_PROGRESS),
+        (-2, -1, Status.IN_PROGRESS),
+        (None, 0, Status.GAP),
+        (-1, 0, Status.PROVISIONAL),
+        (23, 100, Status.PROVISIONAL),
+        (24, 100, Status.FINAL),
+    ],
+)
+def test_a_number_is_final_once_it_was_computed_after_the_allowed_lateness(
+    computed_after: int | None, now_after: int, status: Status
+) -> None:
+    end = datetime(2026, 3, 1, tzinfo=UTC)
+    computed = None if computed_after is None else end + timedelta(hours=computed_after)
+    assert Status.of(end, computed, end + timedelta(hours=now_after), timedelta(days=1)) is status
+
+
+def test_calendars_that_differ_have_keys_that_differ() -> None:
+    calendars = [Calendar("UTC"), Calendar("Europe/London"), Calendar("UTC", 6), Calendar("UTC", 0, 4)]
+    assert len({calendar.key for calendar in calendars}) == 4
+    assert Calendar("UTC", 0, 4).key == Calendar("UTC", year_start_month=4).key

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from itertools import combinations
 from typing import Any
 
@@ -27,7 +28,7 @@ from stockandflow.capture import (
     strangers,
     unhooked,
 )
-from stockandflow.conf import NAMES, given
+from stockandflow.conf import NAMES, conf, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.exceptions import InvalidInput
@@ -555,6 +556,14 @@ def _settings_are_sound(_: Registry) -> Messages:
     except InvalidInput as error:
         yield _error(
             "E021", f"The calendar in STOCKANDFLOW can't be used: {error}", "Correct the setting.", None
+        )
+    lateness: object = conf().allowed_lateness
+    if not isinstance(lateness, timedelta) or lateness < timedelta():
+        yield _error(
+            "E021",
+            f"STOCKANDFLOW['ALLOWED_LATENESS'] is {lateness!r}, which is no time to wait.",
+            "Write a timedelta, zero or more, e.g. timedelta(days=1).",
+            None,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +22,8 @@ class Conf:
     """First day of the week, 0 = Monday … 6 = Sunday."""
     year_start_month: int = 1
     """First month of the year, 1–12; quarters follow from it."""
+    allowed_lateness: timedelta = timedelta(days=1)
+    """How long after its end a period stays provisional; events that come later restate a final number."""
     record_frequency: str = "hourly"
     """How often the schedule records everything registered (a frequency of ``stockandflow.periodic``)."""
     sweep_frequency: str = "hourly"

@@ -23,6 +23,28 @@ class Grain(StrEnum):
     YEAR = "year"
 
 
+class Status(StrEnum):
+    """Whether the number of a period can still change."""
+
+    IN_PROGRESS = "in_progress"
+    """The period hasn't ended."""
+    PROVISIONAL = "provisional"
+    """It has ended, and was last computed while late events were still allowed for."""
+    FINAL = "final"
+    """Computed after the allowed lateness: it changes by a restatement alone."""
+    GAP = "gap"
+    """Nothing was computed."""
+
+    @classmethod
+    def of(cls, end: datetime, computed_at: datetime | None, now: datetime, lateness: timedelta) -> Status:
+        """The status at ``now`` of a number for a period that ends at ``end``, last computed at ``computed_at``."""
+        if now < end:
+            return cls.IN_PROGRESS
+        if computed_at is None:
+            return cls.GAP
+        return cls.FINAL if computed_at >= end + lateness else cls.PROVISIONAL
+
+
 @dataclass(frozen=True, order=True)
 class Period:
     """One hour, day, week … of a calendar: the instants ``start <= t < end``, both aware and in UTC."""
@@ -64,6 +86,11 @@ class Calendar:
         """The project's calendar, from the settings."""
         now = conf()
         return cls(now.time_zone, now.week_start, now.year_start_month)
+
+    @property
+    def key(self) -> str:
+        """What names it in records, e.g. ``Europe/London 0 4``."""
+        return f"{self.timezone} {self.week_start} {self.year_start_month}"
 
     @property
     def zone(self) -> tzinfo:

@@ -10,6 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import DeclarationError, NotRegistered
+from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
 from tests.testapp.models import Item, ItemFlowEvent
 
@@ -40,6 +41,7 @@ growing = Flow("growing", "Growing", ItemFlowEvent, [small], [large])
         ),
         ({"permission": "a.b.c"}, r"has the permission 'a\.b\.c'; write 'app_label\.codename'"),
         ({"permission": "shop."}, r"has the permission 'shop\.'; write 'app_label\.codename'"),
+        ({"calendar": "UTC"}, r"has the calendar 'UTC'; write e\.g\. Calendar\('Europe/London'\)"),
         ({"permission": 3}, r"has the permission 3; write 'app_label\.codename'"),
     ],
 )
@@ -108,3 +110,10 @@ class TestFlows:
             match=r"The process 'sizes' isn't registered, so its flows aren't known; pass it to register\(\) first\.$",
         ):
             process.flows  # noqa: B018
+
+
+def test_its_calendar_is_its_own_or_the_projects(settings: Any) -> None:
+    settings.STOCKANDFLOW = {"TIME_ZONE": "Asia/Tokyo"}
+    tokyo, lisbon = Calendar("Asia/Tokyo"), Calendar("Europe/Lisbon", year_start_month=4)
+    assert Process("sizes", "Sizes", [small]).calendar == tokyo
+    assert Process("sizes", "Sizes", [small], calendar=lisbon).calendar == lisbon

@@ -10,6 +10,7 @@ from stockandflow.declarations.home import Home
 from stockandflow.declarations.slugs import checked_slug
 from stockandflow.declarations.stock import Stock
 from stockandflow.exceptions import DeclarationError, NotRegistered
+from stockandflow.periods import Calendar
 
 Kind = TypeVar("Kind", Stock, Flow)
 
@@ -18,7 +19,8 @@ class Process:
     """A named group of stocks and flows, reported together.
 
     ``flows`` default to those registered flows that touch one of the stocks. ``permission`` is needed to see the
-    process, e.g. ``"shop.view_subscription"``; without one, ``stockandflow.view_process`` is.
+    process, e.g. ``"shop.view_subscription"``; without one, ``stockandflow.view_process`` is. ``calendar`` says where
+    its days, weeks and years begin; without one, the project's does.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Process:
         flows: Sequence[Flow] | None = None,
         description: str = "",
         permission: str | None = None,
+        calendar: Calendar | None = None,
     ) -> None:
         self.slug = checked_slug("process", slug)
         self.name, self.description, self.permission = name, description, permission
@@ -42,6 +45,11 @@ class Process:
                 f"The process {slug!r} has the permission {permission!r}; write 'app_label.codename', e.g. "
                 "'shop.view_subscription'."
             )
+        if calendar is not None and not isinstance(calendar, Calendar):
+            raise DeclarationError(
+                f"The process {slug!r} has the calendar {calendar!r}; write e.g. Calendar('Europe/London')."
+            )
+        self.declared_calendar = calendar
         self.home = Home()
 
     def _all_of(self, kind: type[Kind], name: str, given: Iterable[Kind]) -> tuple[Kind, ...]:
@@ -59,6 +67,11 @@ class Process:
 
     def __repr__(self) -> str:
         return f"<Process {self.slug}>"
+
+    @property
+    def calendar(self) -> Calendar:
+        """The declared calendar, or the project's as the settings say now."""
+        return self.declared_calendar or Calendar.default()
 
     @property
     def flows(self) -> list[Flow]:

@@ -1,7 +1,7 @@
 # The schema of 1.0 in one migration.
 
 import django.db.models.deletion
-import stockandflow.models.records
+import stockandflow.models.keys
 from django.db import migrations, models
 
 
@@ -28,15 +28,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='Watermark',
+            name='Definition',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('event_model', models.CharField(max_length=200, unique=True)),
-                ('event_id', models.BigIntegerField()),
-                ('anew_since', models.DateTimeField(help_text='Events from here on were changed in place, so these days are computed anew.', null=True)),
+                ('kind', models.CharField(choices=[('stock', 'stock'), ('flow', 'flow'), ('calendar', 'calendar')], max_length=10)),
+                ('slug', models.CharField(max_length=100)),
+                ('since', models.DateTimeField(help_text='The first recording that used it.')),
+                ('digest', models.CharField(max_length=64)),
+                ('text', models.TextField()),
             ],
             options={
-                'default_permissions': (),
+                'ordering': ('kind', 'slug', '-since'),
+                'get_latest_by': 'since',
+                'default_permissions': ('view',),
+                'constraints': [models.UniqueConstraint(fields=('kind', 'slug', 'since'), name='sf_definition_since')],
             },
         ),
         migrations.CreateModel(
@@ -66,21 +71,56 @@ class Migration(migrations.Migration):
             name='FlowRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('count', models.PositiveBigIntegerField()),
+                ('subjects', models.PositiveBigIntegerField()),
+                ('first_in_day', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_week', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_month', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_quarter', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_year', models.PositiveBigIntegerField(default=0, editable=False)),
                 ('flow', models.CharField(blank=True, max_length=100)),
                 ('source', models.CharField(blank=True, max_length=100)),
                 ('sink', models.CharField(blank=True, max_length=100)),
+                ('calendar', models.CharField(help_text='Time zone, first day of the week, first month.', max_length=100)),
                 ('grain', models.CharField(choices=[('hour', 'hour'), ('day', 'day'), ('week', 'week'), ('month', 'month'), ('quarter', 'quarter'), ('year', 'year')], max_length=10)),
                 ('start', models.DateTimeField()),
                 ('end', models.DateTimeField()),
-                ('count', models.PositiveBigIntegerField()),
-                ('subjects', models.PositiveBigIntegerField()),
-                ('computed_at', models.DateTimeField()),
+                ('computed_at', models.DateTimeField(help_text='The instant as of which the events were read.')),
+                ('revision', models.PositiveIntegerField(default=1)),
             ],
             options={
                 'ordering': ('-start', 'flow', 'source', 'sink'),
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['grain', 'start'], name='sf_flow_start')],
-                'constraints': [models.UniqueConstraint(fields=('flow', 'source', 'sink', 'grain', 'start'), name='sf_flow_period')],
+                'constraints': [models.UniqueConstraint(fields=('calendar', 'grain', 'start', 'flow', 'source', 'sink'), name='sf_flow_period')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Restatement',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('stock', 'stock'), ('flow', 'flow')], max_length=10)),
+                ('slug', models.CharField(blank=True, help_text='Of the stock or flow.', max_length=100)),
+                ('source', models.CharField(blank=True, max_length=100)),
+                ('sink', models.CharField(blank=True, max_length=100)),
+                ('calendar', models.CharField(blank=True, max_length=100)),
+                ('grain', models.CharField(blank=True, choices=[('hour', 'hour'), ('day', 'day'), ('week', 'week'), ('month', 'month'), ('quarter', 'quarter'), ('year', 'year')], max_length=10)),
+                ('start', models.DateTimeField()),
+                ('end', models.DateTimeField()),
+                ('facet', models.CharField(blank=True, max_length=100)),
+                ('value', stockandflow.models.keys.KeyField(blank=True, max_length=200)),
+                ('revision', models.PositiveIntegerField(help_text='The revision that holds the new number.')),
+                ('old_count', models.PositiveBigIntegerField()),
+                ('new_count', models.PositiveBigIntegerField()),
+                ('old_subjects', models.PositiveBigIntegerField(null=True)),
+                ('new_subjects', models.PositiveBigIntegerField(null=True)),
+                ('at', models.DateTimeField(help_text='When it was restated.')),
+                ('cause', models.CharField(max_length=200)),
+            ],
+            options={
+                'ordering': ('-at', '-id'),
+                'default_permissions': ('view',),
+                'indexes': [models.Index(fields=['kind', 'slug', 'start'], name='sf_restatement_number'), models.Index(fields=['at'], name='sf_restatement_at')],
             },
         ),
         migrations.CreateModel(
@@ -91,6 +131,8 @@ class Migration(migrations.Migration):
                 ('timestamp', models.DateTimeField()),
                 ('count', models.PositiveBigIntegerField()),
                 ('method', models.CharField(choices=[('counted', 'counted'), ('derived', 'derived from events'), ('imported', 'imported')], default='counted', max_length=10)),
+                ('computed_at', models.DateTimeField(help_text='When it was derived; None where it was counted.', null=True)),
+                ('revision', models.PositiveIntegerField(default=1)),
                 ('recent_net', models.BigIntegerField(editable=False, help_text="In less out by the events of the hour before that the count's snapshot held.", null=True)),
             ],
             options={
@@ -103,13 +145,52 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Sweep',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('tracker', models.CharField(max_length=100)),
+                ('database', models.CharField(help_text='Alias in DATABASES.', max_length=100)),
+                ('opened_at', models.DateTimeField(blank=True, help_text='When the first complete sweep had written the opening balance.', null=True)),
+                ('completed_at', models.DateTimeField(blank=True, help_text='When the last complete sweep ended.', null=True)),
+                ('found', models.PositiveBigIntegerField(default=0, help_text='Missing moves that the last sweep found, or the one under way so far.')),
+                ('started_at', models.DateTimeField(blank=True, help_text='When the sweep began that is under way, or was interrupted.', null=True)),
+                ('cursor', models.TextField(blank=True, help_text='Key of the last subject seen to.', null=True)),
+            ],
+            options={
+                'ordering': ('database', 'tracker'),
+                'default_permissions': ('view',),
+                'constraints': [models.UniqueConstraint(fields=('tracker', 'database'), name='sf_sweep_tracker')],
+            },
+        ),
+        migrations.CreateModel(
+            name='Watermark',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('event_model', models.CharField(max_length=200)),
+                ('calendar', models.CharField(max_length=100)),
+                ('event_id', models.BigIntegerField(default=0)),
+                ('since', models.DateTimeField(null=True)),
+                ('until', models.DateTimeField(null=True)),
+                ('anew_since', models.DateTimeField(help_text='Events from here on were changed in place, so these days are computed anew.', null=True)),
+            ],
+            options={
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('event_model', 'calendar'), name='sf_watermark_calendar')],
+            },
+        ),
+        migrations.CreateModel(
             name='FlowFacetRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('facet', models.CharField(max_length=100)),
-                ('value', stockandflow.models.records.KeyField(max_length=200)),
                 ('count', models.PositiveBigIntegerField()),
                 ('subjects', models.PositiveBigIntegerField()),
+                ('first_in_day', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_week', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_month', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_quarter', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('first_in_year', models.PositiveBigIntegerField(default=0, editable=False)),
+                ('facet', models.CharField(max_length=100)),
+                ('value', stockandflow.models.keys.KeyField(max_length=200)),
                 ('flow_record', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='facet_records', to='stockandflow.flowrecord')),
             ],
             options={
@@ -149,7 +230,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('facet', models.CharField(max_length=100)),
-                ('value', stockandflow.models.records.KeyField(max_length=200)),
+                ('value', stockandflow.models.keys.KeyField(max_length=200)),
                 ('count', models.PositiveBigIntegerField()),
                 ('stock_record', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='facet_records', to='stockandflow.stockrecord')),
             ],
@@ -157,24 +238,6 @@ class Migration(migrations.Migration):
                 'ordering': ('stock_record', 'facet', 'id'),
                 'default_permissions': ('view',),
                 'constraints': [models.UniqueConstraint(fields=('stock_record', 'facet', 'value'), name='sf_stock_facet')],
-            },
-        ),
-        migrations.CreateModel(
-            name='Sweep',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('tracker', models.CharField(max_length=100)),
-                ('database', models.CharField(help_text='Alias in DATABASES.', max_length=100)),
-                ('opened_at', models.DateTimeField(blank=True, help_text='When the first complete sweep had written the opening balance.', null=True)),
-                ('completed_at', models.DateTimeField(blank=True, help_text='When the last complete sweep ended.', null=True)),
-                ('found', models.PositiveBigIntegerField(default=0, help_text='Missing moves that the last sweep found, or the one under way so far.')),
-                ('started_at', models.DateTimeField(blank=True, help_text='When the sweep began that is under way, or was interrupted.', null=True)),
-                ('cursor', models.TextField(blank=True, help_text='Key of the last subject seen to.', null=True)),
-            ],
-            options={
-                'ordering': ('database', 'tracker'),
-                'default_permissions': ('view',),
-                'constraints': [models.UniqueConstraint(fields=('tracker', 'database'), name='sf_sweep_tracker')],
             },
         ),
     ]

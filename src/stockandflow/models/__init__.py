@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+from stockandflow.models.definitions import Definition
 from stockandflow.models.delivery import Delivery
 from stockandflow.models.events import FlowEvent, SubjectForeignKey
+from stockandflow.models.flow_records import FlowFacetRecord, FlowRecord, Watermark
+from stockandflow.models.keys import ALL
 from stockandflow.models.origin import Origin
-from stockandflow.models.records import (
-    ALL,
-    FlowFacetRecord,
-    FlowRecord,
-    StockFacetRecord,
-    StockRecord,
-    Watermark,
-    recent_moves,
-    settling,
-)
+from stockandflow.models.records import StockFacetRecord, StockRecord, recent_moves, settling
+from stockandflow.models.restatements import Restatement
 from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
 from stockandflow.models.sweeps import Sweep
 
 __all__ = [
     "ALL",
+    "Definition",
     "Delivery",
     "FlowEvent",
     "FlowFacetRecord",
     "FlowRecord",
     "Origin",
+    "Restatement",
     "ScheduleEntry",
     "ScheduleRun",
     "StockFacetRecord",

@@ -437,11 +437,8 @@ class _History:
         since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
         watermark: Any = apps.get_model("stockandflow", "Watermark")
         marks = watermark._default_manager.using(router.db_for_write(watermark))
-        mark, _ = marks.get_or_create(
-            event_model=self.tracker.events._meta.label_lower, defaults={"event_id": 0}
-        )
         later = Q(anew_since=None) | Q(anew_since__gt=since)
-        marks.filter(later, pk=mark.pk).update(anew_since=since)
+        marks.filter(later, event_model=self.tracker.events._meta.label_lower).update(anew_since=since)
 
     def _write(self, at: Any) -> None:
         _execute(

@@ -1,38 +1,21 @@
-"""Records: the stored count of a stock at an instant, and of a flow over a period."""
+"""Stock records: the stored count of a stock at an instant."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.db import connections, models, router, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.membership.counting import StockCount, count_stocks
 from stockandflow.models.clock import SETTLING, snapshot
+from stockandflow.models.keys import KeyField
 from stockandflow.models.origin import Origin
-from stockandflow.periods import Grain, aware
+from stockandflow.periods import aware
 
 if TYPE_CHECKING:
     from stockandflow.declarations import Stock
-
-ALL = "*"
-"""In a flow record's source and sink: the total over all of them. No slug can be this."""
-
-
-class KeyField(models.CharField):  # type: ignore[type-arg]  # Django's own takes none
-    """The key of a facet value: a text that equals another only to the letter.
-
-    MariaDB's collations take ``a``, ``A`` and ``á`` for one and ignore spaces at the end, so two values of a facet
-    could not be kept beside each other.
-    """
-
-    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
-        parameters: Any = super().db_parameters(connection)
-        if connection.vendor == "mysql":
-            parameters["collation"] = "utf8mb4_nopad_bin"
-        return parameters
 
 
 class StockRecordManager(models.Manager["StockRecord"]):
@@ -144,6 +127,8 @@ class StockRecord(models.Model):
         default="counted",
         choices=[("counted", "counted"), ("derived", "derived from events"), ("imported", "imported")],
     )
+    computed_at = models.DateTimeField(null=True, help_text="When it was derived; None where it was counted.")
+    revision = models.PositiveIntegerField(default=1)
     recent_net = models.BigIntegerField(
         null=True,
         editable=False,
@@ -177,74 +162,6 @@ class StockFacetRecord(models.Model):
         ordering = ("stock_record", "facet", "id")
         constraints = [
             models.UniqueConstraint(fields=["stock_record", "facet", "value"], name="sf_stock_facet")
-        ]
-        default_permissions = ("view",)
-
-    def __str__(self) -> str:
-        return f"{self.facet} {self.value}: {self.count}"
-
-
-class FlowRecord(models.Model):
-    """The moves of a flow over one period ``start <= t < end``.
-
-    ``source`` and ``sink`` are slugs, "" for external, and ``*`` in the row that totals the flow; every computed
-    period has that row, zero included. ``flow`` is "" for moves that no flow covers, which have no total row.
-    ``count`` is the number of events, ``subjects`` of the distinct objects that moved.
-    """
-
-    flow = models.CharField(max_length=100, blank=True)
-    source = models.CharField(max_length=100, blank=True)
-    sink = models.CharField(max_length=100, blank=True)
-    grain = models.CharField(max_length=10, choices=[(grain.value, grain.value) for grain in Grain])
-    start = models.DateTimeField()
-    end = models.DateTimeField()
-    count = models.PositiveBigIntegerField()
-    subjects = models.PositiveBigIntegerField()
-    computed_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ("-start", "flow", "source", "sink")
-        constraints = [
-            models.UniqueConstraint(
-                fields=["flow", "source", "sink", "grain", "start"], name="sf_flow_period"
-            )
-        ]
-        indexes = [models.Index(fields=["grain", "start"], name="sf_flow_start")]
-        default_permissions = ("view",)
-
-    def __str__(self) -> str:
-        return f"{self.flow or 'other'} {self.source or 'outside'} → {self.sink or 'outside'}: {self.count}"
-
-
-class Watermark(models.Model):
-    """How far the flow records have read the events of one model: all events up to ``event_id`` are in them."""
-
-    event_model = models.CharField(max_length=200, unique=True)
-    event_id = models.BigIntegerField()
-    anew_since = models.DateTimeField(
-        null=True, help_text="Events from here on were changed in place, so these days are computed anew."
-    )
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"{self.event_model}: {self.event_id}"
-
-
-class FlowFacetRecord(models.Model):
-    """The moves of a flow record's subjects with one facet value, as it was when they moved."""
-
-    flow_record = models.ForeignKey(FlowRecord, models.CASCADE, related_name="facet_records")
-    facet = models.CharField(max_length=100)
-    value = KeyField(max_length=200)
-    count = models.PositiveBigIntegerField()
-    subjects = models.PositiveBigIntegerField()
-
-    class Meta:
-        ordering = ("flow_record", "facet", "id")
-        constraints = [
-            models.UniqueConstraint(fields=["flow_record", "facet", "value"], name="sf_flow_facet")
         ]
         default_permissions = ("view",)
 

@@ -1,111 +1,27 @@
-"""Recording: stocks counted at an instant and flows over whole days, kept so that reports need not count."""
+"""Flow records: the events of whole days, counted and kept."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from django.db import models, router
-from django.db.models import Case, Count, DateField, F, Func, Max, Min, Value, When
+from django.db.models import Count, Max, Min
 from django.db.models.functions import TruncDate
 
-from stockandflow.declarations import Flow, Stock
+from stockandflow.declarations import Flow
 from stockandflow.exceptions import InvalidInput
-from stockandflow.membership import StockCount, count_stocks
 from stockandflow.membership.facets import FacetText, facet_key
-from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, StockRecord, Watermark, recent_moves
+from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Watermark
 from stockandflow.models.clock import SETTLING, database_now, snapshot, writing
 from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
+from stockandflow.recording.buckets import LocalDate
 from stockandflow.registry import Registry
 
 LAG = SETTLING
 """Events recorded within this time are read again next time, since a transaction may commit them late."""
-
-
-@dataclass(frozen=True)
-class Counted:
-    """The stocks as they were at one instant, counted and not yet stored."""
-
-    at: datetime
-    counts: tuple[StockCount, ...]
-    recent: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Recording:
-    """What one run recorded; ``at`` is the instant of the stock records, None where no stock is registered."""
-
-    at: datetime | None
-    stocks: int
-    facet_values: int
-    periods: int
-    flow_records: int
-
-    @classmethod
-    def of(cls, counted: Counted | None, periods: int, flow_records: int) -> Recording:
-        """What a run recorded that counted ``counted`` and made so many flow records."""
-        counts = counted.counts if counted else ()
-        return cls(
-            at=counted.at if counted else None,
-            stocks=len(counts),
-            facet_values=sum(len(values) for count in counts for values in count.facets.values()),
-            periods=periods,
-            flow_records=flow_records,
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{self.stocks} stocks with {self.facet_values} facet values, "
-            f"{self.flow_records} flow records over {self.periods} {'day' if self.periods == 1 else 'days'}"
-        )
-
-
-def record(
-    registry: Registry,
-    *,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    calendar: Calendar | None = None,
-) -> Recording:
-    """Count every registered stock now, and bring the daily flow records up to date.
-
-    Flow records are computed for the days that got events since the last run, for those from the last computed day to
-    today, and for all days that overlap ``since <= t < until`` where given. Running twice changes nothing but adds
-    the stock records of another instant.
-    """
-    counted = count(registry.stocks)
-    store(counted)
-    return Recording.of(counted, *record_flows(registry, since=since, until=until, calendar=calendar))
-
-
-def count(stocks: Sequence[Stock]) -> Counted | None:
-    """Count stocks with their facets, all under one instant; the stocks of one database from one snapshot.
-
-    Queries: three for each database, and those of ``count_stocks`` and ``recent_moves``. None for no stocks.
-    """
-    by_database: dict[str, list[Stock]] = defaultdict(list)
-    for stock in stocks:
-        by_database[stock.queryset.db].append(stock)
-    at: datetime | None = None
-    counts: dict[str, StockCount] = {}
-    recent: dict[str, int] = {}
-    for using, members in by_database.items():
-        with snapshot(using) as now:
-            at = at or now
-            counts.update(count_stocks([stock.count_request() for stock in members]))
-            recent.update(recent_moves(members, now))
-    if at is None:
-        return None
-    return Counted(at, tuple(counts[stock.slug] for stock in stocks), recent)
-
-
-def store(counted: Counted | None) -> list[StockRecord]:
-    """Keep counts as records, in the stocks' order; counts of one instant replace each other."""
-    return StockRecord.objects.store(counted.counts, counted.at, recent=counted.recent) if counted else []
 
 
 def record_flows(
@@ -134,44 +50,6 @@ def record_flows(
     return periods, written
 
 
-class LocalDate(Func):
-    """The local date of an instant, by plain arithmetic: each database adds the calendar's offset of that stretch.
-
-    No database needs to know time zones, and none is asked for a function of its own.
-    """
-
-    output_field = DateField()
-
-    def __init__(self, expression: str, offsets: list[tuple[datetime, timedelta]]) -> None:
-        seconds: Any = Value(int(offsets[0][1].total_seconds()))
-        if len(offsets) > 1:
-            seconds = Case(
-                *(
-                    When(**{f"{expression}__lt": end}, then=Value(int(offset.total_seconds())))
-                    for (_, offset), (end, _) in pairwise(offsets)
-                ),
-                default=Value(int(offsets[-1][1].total_seconds())),
-            )
-        super().__init__(F(expression), seconds)
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="date(%(expressions)s || ' seconds')", **context)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        # The connection's zone is UTC under USE_TZ, and a timestamptz is turned into UTC here in any case.
-        at, seconds = self.get_source_expressions()
-        at_sql, at_params = compiler.compile(at)
-        seconds_sql, seconds_params = compiler.compile(seconds)
-        sql = f"(({at_sql} AT TIME ZONE 'UTC') + ({seconds_sql}) * INTERVAL '1 second')::date"
-        return sql, (*at_params, *seconds_params)
-
-    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        at, seconds = self.get_source_expressions()
-        at_sql, at_params = compiler.compile(at)
-        seconds_sql, seconds_params = compiler.compile(seconds)
-        return f"DATE({at_sql} + INTERVAL ({seconds_sql}) SECOND)", (*at_params, *seconds_params)
-
-
 class _Events:
     """The events of one model, read for flow records."""
 
@@ -181,7 +59,7 @@ class _Events:
         self.anew_since: datetime | None = None
         self.rows = model._default_manager.using(self.using).order_by().exclude(origin=Origin.INITIAL)
         self.label = model._meta.label_lower
-        self.records = FlowRecord.objects.using(router.db_for_write(FlowRecord))
+        self.records = FlowRecord.objects.using(router.db_for_write(FlowRecord)).filter(calendar=calendar.key)
 
     def days(self, since: datetime | None, until: datetime | None) -> list[Period]:
         """The days to compute, in order."""
@@ -237,7 +115,12 @@ class _Events:
         covered = {stock.slug for flow in self.flows for stock in flow.stocks}
         made = [
             FlowRecord(
-                flow=flow, source=source, sink=sink, count=count, subjects=subjects, **_of(wanted[day], at)
+                flow=flow,
+                source=source,
+                sink=sink,
+                count=count,
+                subjects=subjects,
+                **self._of(wanted[day], at),
             )
             for flow, source, sink, day, count, subjects in pairs
             if day in wanted and (flow in slugs or (not flow and covered & {source, sink}))
@@ -247,7 +130,12 @@ class _Events:
                 count, subjects = totals.get((slug, day), (0, 0))
                 made.append(
                     FlowRecord(
-                        flow=slug, source=ALL, sink=ALL, count=count, subjects=subjects, **_of(period, at)
+                        flow=slug,
+                        source=ALL,
+                        sink=ALL,
+                        count=count,
+                        subjects=subjects,
+                        **self._of(period, at),
                     )
                 )
         starts = [period.start for period in days]
@@ -306,23 +194,26 @@ class _Events:
 
     def advance(self) -> None:
         """Move the watermark up to the first event that was recorded within LAG; no further."""
-        mark = self._mark().event_id
-        events = self.model._default_manager.using(self.using).filter(pk__gt=mark)
+        mark = self._mark()
+        events = self.model._default_manager.using(self.using).filter(pk__gt=mark.event_id)
         recent = models.Q(recorded_at__gte=database_now(self.using) - LAG)
         found = events.aggregate(recent=Min("pk", filter=recent), last=Max("pk"))
         last = found["last"] if found["recent"] is None else found["recent"] - 1
-        if last is not None and last > mark:
-            Watermark.objects.filter(event_model=self.label).update(event_id=last)
+        if last is not None and last > mark.event_id:
+            Watermark.objects.filter(pk=mark.pk).update(event_id=last)
         if self.anew_since is not None:
             # Unless another import asked for more meanwhile.
-            Watermark.objects.filter(event_model=self.label, anew_since=self.anew_since).update(
-                anew_since=None
-            )
+            Watermark.objects.filter(pk=mark.pk, anew_since=self.anew_since).update(anew_since=None)
 
     def _mark(self) -> Watermark:
         """What the records have taken in so far; no event before the first run."""
-        return Watermark.objects.get_or_create(event_model=self.label, defaults={"event_id": 0})[0]
+        return Watermark.objects.get_or_create(event_model=self.label, calendar=self.calendar.key)[0]
 
-
-def _of(period: Period, at: datetime) -> dict[str, Any]:
-    return {"grain": Grain.DAY, "start": period.start, "end": period.end, "computed_at": at}
+    def _of(self, period: Period, at: datetime) -> dict[str, Any]:
+        return {
+            "calendar": self.calendar.key,
+            "grain": Grain.DAY,
+            "start": period.start,
+            "end": period.end,
+            "computed_at": at,
+        }

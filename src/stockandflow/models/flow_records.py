@@ -1,0 +1,102 @@
+"""Flow records: the stored moves of a flow over a period."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from stockandflow.models.keys import KeyField
+from stockandflow.periods import Grain
+
+
+class Moves(models.Model):
+    """Moves counted over one period. Abstract.
+
+    ``count`` is the number of events and adds up; ``subjects``, of the distinct objects that moved, doesn't. So the
+    finest periods also hold how many subjects made their first such move of the week, month … in them: these add up
+    to the distinct subjects of the coarser period. They are 0 in records of that grain and coarser.
+    """
+
+    count = models.PositiveBigIntegerField()
+    subjects = models.PositiveBigIntegerField()
+    first_in_day = models.PositiveBigIntegerField(default=0, editable=False)
+    first_in_week = models.PositiveBigIntegerField(default=0, editable=False)
+    first_in_month = models.PositiveBigIntegerField(default=0, editable=False)
+    first_in_quarter = models.PositiveBigIntegerField(default=0, editable=False)
+    first_in_year = models.PositiveBigIntegerField(default=0, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class FlowRecord(Moves):
+    """The moves of a flow over one period ``start <= t < end`` of a calendar.
+
+    ``source`` and ``sink`` are slugs, "" for external, and ``*`` in the row that totals the flow; every computed
+    period has that row, zero included. ``flow`` is "" for moves that no flow covers, which have no total row.
+    """
+
+    flow = models.CharField(max_length=100, blank=True)
+    source = models.CharField(max_length=100, blank=True)
+    sink = models.CharField(max_length=100, blank=True)
+    calendar = models.CharField(max_length=100, help_text="Time zone, first day of the week, first month.")
+    grain = models.CharField(max_length=10, choices=[(grain.value, grain.value) for grain in Grain])
+    start = models.DateTimeField()
+    end = models.DateTimeField()
+    computed_at = models.DateTimeField(help_text="The instant as of which the events were read.")
+    revision = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ("-start", "flow", "source", "sink")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["calendar", "grain", "start", "flow", "source", "sink"], name="sf_flow_period"
+            )
+        ]
+        indexes = [models.Index(fields=["grain", "start"], name="sf_flow_start")]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.flow or 'other'} {self.source or 'outside'} → {self.sink or 'outside'}: {self.count}"
+
+
+class FlowFacetRecord(Moves):
+    """The moves of a flow record's subjects with one facet value, as it was when they moved."""
+
+    flow_record = models.ForeignKey(FlowRecord, models.CASCADE, related_name="facet_records")
+    facet = models.CharField(max_length=100)
+    value = KeyField(max_length=200)
+
+    class Meta:
+        ordering = ("flow_record", "facet", "id")
+        constraints = [
+            models.UniqueConstraint(fields=["flow_record", "facet", "value"], name="sf_flow_facet")
+        ]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.facet} {self.value}: {self.count}"
+
+
+class Watermark(models.Model):
+    """How far a calendar's flow records have read the events of one model: all up to ``event_id`` are in them.
+
+    ``since`` and ``until`` bound the periods computed so far, without gap between them.
+    """
+
+    event_model = models.CharField(max_length=200)
+    calendar = models.CharField(max_length=100)
+    event_id = models.BigIntegerField(default=0)
+    since = models.DateTimeField(null=True)
+    until = models.DateTimeField(null=True)
+    anew_since = models.DateTimeField(
+        null=True, help_text="Events from here on were changed in place, so these days are computed anew."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["event_model", "calendar"], name="sf_watermark_calendar")
+        ]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.event_model}, {self.calendar}: {self.event_id}"
