@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, models, transaction
-from django.db.migrations.state import ModelState, StateApps
+from django.db.migrations.autodetector import MigrationAutodetector
+from django.db.migrations.graph import MigrationGraph
+from django.db.migrations.questioner import MigrationQuestioner
+from django.db.migrations.state import ModelState, ProjectState, StateApps
+from django.db.migrations.writer import MigrationWriter
 from django.db.models import Count, Prefetch
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
@@ -293,3 +297,81 @@ def test_a_model_of_a_migration_has_the_indexes_that_the_migration_says() -> Non
     rendered: Any = state.render(apps)
 
     assert rendered._meta.indexes == []
+
+
+def project(subject_name: str = "Order", events_name: str = "Plain") -> ProjectState:
+    """The models of a project that has subclassed FlowEvent in every way, as its code has them."""
+    isolated: Any = isolate_apps("tests.testapp")
+    with isolated as project_apps:
+
+        class Options:
+            app_label = "testapp"
+
+        class AbstractOptions(FlowEvent.Meta, Options):
+            abstract = True
+
+        class ProxyOptions(Options):
+            proxy = True
+
+        same = ["subject", "timestamp", "id"]
+        body = {"__module__": __name__, "Meta": Options}
+        subject = type(subject_name, (models.Model,), body)
+
+        def kind(name: str, base: Any = FlowEvent, meta: Any = Options, **fields: Any) -> Any:
+            return type(name, (base,), {"__module__": __name__, "Meta": meta, **fields})
+
+        def options(*indexes: models.Index, base: Any = Options) -> Any:
+            return type("Meta", (base,), {"indexes": indexes})
+
+        kind(events_name, subject=SubjectForeignKey(subject))
+        own = kind("Indexed", meta=options(models.Index(fields=["flow"])), subject=SubjectForeignKey(subject))
+        kind("Passed", own, ProxyOptions)
+        kind("Prolonged", own, more=models.TextField(default=""))
+        kind(
+            "Named", meta=options(models.Index(fields=same, name="mine")), subject=SubjectForeignKey(subject)
+        )
+        kind("Unnamed", meta=options(models.Index(fields=same)), subject=SubjectForeignKey(subject))
+        kind("Elsewhere", subject=SubjectForeignKey(subject, db_column="who"))
+        of_one = kind("OfOne", meta=AbstractOptions, subject=SubjectForeignKey(subject))
+        kind("First", of_one)
+        kind("Second", of_one)
+        of_any = kind("OfAny", meta=options(models.Index(fields=["sink"]), base=AbstractOptions))
+        kind("Third", of_any, subject=SubjectForeignKey(subject))
+        kind("Fourth", of_any, subject=SubjectForeignKey(subject))
+        return ProjectState.from_apps(project_apps)
+
+
+def migrated(before: ProjectState, after: ProjectState) -> tuple[ProjectState, list[str]]:
+    """What a migration makes of the one state, written to a file and read, and the names of its operations."""
+    ways = MigrationAutodetector(before, after, MigrationQuestioner({"ask_rename_model": True}, {"testapp"}))
+    changes = ways.changes(MigrationGraph(), trim_to_apps={"testapp"})
+    state, done = before.clone(), []
+    for migration in changes.get("testapp", []):
+        written: dict[str, Any] = {}
+        exec(MigrationWriter(migration).as_string(), written)  # noqa: S102 - what makemigrations writes
+        for operation in written["Migration"].operations:
+            operation.state_forwards("testapp", state)
+            done.append(type(operation).__name__)
+    return state, done
+
+
+def test_a_project_that_is_migrated_has_nothing_more_to_migrate() -> None:
+    state, made = migrated(ProjectState(), project())
+    assert {"CreateModel"} < set(made)
+    assert migrated(state, project())[1] == []
+
+    for names, expected in [
+        (("Purchase",), {"RenameModel"}),
+        (("Purchase", "Moved"), {"RenameModel", "RenameIndex"}),
+    ]:
+        state, made = migrated(state, project(*names))
+        assert set(made) == expected
+        assert migrated(state, project(*names))[1] == []
+
+    of_subjects = [
+        index
+        for model in state.apps.get_models()
+        for index in model._meta.indexes
+        if index.fields == ["subject", "timestamp", "id"] and not model._meta.proxy
+    ]
+    assert len(of_subjects) == len({index.name for index in of_subjects}) == 9
