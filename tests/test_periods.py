@@ -1,9 +1,14 @@
-"""Periods come from the clocks on the wall, checked against clocks that are read minute by minute."""
+"""Periods come from the clocks on the wall, checked against clocks that are read minute by minute.
+
+Over years, against the changes of the clocks: found by reading them once a day, from UTC to the wall alone.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
@@ -39,6 +44,10 @@ ODD_ZONES = (
     "Antarctica/Casey",
     "Antarctica/Troll",  # two hours
 )
+CROSSED_THE_DATE_LINE = {
+    *("Pacific/Apia", "Pacific/Fakaofo", "Pacific/Kwajalein", "Kwajalein"),
+    *("Pacific/Enderbury", "Pacific/Kanton", "Pacific/Kiritimati"),
+}
 zones = st.sampled_from(ODD_ZONES) | st.sampled_from(sorted(available_timezones() - {"localtime"}))
 # No zone has had seconds in its offset since 1972, so a minute is the finest step of any clock.
 instants = st.datetimes(datetime(1975, 1, 1), datetime(2037, 12, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -184,6 +193,174 @@ def test_a_day_is_made_of_its_hours(given: tuple[str, datetime]) -> None:
     hours = list(calendar.periods(Grain.HOUR, day.start, day.end))
     assert (hours[0].start, hours[-1].end) == (day.start, day.end)
     assert all(hour.end - hour.start <= HOUR for hour in hours)
+
+
+@cache
+def stretches(zone: str) -> tuple[list[datetime], list[timedelta]]:
+    """The instants from which a clock has had its offsets from UTC since 1974, and the offsets."""
+    clock = ZoneInfo(zone)
+
+    def offset(at: datetime) -> timedelta:
+        return at.astimezone(clock).utcoffset() or timedelta()
+
+    at = datetime(1974, 1, 1, tzinfo=UTC)
+    starts, offsets = [at], [offset(at)]
+    while at.year < 2039:
+        low, at = at, at + DAY
+        if offset(at) != offsets[-1]:
+            high = at
+            while high - low > MINUTE:
+                middle = low + (high - low) // MINUTE // 2 * MINUTE
+                low, high = (middle, high) if offset(middle) == offsets[-1] else (low, middle)
+            starts.append(high)
+            offsets.append(offset(high))
+    return starts, offsets
+
+
+def date_begins(zone: str, day: date) -> datetime:
+    """The last instant at which the clock has shown an earlier date."""
+    starts, offsets = stretches(zone)
+    shown = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    first = bisect_right(starts, shown - 3 * DAY) - 1
+    last = bisect_right(starts, shown + 3 * DAY)
+    ends = [*starts[1:], datetime.max.replace(tzinfo=UTC)]
+    return max(
+        min(ends[place], shown - offsets[place])
+        for place in range(first, last)
+        if starts[place] + offsets[place] < shown
+    )
+
+
+def first_dates(grain: Grain, since: date, until: date, calendar: Calendar) -> Iterator[date]:
+    for day in (since + n * DAY for n in range((until - since).days + 1)):
+        if grain is Grain.DAY or first_date_by_walking(grain, day, calendar) == day:
+            yield day
+
+
+def bounds_by_reading(grain: Grain, since: datetime, until: datetime, calendar: Calendar) -> list[datetime]:
+    """All bounds of a grain's periods from one before ``since`` to one after ``until``."""
+    if grain is not Grain.HOUR:
+        low, high = since.date() - 400 * DAY, until.date() + 400 * DAY
+        return sorted(
+            {date_begins(calendar.timezone, day) for day in first_dates(grain, low, high, calendar)}
+        )
+    starts, offsets = stretches(calendar.timezone)
+    bounds = set(starts)
+    for place in range(bisect_right(starts, since) - 1, bisect_right(starts, until)):
+        low = max(starts[place], since - DAY)
+        high = min(starts[place + 1] if place + 1 < len(starts) else until + DAY, until + DAY)
+        past = timedelta(
+            minutes=(low + offsets[place]).minute, seconds=low.second, microseconds=low.microsecond
+        )
+        bounds |= {
+            low - past + n * HOUR
+            for n in range(1, (high - low + past) // HOUR + 1)
+            if low - past + n * HOUR < high
+        }
+    return sorted(bounds)
+
+
+@given(
+    zones,
+    st.datetimes(datetime(1976, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.timedeltas(MINUTE, 20 * 366 * DAY),
+    grains,
+    st.integers(0, 6),
+    st.integers(1, 12),
+)
+@example("Pacific/Apia", datetime(2011, 1, 1, tzinfo=UTC), 800 * DAY, Grain.DAY, 0, 1)
+@example("Pacific/Apia", datetime(2011, 1, 1, tzinfo=UTC), 800 * DAY, Grain.WEEK, 4, 1)
+@example("Australia/Lord_Howe", datetime(2023, 1, 1, tzinfo=UTC), 800 * DAY, Grain.HOUR, 0, 1)
+@example("America/St_Johns", datetime(2000, 1, 1, tzinfo=UTC), 5000 * DAY, Grain.DAY, 0, 1)
+def test_the_periods_of_years_have_the_bounds_that_the_changes_of_the_clock_give(
+    zone: str, since: datetime, span: timedelta, grain: Grain, week_start: int, year_start_month: int
+) -> None:
+    calendar = Calendar(zone, week_start, year_start_month)
+    until = min(since + (span / 20 if grain is Grain.HOUR else span), datetime(2037, 1, 1, tzinfo=UTC))
+    bounds = bounds_by_reading(grain, since, until, calendar)
+    expected = [Period(start, end, grain) for start, end in pairwise(bounds) if start < until and end > since]
+
+    assert list(calendar.periods(grain, since, until)) == expected
+
+
+@given(
+    zones,
+    instants,
+    st.lists(st.tuples(grains, st.integers(-30, 30)), min_size=1, max_size=5),
+    st.integers(0, 6),
+    st.integers(1, 12),
+)
+def test_stepping_forth_and_back_leads_to_where_it_began(
+    zone: str, at: datetime, walks: list[tuple[Grain, int]], week_start: int, year_start_month: int
+) -> None:
+    calendar = Calendar(zone, week_start, year_start_month)
+    for grain, steps in walks:
+        there, back = (
+            (calendar.following, calendar.preceding)
+            if steps > 0
+            else (calendar.preceding, calendar.following)
+        )
+        first = period = calendar.period(grain, at)
+        for _ in range(abs(steps)):
+            period = there(period)
+        for _ in range(abs(steps)):
+            period = back(period)
+        assert period == first
+
+
+@given(zones, instants, st.integers(0, 6), st.integers(1, 12))
+def test_coarser_periods_are_made_of_whole_finer_ones(
+    zone: str, at: datetime, week_start: int, year_start_month: int
+) -> None:
+    calendar = Calendar(zone, week_start, year_start_month)
+    for coarse, fine, numbers in (
+        (Grain.WEEK, Grain.DAY, {7}),
+        (Grain.MONTH, Grain.DAY, {28, 29, 30, 31}),
+        (Grain.QUARTER, Grain.MONTH, {3}),
+        (Grain.YEAR, Grain.QUARTER, {4}),
+        (Grain.YEAR, Grain.DAY, {365, 366}),
+        (Grain.DAY, Grain.HOUR, set(range(20, 28))),
+    ):
+        period = calendar.period(coarse, at)
+        parts = list(calendar.periods(fine, period.start, period.end))
+        assert (parts[0].start, parts[-1].end) == (period.start, period.end)
+        skipped = fine is Grain.DAY and zone in CROSSED_THE_DATE_LINE
+        assert len(parts) in numbers or (skipped and len(parts) + 1 in numbers)
+
+
+@given(st.tuples(st.sampled_from(ODD_ZONES), instants))
+def test_a_local_date_is_the_last_one_that_has_begun(given: tuple[str, datetime]) -> None:
+    zone, at = given
+    day = Calendar(zone).local_date(at)
+    assert date_begins(zone, day) <= at < date_begins(zone, day + DAY)
+
+
+@pytest.mark.parametrize("week_start", range(7))
+def test_weeks_begin_on_each_day_of_the_week(week_start: int) -> None:
+    calendar = Calendar("Europe/London", week_start)
+    weeks = list(
+        calendar.periods(Grain.WEEK, datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))
+    )
+    assert {calendar.local_date(week.start).weekday() for week in weeks} == {week_start}
+    assert [week.end - week.start - 7 * DAY for week in weeks if week.end - week.start != 7 * DAY] == [
+        -HOUR,
+        HOUR,
+    ]
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_fiscal_years_and_their_quarters_begin_with_each_month(month: int) -> None:
+    calendar = Calendar("America/New_York", year_start_month=month)
+    at = datetime(2024, 6, 15, tzinfo=UTC)
+    year = calendar.period(Grain.YEAR, at)
+    begins = date(2024 if month <= 6 else 2023, month, 1)
+    assert calendar.local_date(year.start) == begins
+    assert calendar.local_date(year.end) == begins.replace(year=begins.year + 1)
+    quarters = [
+        calendar.local_date(quarter.start)
+        for quarter in calendar.periods(Grain.QUARTER, year.start, year.end)
+    ]
+    assert [(day.month - month) % 12 for day in quarters] == [0, 3, 6, 9]
 
 
 def length(zone: str, day: date, grain: Grain = Grain.DAY) -> timedelta:

@@ -126,18 +126,14 @@ class Calendar:
 
     def period(self, grain: Grain, at: datetime) -> Period:
         """The period of that grain that contains ``at``."""
-        try:
-            grain = Grain(grain)
-        except ValueError as error:
-            raise InvalidInput(f"{grain!r} is no grain; write one of {', '.join(Grain)}.") from error
-        at = aware(at)
+        grain, at = _checked_grain(grain), aware(at)
         try:
             if grain is Grain.HOUR:
                 return self._hour(at)
             first = self._first_day(grain, self.local_date(at))
             return Period(self.midnight(first), self.midnight(_next_first_day(grain, first)), grain)
         except (OverflowError, ValueError) as error:
-            raise InvalidInput(f"The {grain} of {at.isoformat()} is out of the calendar's reach.") from error
+            raise _out_of_reach(grain, at) from error
 
     def following(self, period: Period) -> Period:
         """The period right after; its start is the other's end."""
@@ -149,13 +145,27 @@ class Calendar:
 
     def periods(self, grain: Grain, since: datetime, until: datetime) -> Iterator[Period]:
         """All periods that overlap ``since <= t < until``, in order and without gap."""
-        since, until = aware(since, "since"), aware(until, "until")
+        grain, since, until = _checked_grain(grain), aware(since, "since"), aware(until, "until")
         if since >= until:
             return
-        period = self.period(grain, since)
-        while period.start < until:
-            yield period
-            period = self.following(period)
+        if grain is Grain.HOUR:
+            period = self.period(grain, since)
+            while period.start < until:
+                yield period
+                period = self.following(period)
+            return
+        # From date to date, so that each bound is found once.
+        try:
+            first = self._first_day(grain, self.local_date(since))
+            start = self.midnight(first)
+            while start < until:
+                first = _next_first_day(grain, first)
+                end = self.midnight(first)
+                if start < end:  # a skipped date is no period
+                    yield Period(start, end, grain)
+                start = end
+        except (OverflowError, ValueError) as error:
+            raise _out_of_reach(grain, until) from error
 
     def offsets(self, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
         """The stretches of constant offset from UTC in ``since <= t < until``: (start in UTC, offset), in order.
@@ -226,6 +236,17 @@ class Calendar:
             else:
                 low_s = middle
         return datetime.fromtimestamp(high_s, UTC)
+
+
+def _checked_grain(grain: Grain) -> Grain:
+    try:
+        return Grain(grain)
+    except ValueError as error:
+        raise InvalidInput(f"{grain!r} is no grain; write one of {', '.join(Grain)}.") from error
+
+
+def _out_of_reach(grain: Grain, at: datetime) -> InvalidInput:
+    return InvalidInput(f"The {grain} of {at.isoformat()} is out of the calendar's reach.")
 
 
 def _next_first_day(grain: Grain, first: date) -> date:
