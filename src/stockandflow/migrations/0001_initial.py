@@ -87,6 +87,9 @@ class Migration(migrations.Migration):
                 ('end', models.DateTimeField()),
                 ('computed_at', models.DateTimeField(help_text='The instant as of which the events were read.')),
                 ('revision', models.PositiveIntegerField(default=1)),
+                ('imported', models.PositiveBigIntegerField(default=0)),
+                ('swept', models.PositiveBigIntegerField(default=0)),
+                ('initial', models.PositiveBigIntegerField(default=0)),
             ],
             options={
                 'ordering': ('-start', 'flow', 'source', 'sink'),

@@ -33,6 +33,8 @@ class FlowRecord(Moves):
 
     ``source`` and ``sink`` are slugs, "" for external, and ``*`` in the row that totals the flow; every computed
     period has that row, zero included. ``flow`` is "" for moves that no flow covers, which have no total row.
+    ``imported`` and ``swept`` say how many of its events have those origins; the others were live. ``initial`` are
+    the objects that stood in the sink when the capture began, which no ``count`` holds.
     """
 
     flow = models.CharField(max_length=100, blank=True)
@@ -44,6 +46,9 @@ class FlowRecord(Moves):
     end = models.DateTimeField()
     computed_at = models.DateTimeField(help_text="The instant as of which the events were read.")
     revision = models.PositiveIntegerField(default=1)
+    imported = models.PositiveBigIntegerField(default=0)
+    swept = models.PositiveBigIntegerField(default=0)
+    initial = models.PositiveBigIntegerField(default=0)
 
     class Meta:
         ordering = ("-start", "flow", "source", "sink")

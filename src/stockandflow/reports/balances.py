@@ -9,10 +9,10 @@ difference is shown as *unexplained*.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from django.db import router
 from django.db.models import Count, Max, Min, Q, QuerySet
@@ -23,101 +23,7 @@ from stockandflow.membership import CountRequest, count_stocks
 from stockandflow.models import Origin, StockRecord, settling
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import checked_range
-
-Method = Literal["counted", "derived", "imported", "nearest", "unknown"]
-
-OUTSIDE = "outside"
-OTHER = "Other"
-
-
-@dataclass(frozen=True)
-class FlowLine:
-    """The moves of one flow between one source and one sink; ``flow`` is None for moves that no flow covers."""
-
-    flow: Flow | None
-    source: str
-    sink: str
-    count: int
-    source_name: str
-    sink_name: str
-
-    @property
-    def name(self) -> str:
-        return self.flow.name if self.flow else OTHER
-
-
-@dataclass(frozen=True)
-class StockBalance:
-    """One stock over a range; ``opening + inflow - outflow + unexplained == closing``, always.
-
-    ``unexplained`` is None for a stock that stands in no tracker: nobody promised to explain it, so ``change`` is all
-    there is to say. The methods tell how a level came to be. A record at that very instant has its own method, and a
-    live count is ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without
-    a tracker no events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None.
-    ``counted_once`` says that both levels come of one count, carried by events: then nothing can be unexplained.
-    """
-
-    stock: Stock
-    opening: int | None
-    closing: int | None
-    inflows: tuple[FlowLine, ...]
-    outflows: tuple[FlowLine, ...]
-    opening_method: Method
-    closing_method: Method
-    tracked: bool
-    counted_once: bool = False
-
-    @property
-    def inflow(self) -> int:
-        return sum(line.count for line in self.inflows)
-
-    @property
-    def outflow(self) -> int:
-        return sum(line.count for line in self.outflows)
-
-    @property
-    def net(self) -> int:
-        return self.inflow - self.outflow
-
-    @property
-    def expected(self) -> int | None:
-        """What the stock would hold had nothing but its flows changed it."""
-        return None if self.opening is None else self.opening + self.net
-
-    @property
-    def change(self) -> int | None:
-        return None if self.opening is None or self.closing is None else self.closing - self.opening
-
-    @property
-    def unexplained(self) -> int | None:
-        return self.change - self.net if self.tracked and self.change is not None else None
-
-
-@dataclass(frozen=True)
-class Balance:
-    """A process over ``since <= t < until``, stocks in the order declared. ``at`` is the instant of ``closing``.
-
-    While the range is ``in_progress`` the closing levels are those of now, and all numbers can still change.
-    """
-
-    process: Process
-    since: datetime
-    until: datetime
-    at: datetime
-    in_progress: bool
-    stocks: tuple[StockBalance, ...]
-    origins: Mapping[str, int] = field(default_factory=dict)
-    """Origin → moves of the process in the range, each once; those of ``initial`` are levels, not flows."""
-
-    @property
-    def unexplained(self) -> bool:
-        """Whether any stock has a change that no event accounts for."""
-        return any(line.unexplained for line in self.stocks)
-
-    @property
-    def counted_once(self) -> tuple[Stock, ...]:
-        """The stocks whose levels one count tells, so that nothing of them can be unexplained."""
-        return tuple(line.stock for line in self.stocks if line.counted_once)
+from stockandflow.reports.results import OUTSIDE, Balance, FlowLine, Method, StockBalance
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,141 @@
+"""What a report is made of: lines of flows, balances of stocks, and the balance of a process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.models import Restatement
+from stockandflow.periods import Status
+
+Method = Literal["counted", "derived", "imported", "nearest", "unknown"]
+
+OUTSIDE = "outside"
+OTHER = "Other"
+
+
+@dataclass(frozen=True)
+class FlowLine:
+    """The moves of one flow between one source and one sink; ``flow`` is None for moves that no flow covers.
+
+    ``subjects`` are the distinct objects that made them. It is None where records don't tell it: they do for a range
+    that is one stored period, or that begins with one and consists of whole days of it.
+    """
+
+    flow: Flow | None
+    source: str
+    sink: str
+    count: int
+    source_name: str
+    sink_name: str
+    subjects: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.flow.name if self.flow else OTHER
+
+
+@dataclass(frozen=True)
+class StockBalance:
+    """One stock over a range; ``opening + inflow - outflow + unexplained == closing``, always.
+
+    ``unexplained`` is None for a stock that stands in no tracker: nobody promised to explain it, so ``change`` is all
+    there is to say. The methods tell how a level came to be. A record at that very instant has its own method, and a
+    live count is ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without
+    a tracker no events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None.
+    ``counted_once`` says that both levels come of one count, carried by events: then nothing can be unexplained.
+
+    In a slice (``slice``: facet slug → value key) objects also come and go without a move, when their value changes:
+    ``opening + inflow - outflow + reclassified == closing``. What is unexplained of a slice can't be told from that.
+    """
+
+    stock: Stock
+    opening: int | None
+    closing: int | None
+    inflows: tuple[FlowLine, ...]
+    outflows: tuple[FlowLine, ...]
+    opening_method: Method
+    closing_method: Method
+    tracked: bool
+    counted_once: bool = False
+    status: Status = Status.PROVISIONAL
+    restated: tuple[Restatement, ...] = ()
+    """The restatements in force on this stock's levels and moves, newest first."""
+    slice: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inflow(self) -> int:
+        return sum(line.count for line in self.inflows)
+
+    @property
+    def outflow(self) -> int:
+        return sum(line.count for line in self.outflows)
+
+    @property
+    def net(self) -> int:
+        return self.inflow - self.outflow
+
+    @property
+    def expected(self) -> int | None:
+        """What the stock would hold had nothing but its flows changed it."""
+        return None if self.opening is None else self.opening + self.net
+
+    @property
+    def change(self) -> int | None:
+        return None if self.opening is None or self.closing is None else self.closing - self.opening
+
+    @property
+    def unexplained(self) -> int | None:
+        """None for a stock in no tracker, where a level isn't known, and in a slice."""
+        return None if self.slice else self._beside_flows
+
+    @property
+    def reclassified(self) -> int | None:
+        """In less out of the slice without a move; None where there is no slice."""
+        return self._beside_flows if self.slice else None
+
+    @property
+    def _beside_flows(self) -> int | None:
+        return self.change - self.net if self.tracked and self.change is not None else None
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A process over ``since <= t < until``, stocks in the order declared. ``at`` is the instant of ``closing``.
+
+    While the range is ``in_progress`` the closing levels are those of now, and all numbers can still change.
+    """
+
+    process: Process
+    since: datetime
+    until: datetime
+    at: datetime
+    in_progress: bool
+    stocks: tuple[StockBalance, ...]
+    origins: Mapping[str, int] = field(default_factory=dict)
+    """Origin → moves of the process in the range, each once; those of ``initial`` are levels, not flows."""
+    status: Status = Status.PROVISIONAL
+    """In progress while the range is; final once nothing but a restatement can change any of its numbers."""
+    restated: tuple[Restatement, ...] = ()
+    """The restatements in force on its numbers, newest first."""
+    slice: Mapping[str, str] = field(default_factory=dict)
+    """Facet slug → value key, where it is about the objects with that value alone."""
+    parts: tuple[Balance, ...] = ()
+    """With ``grain``: a balance for each period of the range, in order; the first and last may be cut by it."""
+    slices: Mapping[str, Balance] = field(default_factory=dict)
+    """With ``split_by``: value key → the balance of its slice; they sum to the whole."""
+    compared: Balance | None = None
+    """With ``compare``: the range before, or a year before; up to the same point while this one is in progress."""
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether any stock has a change that no event accounts for."""
+        return any(line.unexplained for line in self.stocks)
+
+    @property
+    def counted_once(self) -> tuple[Stock, ...]:
+        """The stocks whose levels one count tells, so that nothing of them can be unexplained."""
+        return tuple(line.stock for line in self.stocks if line.counted_once)
