@@ -143,6 +143,26 @@ def test_every_number_is_the_length_of_its_list(
     }
 
 
+def test_records_say_which_values_do_not_sum() -> None:
+    item = Item.objects.create(text="a", number=1)
+    for kind in ("a", "b"):
+        Part.objects.create(item=item, kind=kind)
+    facets = [
+        Facet("text", "", "text"),
+        Facet("kind", "", "parts__kind"),
+        Facet("above", "", "number__gte", [0, 1]),
+        (Facet("owner", "", "name"), "owner"),
+    ]
+    record = Stock("all", "", Item.objects.all(), facets).save_count()
+    stored = StockFacetRecord.objects.filter(stock_record=record)
+    assert dict(stored.values_list("facet", "multi_valued")) == {
+        "text": False,
+        "kind": True,
+        "above": True,
+        "owner": False,
+    }
+
+
 def queries(requests: list[counting.CountRequest]) -> int:
     with CaptureQueriesContext(connection) as captured:
         count_stocks(requests)

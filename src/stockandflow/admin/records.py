@@ -83,7 +83,7 @@ class StockFacetRecords(FacetRecords):
     """A stock's counts by facet value."""
 
     model = StockFacetRecord
-    fields = ("facet", "value", "count")
+    fields = ("facet", "value", "count", "multi_valued")
 
 
 class FlowFacetRecords(FacetRecords):

@@ -99,6 +99,20 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='LevelWatermark',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('stock', models.CharField(max_length=100)),
+                ('timezone', models.CharField(max_length=100)),
+                ('since', models.DateTimeField()),
+                ('until', models.DateTimeField()),
+            ],
+            options={
+                'default_permissions': (),
+                'constraints': [models.UniqueConstraint(fields=('stock', 'timezone'), name='sf_level_watermark')],
+            },
+        ),
+        migrations.CreateModel(
             name='Restatement',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -135,6 +149,7 @@ class Migration(migrations.Migration):
                 ('count', models.PositiveBigIntegerField()),
                 ('method', models.CharField(choices=[('counted', 'counted'), ('derived', 'derived from events'), ('imported', 'imported')], default='counted', max_length=10)),
                 ('computed_at', models.DateTimeField(help_text='When it was derived; None where it was counted.', null=True)),
+                ('carried_from', models.DateTimeField(help_text='The instant of the count that the events between carried here; None where it was counted.', null=True)),
                 ('revision', models.PositiveIntegerField(default=1)),
                 ('recent_net', models.BigIntegerField(editable=False, help_text="In less out by the events of the hour before that the count's snapshot held.", null=True)),
             ],
@@ -143,7 +158,7 @@ class Migration(migrations.Migration):
                 'permissions': [('view_process', 'Can view the pages of processes')],
                 'get_latest_by': 'timestamp',
                 'default_permissions': ('view',),
-                'indexes': [models.Index(fields=['timestamp'], name='sf_stock_timestamp')],
+                'indexes': [models.Index(fields=['timestamp'], name='sf_stock_timestamp'), models.Index(fields=['carried_from'], name='sf_stock_carried_from')],
                 'constraints': [models.UniqueConstraint(fields=('stock', 'timestamp'), name='sf_stock_instant')],
             },
         ),
@@ -235,6 +250,7 @@ class Migration(migrations.Migration):
                 ('facet', models.CharField(max_length=100)),
                 ('value', stockandflow.models.keys.KeyField(max_length=200)),
                 ('count', models.PositiveBigIntegerField()),
+                ('multi_valued', models.BooleanField(default=False, help_text="An object may have several of these values, so their counts don't sum.")),
                 ('stock_record', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='facet_records', to='stockandflow.stockrecord')),
             ],
             options={

@@ -8,7 +8,14 @@ from stockandflow.models.events import FlowEvent, SubjectForeignKey
 from stockandflow.models.flow_records import FlowFacetRecord, FlowRecord, Watermark
 from stockandflow.models.keys import ALL
 from stockandflow.models.origin import Origin
-from stockandflow.models.records import StockFacetRecord, StockRecord, recent_moves, settling
+from stockandflow.models.records import (
+    LevelWatermark,
+    StockFacetRecord,
+    StockRecord,
+    recent_moves,
+    settled_moves,
+    settling,
+)
 from stockandflow.models.restatements import Restatement
 from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
 from stockandflow.models.sweeps import Sweep
@@ -20,6 +27,7 @@ __all__ = [
     "FlowEvent",
     "FlowFacetRecord",
     "FlowRecord",
+    "LevelWatermark",
     "Origin",
     "Restatement",
     "ScheduleEntry",
@@ -30,5 +38,6 @@ __all__ = [
     "Sweep",
     "Watermark",
     "recent_moves",
+    "settled_moves",
     "settling",
 ]

@@ -85,7 +85,8 @@ class FlowFacetRecord(Moves):
 class Watermark(models.Model):
     """How far a calendar's flow records have read the events of one model: all up to ``event_id`` are in them.
 
-    ``since`` and ``until`` bound the periods computed so far, without gap between them.
+    ``since`` and ``until`` bound the periods computed so far, without gap between them. With the calendar "" it tells
+    the same of the derived levels of stocks, and ``until`` is then the instant of the last run.
     """
 
     event_model = models.CharField(max_length=200)

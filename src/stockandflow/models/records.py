@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ from stockandflow.periods import aware
 
 if TYPE_CHECKING:
     from stockandflow.declarations import Stock
+
+SETTLED_AT_ONCE = 100
+"""Instants whose settling moves are summed in one query."""
 
 
 class StockRecordManager(models.Manager["StockRecord"]):
@@ -64,7 +68,7 @@ class StockRecordManager(models.Manager["StockRecord"]):
                     for count in counts
                 ],
                 update_conflicts=True,
-                update_fields=["count", "method", "recent_net"],
+                update_fields=["count", "method", "computed_at", "carried_from", "recent_net"],
                 unique_fields=_conflict_target(using, ["stock", "timestamp"]),
             )
             records = {
@@ -72,7 +76,13 @@ class StockRecordManager(models.Manager["StockRecord"]):
             }
             StockFacetRecord.objects.using(using).bulk_create(
                 [
-                    StockFacetRecord(stock_record=records[count.slug], facet=facet, value=value, count=number)
+                    StockFacetRecord(
+                        stock_record=records[count.slug],
+                        facet=facet,
+                        value=value,
+                        count=number,
+                        multi_valued=facet in count.multi_valued,
+                    )
                     for count in counts
                     for facet, values in count.facets.items()
                     for value, number in values.items()
@@ -111,6 +121,28 @@ def settling(at: datetime) -> models.Q:
     return models.Q(**window, **written) & ~models.Q(origin__in=[Origin.INITIAL, Origin.SWEEP])
 
 
+def settled_moves(stocks: Iterable[Stock], instants: Iterable[datetime]) -> dict[datetime, Counter[str]]:
+    """For each instant, slug → in less out by the events that were settling at it, as they are known by now.
+
+    What a count's snapshot held of them is kept with the record (``recent_moves``); the rest was under way, and
+    committed since. One query for each event model and 100 instants.
+    """
+    found: dict[datetime, Counter[str]] = {at: Counter() for at in sorted(set(instants))}
+    event_models = {model for stock in stocks for model in stock.registry.event_models_of(stock)}
+    every = list(found)
+    for start in range(0, len(every), SETTLED_AT_ONCE):
+        ordered = every[start : start + SETTLED_AT_ONCE]
+        sums = {f"at_{index}": models.Count("pk", filter=settling(at)) for index, at in enumerate(ordered)}
+        windows = models.Q(*(settling(at) for at in ordered), _connector=models.Q.OR)
+        for model in event_models:
+            events = model._default_manager.using(router.db_for_read(model)).filter(windows).order_by()
+            for source, sink, *counts in events.values_list("source", "sink").annotate(**sums):
+                for at, number in zip(ordered, counts, strict=True):
+                    found[at][source] -= number
+                    found[at][sink] += number
+    return found
+
+
 def _conflict_target(using: str, names: list[str]) -> list[str] | None:
     # MariaDB upserts on any unique key and takes no list of them.
     return names if connections[using].features.supports_update_conflicts_with_target else None
@@ -128,6 +160,10 @@ class StockRecord(models.Model):
         choices=[("counted", "counted"), ("derived", "derived from events"), ("imported", "imported")],
     )
     computed_at = models.DateTimeField(null=True, help_text="When it was derived; None where it was counted.")
+    carried_from = models.DateTimeField(
+        null=True,
+        help_text="The instant of the count that the events between carried here; None where it was counted.",
+    )
     revision = models.PositiveIntegerField(default=1)
     recent_net = models.BigIntegerField(
         null=True,
@@ -141,7 +177,10 @@ class StockRecord(models.Model):
         ordering = ("-timestamp", "stock")
         get_latest_by = "timestamp"
         constraints = [models.UniqueConstraint(fields=["stock", "timestamp"], name="sf_stock_instant")]
-        indexes = [models.Index(fields=["timestamp"], name="sf_stock_timestamp")]
+        indexes = [
+            models.Index(fields=["timestamp"], name="sf_stock_timestamp"),
+            models.Index(fields=["carried_from"], name="sf_stock_carried_from"),
+        ]
         default_permissions = ("view",)
         # The pages of a process have no model of their own, and all that they show begins with stock records.
         permissions = [("view_process", "Can view the pages of processes")]
@@ -151,12 +190,18 @@ class StockRecord(models.Model):
 
 
 class StockFacetRecord(models.Model):
-    """The count of a stock's members with one facet value, at the instant of its stock record."""
+    """The count of a stock's members with one facet value, at the instant of its stock record.
+
+    The counts of a facet sum to the record's, unless it is ``multi_valued``. A facet without records isn't known.
+    """
 
     stock_record = models.ForeignKey(StockRecord, models.CASCADE, related_name="facet_records")
     facet = models.CharField(max_length=100)
     value = KeyField(max_length=200)
     count = models.PositiveBigIntegerField()
+    multi_valued = models.BooleanField(
+        default=False, help_text="An object may have several of these values, so their counts don't sum."
+    )
 
     class Meta:
         ordering = ("stock_record", "facet", "id")
@@ -167,3 +212,19 @@ class StockFacetRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.facet} {self.value}: {self.count}"
+
+
+class LevelWatermark(models.Model):
+    """How far the levels of a tracked stock are derived: all midnights of a time zone, ``since <= t <= until``."""
+
+    stock = models.CharField(max_length=100)
+    timezone = models.CharField(max_length=100)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["stock", "timezone"], name="sf_level_watermark")]
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.stock}, {self.timezone}: {self.until:%Y-%m-%d %H:%M %Z}"

@@ -20,7 +20,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import CountRequest, count_stocks
-from stockandflow.models import Origin, StockRecord, settling
+from stockandflow.models import Origin, StockRecord, settled_moves
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import checked_range
 from stockandflow.reports.results import OUTSIDE, Balance, FlowLine, Method, StockBalance
@@ -33,6 +33,12 @@ class _Anchor:
     at: datetime
     count: int
     method: Method = "counted"
+    carried_from: datetime | None = None
+
+    @property
+    def counted_at(self) -> datetime:
+        """The instant of the count that the level comes of."""
+        return self.carried_from or self.at
 
 
 def balance(process: Process, since: datetime, until: datetime) -> Balance:
@@ -111,7 +117,8 @@ def _balance(process: Process, since: datetime, until: datetime, now: datetime) 
                 opening_method=opening_method,
                 closing_method=closing_method,
                 tracked=stock.slug in tracked,
-                counted_once=stock.slug in tracked and opening[stock.slug].at == closing[stock.slug].at,
+                counted_once=stock.slug in tracked
+                and opening[stock.slug].counted_at == closing[stock.slug].counted_at,
             )
         )
     return Balance(process, since, until, end, in_progress, tuple(lines), dict(origins[since, end]))
@@ -151,36 +158,15 @@ def _anchors(stocks: list[Stock], at: datetime) -> dict[str, _Anchor]:
     if nearest:
         wanted = Q(*(Q(stock=slug, timestamp=instant) for slug, instant in nearest.items()), _connector=Q.OR)
         rows: Any = StockRecord.objects.filter(wanted).values_list(
-            "stock", "timestamp", "count", "method", "recent_net"
+            "stock", "timestamp", "count", "method", "recent_net", "carried_from"
         )
         records = list(rows)
-        settled = _settled(stocks, {instant for _, instant, *_, recent in records if recent is not None})
-        for slug, instant, number, method, recent in records:
-            late = 0 if recent is None else settled[instant][slug] - recent
-            found[slug] = _Anchor(instant, number + late, method)
-    return found
-
-
-def _settled(stocks: list[Stock], instants: set[datetime]) -> dict[datetime, Counter[str]]:
-    """For each instant, slug → in less out by the events that were settling at it, as they are known by now.
-
-    What a count's snapshot held of them is kept with the record; the rest was under way, and committed since. One query
-    for each event model.
-    """
-    found: dict[datetime, Counter[str]] = {instant: Counter() for instant in instants}
-    if not instants:
-        return found
-    ordered = sorted(instants)
-    sums = {f"at_{index}": Count("pk", filter=settling(at)) for index, at in enumerate(ordered)}
-    windows = Q(*(settling(at) for at in ordered), _connector=Q.OR)
-    for model in {model for stock in stocks for model in stock.registry.event_models_of(stock)}:
-        events: QuerySet[Any] = (
-            model._default_manager.using(router.db_for_read(model)).filter(windows).order_by()
+        settled = settled_moves(
+            stocks, {instant for _, instant, _, _, recent, _ in records if recent is not None}
         )
-        for source, sink, *counts in events.values_list("source", "sink").annotate(**sums):
-            for at, number in zip(ordered, counts, strict=True):
-                found[at][source] -= number
-                found[at][sink] += number
+        for slug, instant, number, method, recent, carried_from in records:
+            late = 0 if recent is None else settled[instant][slug] - recent
+            found[slug] = _Anchor(instant, number + late, method, carried_from)
     return found
 
 
