@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
-from stockandflow import capture
+from stockandflow import capture, reports
 from stockandflow.capture.sweep import Comparison, Swept, sweep, why_left_out
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.exceptions import InvalidInput, UnknownSlug
-from stockandflow.models import Delivery, FlowEvent, Origin, Sweep
+from stockandflow.models import Delivery, FlowEvent, Origin, StockRecord, Sweep
 from stockandflow.registry import Registry, registry
 from tests.capture.conftest import empty
 from tests.capture.keyed.models import Parcel, ParcelFlowEvent, Region, RegionFlowEvent
@@ -348,6 +348,29 @@ class TestMigrate:
         Member.objects.create(name="Bob", email="b@example.org", plan=plan)
         call_command("migrate", verbosity=0)
         assert [move[3] for move in moves_of(MemberFlowEvent)] == [Origin.INITIAL, Origin.LIVE]
+
+    def test_the_stocks_are_counted_once_so_that_what_is_missed_from_then_on_is_unexplained(self) -> None:
+        plan = Plan.objects.create(name="Solo", monthly_price=9)
+        for name in ("Ada", "Bob", "Cy"):
+            Member.objects.create(name=name, email="a@example.org", plan=plan)
+        Sweep.objects.all().delete()
+        for _ in range(2):
+            call_command("migrate", verbosity=0)
+        tracker = registry.tracker("membership.member")
+        records = {record.stock: record for record in StockRecord.objects.all()}
+        assert StockRecord.objects.count() == len(tracker.stocks)  # the other trackers have nothing to count
+        assert {slug: record.count for slug, record in records.items()} == {
+            stock.slug: 3 if stock.slug == "trial" else 0 for stock in tracker.stocks
+        }
+        assert records["trial"].facet_records.get(facet="plan", value="Solo").count == 3
+
+        with capture.suspended(registry, "default"):
+            Member.objects.filter(name="Ada").update(status=Status.ACTIVE)
+        since, until = records["trial"].timestamp, timezone.now() + HOUR
+        balance = reports.balance(registry.process("membership"), since, until)
+        lines = {line.stock.slug: line for line in balance.stocks}
+        assert (lines["trial"].opening, lines["trial"].unexplained) == (3, -1)
+        assert (lines["active"].opening, lines["active"].unexplained) == (0, 1)
 
     def test_another_migrate_asks_little(self) -> None:
         call_command("migrate", verbosity=0)

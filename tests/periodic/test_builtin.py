@@ -151,5 +151,5 @@ class TestSweeping:
         run(schedule, now=AT)
         event = MemberFlowEvent.objects.get()
         assert (event.origin, event.sink) == (Origin.SWEEP, "trial")
-        assert event.timestamp < StockRecord.objects.get(stock="trial").timestamp
+        assert event.timestamp < StockRecord.objects.filter(stock="trial").latest().timestamp
         assert FlowRecord.objects.get(flow="signing-up", source="*").count == 1

@@ -3,7 +3,7 @@
 Set-based, one range of keys after another, so that memory stays flat and one that was interrupted goes on. Ranges cover
 all keys, also those that only events know; on PostgreSQL those where sums say that something may be missing.
 Differences are found without a lock; then the rows are locked, looked at again, and written. The first complete sweep
-opens the tracker: what it finds without any event is the opening balance.
+opens the tracker: what it finds without any event is the opening balance, and the stocks are counted then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stockandflow.capture.sums import EVERYWHERE, Span, doubtful
 from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
-from stockandflow.models import Origin, Sweep
+from stockandflow.models import Origin, StockRecord, Sweep
 from stockandflow.models.clock import DatabaseNow, fresh, move_sql, utc_of
 from stockandflow.registry import Registry
 
@@ -168,6 +168,7 @@ def sweep(
             progress(tracker.slug, looked, sum(counted.values()))
     state.update(completed_at=DatabaseNow(), started_at=None, cursor=None)
     if opening:
+        StockRecord.objects.take(tracker.stocks)  # what is missed from now on shows beside a later count
         state.filter(opened_at=None).update(opened_at=DatabaseNow())
     return Swept(tracker, using, dict(counted), opened=opening)
 
