@@ -104,8 +104,8 @@ def test_a_setting_of_time_that_cannot_be_used_is_told(settings: Any, key: str, 
 
 @pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "SWEEP_FREQUENCY", "DELIVER_FREQUENCY"])
 def test_an_unknown_frequency_stops_the_project_at_its_start(settings: Any, key: str) -> None:
-    settings.STOCKANDFLOW = {key: "yearly"}
-    with pytest.raises(DeclarationError, match=rf"{key}.*'yearly'.*'hourly'"):
+    settings.STOCKANDFLOW = {key: "fortnightly"}
+    with pytest.raises(DeclarationError, match=rf"{key}.*'fortnightly'.*'hourly'"):
         built_in(Schedule(), Registry())
 
 

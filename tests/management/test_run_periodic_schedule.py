@@ -162,3 +162,42 @@ def test_the_example_runs_its_whole_schedule() -> None:
     lines, _ = called()
     assert [line.split()[0] for line in lines] == ["done"] * len(periodic.schedule.entries)
     assert {line.split()[1] for line in lines} >= {"stockandflow.record", "stockandflow.deliver"}
+
+
+def test_a_check_is_silent_about_what_is_done_and_names_what_is_overdue(schedule: Schedule) -> None:
+    with pytest.raises(
+        CommandError, match=r"1 of 2 entries are overdue\. Look whether the schedule is still called"
+    ):
+        called("--check", "--grace", "0")
+    called()
+    assert called("--check", "--grace", "0")[0] == ["Nothing is overdue."]
+    schedule.register(periodic.MINUTELY, fail, name="printing")
+    with pytest.raises(CommandError, match="1 of 3 entries failed"):
+        called()
+    assert called("--check")[0] == ["Nothing is overdue."], "it may be late by five minutes"
+    ScheduleEntry.objects.filter(name="printing").update(high_water=database_now("default") - DAY / 2)
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 of 3 entries are overdue"):
+        call_command("run_periodic_schedule", "--check", stdout=out)
+    matches(
+        out.getvalue().splitlines(),
+        r"overdue  printing  by 11 h 5\d min  last failed .*: RuntimeError: the printer is on fire",
+    )
+
+
+def test_what_a_runner_is_at_is_not_overdue(schedule: Schedule) -> None:
+    called()
+    ScheduleEntry.objects.update(high_water=database_now("default") - 3 * DAY)
+    leased = database_now("default") + timedelta(minutes=1)
+    ScheduleRun.objects.update(status=ScheduleRun.Status.RUNNING, leased_until=leased)
+    assert called("--check")[0] == ["Nothing is overdue."]
+    ScheduleRun.objects.update(leased_until=leased - timedelta(minutes=2))
+    with pytest.raises(CommandError, match="overdue"):
+        called("--check")
+
+
+@pytest.mark.usefixtures("schedule")
+@pytest.mark.parametrize("seconds", ["soon", "-1", "nan", "1e99"])
+def test_a_grace_that_is_no_time_is_told(seconds: str) -> None:
+    with pytest.raises(CommandError, match=f"{seconds!r} is no number of seconds; write e.g. 300"):
+        call_command("run_periodic_schedule", "--check", f"--grace={seconds}")

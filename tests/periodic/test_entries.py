@@ -65,7 +65,7 @@ def test_the_frequencies_are_constants_and_text() -> None:
     assert [frequency.value for frequency in Frequency] == [
         getattr(periodic, frequency.name) for frequency in Frequency
     ]
-    assert len(Frequency) == 9
+    assert len(Frequency) == 11
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 from stockandflow.periodic.builtin import built_in
+from stockandflow.periodic.cron import Cron
 from stockandflow.periodic.entries import LEASE, Entry, Schedule, schedule
 from stockandflow.periodic.frequencies import Bounds, Frequency
+from stockandflow.periodic.looping import ended_by_signals, loop
 from stockandflow.periodic.running import Look, Outcome, Result, State, look, run
 
 NEVER = Frequency.NEVER
@@ -20,6 +22,8 @@ WEEKLY = Frequency.WEEKLY
 TWO_WEEKLY = Frequency.TWO_WEEKLY
 FOUR_WEEKLY = Frequency.FOUR_WEEKLY
 MONTHLY = Frequency.MONTHLY
+QUARTERLY = Frequency.QUARTERLY
+YEARLY = Frequency.YEARLY
 
 __all__ = [
     "DAILY",
@@ -29,10 +33,13 @@ __all__ = [
     "MINUTELY",
     "MONTHLY",
     "NEVER",
+    "QUARTERLY",
     "TWELVE_MINUTELY",
     "TWO_WEEKLY",
     "WEEKLY",
+    "YEARLY",
     "Bounds",
+    "Cron",
     "Entry",
     "Frequency",
     "Look",
@@ -41,7 +48,9 @@ __all__ = [
     "Schedule",
     "State",
     "built_in",
+    "ended_by_signals",
     "look",
+    "loop",
     "run",
     "schedule",
 ]

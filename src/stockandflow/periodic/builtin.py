@@ -9,6 +9,7 @@ from stockandflow.automation import deliver
 from stockandflow.capture import repair_due
 from stockandflow.conf import conf
 from stockandflow.exceptions import DeclarationError
+from stockandflow.periodic.cron import Cron, frequency_of
 from stockandflow.periodic.entries import Schedule
 from stockandflow.periodic.frequencies import Frequency
 from stockandflow.recording import Recording
@@ -82,11 +83,13 @@ def _deliver(registry: Registry) -> str:
     return str(deliver(registry))
 
 
-def _frequency(key: str, value: str) -> Frequency:
+def _frequency(key: str, value: str) -> Frequency | Cron:
     try:
-        return Frequency(value)
+        return frequency_of(value)
+    except DeclarationError:
+        raise
     except ValueError as error:
         raise DeclarationError(
             f"STOCKANDFLOW[{key!r}] is {value!r} in the settings, which is no frequency; write one of "
-            f"{', '.join(repr(str(known)) for known in Frequency)}."
+            f"{', '.join(repr(str(known)) for known in Frequency)}, or a cron expression."
         ) from error

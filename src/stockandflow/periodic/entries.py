@@ -11,7 +11,8 @@ from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from stockandflow.exceptions import DeclarationError, InvalidInput
-from stockandflow.periodic.frequencies import Bounds, Frequency, bounds
+from stockandflow.periodic.cron import Cron, bounds_of, frequency_of
+from stockandflow.periodic.frequencies import Bounds, Frequency
 from stockandflow.periods import Calendar
 
 CatchUp = Literal["latest", "skip", "all"]
@@ -26,7 +27,7 @@ LONGEST_NAME = 200
 class Entry:
     """A callable that is called once for every period of its frequency. Made by ``Schedule.register``."""
 
-    frequency: Frequency
+    frequency: Frequency | Cron
     to_call: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(repr=False)
@@ -46,7 +47,7 @@ class Entry:
 
     def period(self, at: datetime) -> Bounds | None:
         """Its period that contains ``at``; None when it never runs."""
-        return bounds(self.frequency, self.calendar, at)
+        return bounds_of(self.frequency, self.calendar, at)
 
     def call(self) -> Any:
         """Call it, with its arguments."""
@@ -66,7 +67,7 @@ class Schedule:
 
     def register(
         self,
-        frequency: Frequency | str,
+        frequency: Frequency | Cron | str,
         to_call: Callable[..., Any],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
@@ -78,6 +79,9 @@ class Schedule:
         atomic: bool = True,
     ) -> Entry:
         """Have ``to_call(*args, **kwargs)`` called once for every period; what it returns is kept as text.
+
+        ``frequency`` is one of the constants, or a cron expression such as ``"30 7 * * MON-FRI"`` (with the extra
+        ``[cron]``), whose periods begin whenever it comes true.
 
         It is called early in a period, at the first run of the schedule in it. The first time that the
         schedule sees an entry, it is run for the period under way. ``catch_up`` says what to do for periods
@@ -160,13 +164,15 @@ class Schedule:
             self._entries = kept
 
 
-def _checked_frequency(frequency: Any, to_call: Any) -> Frequency:
+def _checked_frequency(frequency: Any, to_call: Any) -> Frequency | Cron:
     try:
-        return Frequency(frequency)
+        return frequency_of(frequency)
+    except DeclarationError:
+        raise
     except ValueError as error:
         raise DeclarationError(
             f"{to_call!r} is to be called {frequency!r}, which is no frequency; write one of "
-            f"{', '.join(f'periodic.{known.name}' for known in Frequency)}."
+            f"{', '.join(f'periodic.{known.name}' for known in Frequency)}, or a cron expression."
         ) from error
 
 

@@ -10,7 +10,7 @@ from stockandflow.periods import Calendar, Grain, aware
 
 
 class Frequency(StrEnum):
-    """How often; the periods begin where the calendar's minutes, hours, days, weeks and months begin."""
+    """How often; the periods begin where the calendar's minutes, hours, days, … and years begin."""
 
     NEVER = "never"
     MINUTELY = "minutely"
@@ -21,6 +21,8 @@ class Frequency(StrEnum):
     TWO_WEEKLY = "two-weekly"
     FOUR_WEEKLY = "four-weekly"
     MONTHLY = "monthly"
+    QUARTERLY = "quarterly"
+    YEARLY = "yearly"
 
 
 class Bounds(NamedTuple):
@@ -35,6 +37,8 @@ GRAINS = {
     Frequency.DAILY: Grain.DAY,
     Frequency.WEEKLY: Grain.WEEK,
     Frequency.MONTHLY: Grain.MONTH,
+    Frequency.QUARTERLY: Grain.QUARTER,
+    Frequency.YEARLY: Grain.YEAR,
 }
 MINUTES = {Frequency.MINUTELY: 1, Frequency.TWELVE_MINUTELY: 12}
 WEEKS = {Frequency.TWO_WEEKLY: 2, Frequency.FOUR_WEEKLY: 4}

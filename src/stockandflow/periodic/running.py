@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -90,13 +90,15 @@ class Look:
 
     ``due`` are the periods that a run would run now, oldest first, a thousand at most. ``next_due`` is the
     instant from which something is due, in the past when something is; None for an entry that never runs.
-    ``last_run`` is its run for the latest period.
+    ``last_run`` is its run for the latest period. ``late`` is how long ago the last period ended that was run or
+    passed over, or the due one began where none was; None where nothing is due, or a runner is at it.
     """
 
     entry: Entry
     due: tuple[Bounds, ...]
     next_due: datetime | None
     last_run: ScheduleRun | None
+    late: timedelta | None = None
 
 
 class _Known:
@@ -124,12 +126,14 @@ def run(
     now: datetime | None = None,
     using: str | None = None,
     only: Sequence[str] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Run what is due, entry after entry; safe with any number of runners at once.
 
     ``now`` decides what is due, the database's clock unless given. ``only`` names the entries to look at. An
     entry that raises is noted as failed, with its traceback, and tried again by the next run; it stops no
-    other. Raises InvalidInput for an unknown name. Four queries when nothing is due.
+    other. ``stop`` is asked before each period; once it says so, nothing more is begun. Raises InvalidInput for an
+    unknown name. Four queries when nothing is due.
     """
     using = using or router.db_for_write(ScheduleRun)
     entries = schedule.chosen(only)
@@ -143,6 +147,8 @@ def run(
         )
     idle, results = [], []
     for entry in entries:
+        if stop():
+            break
         current = entry.period(at)
         if current is None:
             results.append(Result(entry, State.NEVER))
@@ -151,7 +157,7 @@ def run(
             results.append(Result(entry, State.NOT_DUE, next_due=current.end))
         else:
             drop_broken_connection(using)
-            results += _run_entry(entry, current, at, owner, using)
+            results += _run_entry(entry, current, at, owner, using, stop)
     _note_seen(idle, at, using)
     return Outcome(at, tuple(results))
 
@@ -191,11 +197,25 @@ def look(
             continue
         if not known.settled(entry, current) and not passed_over(entry, state, current):
             due = tuple(islice(wanted(entry, state, current), LISTED))
-        found.append(Look(entry, due, due[0].start if due else current.end, last))
+        late = _late(entry, state, due[0], at) if due and not _held(last, at) else None
+        found.append(Look(entry, due, due[0].start if due else current.end, last, late))
     return found
 
 
-def _run_entry(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -> list[Result]:
+def _held(last: ScheduleRun | None, at: datetime) -> bool:
+    """Whether a runner that gives signs of life is at it."""
+    running = last is not None and last.status == ScheduleRun.Status.RUNNING
+    return running and last is not None and last.leased_until is not None and last.leased_until > at
+
+
+def _late(entry: Entry, state: ScheduleEntry | None, due: Bounds, at: datetime) -> timedelta:
+    settled = None if state is None or state.high_water is None else entry.period(state.high_water)
+    return at - (due.start if settled is None else settled.end)
+
+
+def _run_entry(
+    entry: Entry, current: Bounds, at: datetime, owner: str, using: str, stop: Callable[[], bool]
+) -> list[Result]:
     """Run one period, or with ``catch_up="all"`` one after the other until one fails."""
     results: list[Result] = []
     while True:
@@ -209,7 +229,7 @@ def _run_entry(entry: Entry, current: Bounds, at: datetime, owner: str, using: s
             refused = _refused(entry, claimed, current)
             return results if results and refused.state is State.NOT_DUE else [*results, refused]
         results.append(_perform(entry, claimed))
-        if entry.catch_up != "all" or results[-1].state is not State.DONE:
+        if entry.catch_up != "all" or results[-1].state is not State.DONE or stop():
             return results
 
 

@@ -1,22 +1,39 @@
-"""``manage.py run_periodic_schedule``: run what is due, and say what ran, what failed and what comes next."""
+"""``manage.py run_periodic_schedule``: run what is due, once or in a loop, and say what ran, failed and comes next."""
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
 from stockandflow.commands import told_to_migrate
 from stockandflow.exceptions import StockAndFlowError
 from stockandflow.models import ScheduleRun
-from stockandflow.periodic import Bounds, Entry, Look, Result, State, look, run, schedule
+from stockandflow.periodic import (
+    Bounds,
+    Entry,
+    Look,
+    Result,
+    State,
+    ended_by_signals,
+    look,
+    loop,
+    run,
+    schedule,
+)
 from stockandflow.registry import registry
+
+GRACE = timedelta(minutes=5)
+MOST_SECONDS = 1e9
+DID_SOMETHING = {State.DONE, State.FAILED, State.SKIPPED}
 
 
 class Command(BaseCommand):
-    """Called by cron every minute, or as often as the most frequent entry wants."""
+    """Called by cron every minute, or as often as the most frequent entry wants; or left running with ``--loop``."""
 
     help = "Run the entries of the schedule that are due. Exits with 1 when one of them failed."
 
@@ -26,6 +43,23 @@ class Command(BaseCommand):
             "--list", action="store_true", help="Run nothing; list the entries with last run and next due."
         )
         instead.add_argument("--dry-run", action="store_true", help="Run nothing; say what would be run now.")
+        instead.add_argument(
+            "--check",
+            action="store_true",
+            help="Run nothing; name the entries that are overdue, and exit with 1 when there are any.",
+        )
+        instead.add_argument(
+            "--loop",
+            action="store_true",
+            help="Run what is due whenever it is, until SIGTERM or Ctrl-C: for those without cron.",
+        )
+        parser.add_argument(
+            "--grace",
+            type=_grace,
+            default=GRACE,
+            metavar="SECONDS",
+            help=f"With --check: how late an entry may be; {GRACE.total_seconds():.0f} unless given.",
+        )
         parser.add_argument(
             "--only",
             action="append",
@@ -40,13 +74,46 @@ class Command(BaseCommand):
                     self._write(_listed(found) for found in look(schedule, only=options["only"]))
                 elif options["dry_run"]:
                     self._write(_planned(found) for found in look(schedule, only=options["only"]))
+                elif options["check"]:
+                    self._check(look(schedule, only=options["only"]), options["grace"])
+                elif options["loop"]:
+                    self._loop(options["only"], options["verbosity"])
                 else:
                     self._run(options["only"], options["verbosity"])
         except StockAndFlowError as error:
             raise CommandError(str(error)) from error
 
+    def _check(self, looks: Sequence[Look], grace: timedelta) -> None:
+        overdue = [found for found in looks if found.late is not None and found.late > grace]
+        if not overdue:
+            self.stdout.write("Nothing is overdue.")
+            return
+        self._write(_overdue(found) for found in overdue)
+        one = len(looks) == 1
+        raise CommandError(
+            f"{len(overdue)} of {len(looks)} {'entry is' if one else 'entries are'} overdue. Look whether the schedule "
+            "is still called, and into the messages of what failed."
+        )
+
+    def _loop(self, only: Sequence[str] | None, verbosity: int) -> None:
+        entries = schedule.chosen(only)
+        with ended_by_signals() as ended:
+            if verbosity > 0:
+                self.stdout.write(f"Running {len(entries)} entries as they come due; Ctrl-C ends it.")
+            for outcome in loop(schedule, ended, only=only):
+                if isinstance(outcome, DatabaseError):
+                    self.stderr.write(f"The database could not be asked: {_line(str(outcome))}")
+                    continue
+                shown = DID_SOMETHING if verbosity > 0 else {State.FAILED}
+                if lines := [_told(result) for result in outcome.results if result.state in shown]:
+                    self._write(lines)
+                self.stdout.flush()
+            if verbosity > 0:
+                self.stdout.write("Ended; nothing is held.")
+
     def _run(self, only: Sequence[str] | None, verbosity: int) -> None:
-        outcome = run(schedule, only=only)
+        with ended_by_signals() as ended:
+            outcome = run(schedule, only=only, stop=ended.is_set)
         if verbosity > 0:
             self._write(_told(result) for result in outcome.results)
         if outcome.failed:
@@ -68,6 +135,7 @@ class Command(BaseCommand):
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
             colour = {"done": self.style.SUCCESS, "due": self.style.SUCCESS, "failed": self.style.ERROR}
+            colour["overdue"] = self.style.ERROR
             first = colour[row[0]](cells[0]) if row[0] in colour else cells[0]
             self.stdout.write("  ".join([first, *cells[1:]]).rstrip())
 
@@ -113,6 +181,33 @@ def _last(entry: Entry, run: ScheduleRun) -> str:
     text = " ".join(parts)
     message = _line(run.message)
     return f"{text}: {message}" if message else text
+
+
+def _overdue(found: Look) -> tuple[str, ...]:
+    """Overdue, name, by how much, last run."""
+    past = "never run" if found.last_run is None else _last(found.entry, found.last_run)
+    return "overdue", found.entry.name, f"by {_rounded(found.late or timedelta())}", past
+
+
+def _rounded(duration: timedelta) -> str:
+    """In its two largest units, e.g. ``3 h 12 min``."""
+    minutes, seconds = divmod(int(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    while len(parts) > 1 and not parts[0][0]:
+        parts.pop(0)
+    return " ".join(f"{number} {unit}" for number, unit in parts[:2])
+
+
+def _grace(text: str) -> timedelta:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise ArgumentTypeError(f"{text!r} is no number of seconds; write e.g. 300")
+    return timedelta(seconds=seconds)
 
 
 def _planned(found: Look) -> tuple[str, ...]:
