@@ -147,7 +147,7 @@ def test_records_say_which_values_do_not_sum() -> None:
     item = Item.objects.create(text="a", number=1)
     for kind in ("a", "b"):
         Part.objects.create(item=item, kind=kind)
-    facets = [
+    facets: list[Any] = [
         Facet("text", "", "text"),
         Facet("kind", "", "parts__kind"),
         Facet("above", "", "number__gte", [0, 1]),
