@@ -1,214 +1,359 @@
-"""Reports: what a process held, what came, what went, and what nobody can explain.
+"""Balances: what a process held, what came, what went, and what nobody can explain.
 
     opening + inflow − outflow + unexplained = closing
 
-Levels come from counts (stock records, and the live tables for now); flows come from events. Where they disagree, the
-difference is shown as *unexplained*.
+Levels come from counts (stock records, and the live tables for now); flows come from flow records, and from events
+where none stand. Where they disagree, the difference is shown as *unexplained*.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
-from django.db import router
-from django.db.models import Count, Max, Min, Q, QuerySet
+from django.db.models import QuerySet
 
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.membership import CountRequest, count_stocks
-from stockandflow.models import Origin, StockRecord, settled_moves
+from stockandflow.models import Origin, Restatement
 from stockandflow.models.clock import snapshot
-from stockandflow.periods import checked_range
-from stockandflow.reports.results import OUTSIDE, Balance, FlowLine, Method, StockBalance
+from stockandflow.periods import Grain, Status, checked_range
+from stockandflow.reports.comparing import Compare, compared_span
+from stockandflow.reports.levels import Anchor, Level, between, level, live, nearest_to, recorded
+from stockandflow.reports.planning import Span
+from stockandflow.reports.reading import Move, Moves, read
+from stockandflow.reports.restating import in_force
+from stockandflow.reports.results import OUTSIDE, Balance, FlowLine, StockBalance
+from stockandflow.reports.slicing import Slicing, asked
+
+MOST_PARTS = 400
+"""A year of days. More parts than that are for ``series``."""
+
+
+def balance(
+    process: Process,
+    since: datetime,
+    until: datetime,
+    *,
+    grain: Grain | str | None = None,
+    facets: Mapping[str, Any] | None = None,
+    split_by: str | None = None,
+    compare: Compare | None = None,
+) -> Balance:
+    """The balance of a process over ``since <= t < until``; an ``until`` in the future means now.
+
+    ``grain`` adds a balance for each period of the range as ``parts``. ``facets`` is one facet slug → value, and then
+    the balance is about the objects with that value; ``split_by``, a facet's slug, adds a balance for each of its
+    values as ``slices``. ``compare`` adds the range before (``"previous"``) or a year before (``"year"``).
+
+    Whole days that are over and recorded are read from records, in the coarsest periods that fit; the rest, and days
+    that aren't final and got events since, from events. Raises InvalidInput for naive datetimes, for ``until`` not
+    after ``since``, for a ``since`` in the future, and for a grain, facet, value or comparison that there isn't.
+
+    Queries, whatever the range, the history and the number of stocks, flows and parts: those of the snapshot; one each
+    for the stock records, the watermarks and the flow records; two for each event model; one for each model where live
+    counts are needed: up to now, or where no record stands; one where a number was restated. That is at most eight
+    with one of each. A facet takes two more, and one where its values are a queryset.
+    """
+    since, until = checked_range(since, until)
+    slicing, value = asked(process, facets, split_by)
+    bounds = _bounds(process, since, until, grain)
+    if compare is not None:
+        compared_span((since, until), until, compare, process.calendar)
+    # One snapshot for counts and events: a move between the two would seem unexplained.
+    with snapshot(process.stocks[0].queryset.db) as now:
+        report = _Report(process, (since, until), now, bounds, slicing, compare) if since < now else None
+    # Raised inside the snapshot, it would spoil a transaction that was open before.
+    if report is None:
+        raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
+    if slicing is not None and value is not None:
+        slicing.check(value, report.values)
+    return report.balance(value, split=split_by is not None)
+
+
+def _bounds(process: Process, since: datetime, until: datetime, grain: Grain | str | None) -> list[datetime]:
+    """Where the parts of the range begin and end; none without a grain."""
+    if grain is None:
+        return []
+    wanted = process.calendar.period(Grain(grain) if grain in list(Grain) else grain, since).grain  # type: ignore[arg-type]
+    if wanted is Grain.HOUR:
+        raise InvalidInput("grain is 'hour'; a balance has parts of days or more, and series() has hours.")
+    starts = []
+    for period in process.calendar.periods(wanted, since, until):
+        starts.append(max(period.start, since))
+        if len(starts) > MOST_PARTS:
+            raise InvalidInput(
+                f"grain is {wanted.value!r}, and the range has more than {MOST_PARTS} of these; take a coarser grain, "
+                "a shorter range, or series()."
+            )
+    return [*starts, until]
 
 
 @dataclass(frozen=True)
-class _Anchor:
-    """A known level: a stock record, or the count taken just now."""
+class _Levels:
+    """The levels at the two ends of a span: slug → level."""
 
-    at: datetime
-    count: int
-    method: Method = "counted"
-    carried_from: datetime | None = None
+    opening: Mapping[str, Level]
+    closing: Mapping[str, Level]
+
+
+class _Report:
+    """Everything that the balances of one call are made of. All its queries are made when it is built."""
+
+    def __init__(
+        self,
+        process: Process,
+        asked_for: Span,
+        now: datetime,
+        bounds: list[datetime],
+        slicing: Slicing | None,
+        compare: Compare | None,
+    ) -> None:
+        self.process, self.until, self.now, self.slicing = process, asked_for[1], now, slicing
+        self.facet = slicing.slug if slicing else ""
+        self.stocks = list(process.stocks)
+        self.tracked = {s.slug for s in self.stocks if s.registry.tracker_of(s) is not None}
+        self.in_progress = self.until > now
+        self.span = asked_for[0], min(self.until, now)
+        reached = [bound for bound in bounds if bound < self.span[1]]
+        self.bounds = [*reached, self.span[1]] if reached else []
+        self.ends = dict(zip(reached, bounds[1:], strict=False))
+        self.compared = None if compare is None else compared_span(asked_for, now, compare, process.calendar)
+        if self.compared and self.compared[0] >= self.compared[1]:
+            self.compared = None
+        self.anchors = self._anchors()
+        self.moves = self._moves()
+        self.restated = self._restated()
+
+    # What is read.
 
     @property
-    def counted_at(self) -> datetime:
-        """The instant of the count that the level comes of."""
-        return self.carried_from or self.at
+    def outer(self) -> set[datetime]:
+        """The instants whose levels are carried there from the nearest count, where none stands."""
+        return {*self.span, *(self.compared or ())} - ({self.span[1]} if self.in_progress else set())
 
+    def _anchors(self) -> dict[str, dict[datetime, Anchor]]:
+        """Slug → instant → what its level there is known by."""
+        inner = set(self.bounds[1:-1])
+        nearest = {
+            stock.slug: self.outer if stock.slug in self.tracked else self.outer | inner
+            for stock in self.stocks
+        }
+        records = recorded(nearest, inner, self.facet)
+        now = live(
+            [stock for stock in self.stocks if self.in_progress or stock.slug not in records],
+            self.now,
+            self.facet,
+        )
+        found: dict[str, dict[datetime, Anchor]] = {}
+        for slug, instants in nearest.items():
+            known = records.get(slug) or [now[slug]]
+            found[slug] = {one.at: one for one in known if one.at in inner}
+            found[slug] |= {at: one for at in instants if (one := nearest_to(at, known)) is not None}
+            if self.in_progress:
+                found[slug][self.span[1]] = now[slug]
+        return found
 
-def balance(process: Process, since: datetime, until: datetime) -> Balance:
-    """The balance of a process over ``since <= t < until``; an ``until`` in the future means now.
+    def _moves(self) -> Mapping[Span, Moves]:
+        spans = {self.span, *pairwise(self.bounds)} | ({self.compared} if self.compared else set())
+        spans |= {
+            between(anchor, at)
+            for slug in self.tracked
+            for at, anchor in self.anchors[slug].items()
+            if anchor.at != at
+        }
+        counted_at = {a.at for ones in self.anchors.values() for a in ones.values() if a.recent is not None}
+        columns = self.slicing.columns() if self.slicing else None
+        found = read(self.process, spans, self.now, counted_at=counted_at, facet=self.facet, columns=columns)
+        self.anchors = {
+            slug: {at: anchor.settled(found.settled, slug) for at, anchor in ones.items()}
+            for slug, ones in self.anchors.items()
+        }
+        self._fold(found.moves.values())
+        return found.moves
 
-    Raises InvalidInput for naive datetimes, for ``until`` not after ``since``, and for a ``since`` in the future.
-    Queries, whatever the range and the number of stocks and flows: three for the snapshot, four for the records, three
-    for each event model, and one for each model where live counts are needed: up to now, or where no record stands.
-    """
-    since, until = checked_range(since, until)
-    # One snapshot for counts and events: a move between the two would seem unexplained.
-    with snapshot(process.stocks[0].queryset.db) as now:
-        if since < now:
-            return _balance(process, since, until, now)
-    # Raised inside the snapshot, it would spoil a transaction that was open before.
-    raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
+    def _fold(self, moves: Iterable[Moves]) -> None:
+        """Have the values of moves called as those of levels are, and know which there are."""
+        self.values: list[str] = []
+        if self.slicing is None:
+            return
+        levels = {
+            value
+            for ones in self.anchors.values()
+            for anchor in ones.values()
+            for value in anchor.values or ()
+        }
+        moved = set()
+        for one in moves:
+            moved |= set(one.values)
+            folded: defaultdict[str, Counter[Move]] = defaultdict(Counter)
+            for value, counts in one.values.items():
+                folded[self.slicing.folded(value, levels)].update(counts)
+            one.values = folded
+        self.values = self.slicing.values(levels, moved)
 
+    def _restated(self) -> list[Restatement]:
+        at_instant = [
+            anchor for ones in self.anchors.values() for at, anchor in ones.items() if anchor.at == at
+        ]
+        revised = any(moves.revised for moves in self.moves.values())
+        if not self.slicing and not revised and all(anchor.revision == 1 for anchor in at_instant):
+            return []
+        periods = {period for moves in self.moves.values() for period in moves.periods}
+        return in_force(self.process, periods, {anchor.at for anchor in at_instant}, self.facet)
 
-def _balance(process: Process, since: datetime, until: datetime, now: datetime) -> Balance:
-    stocks, in_progress = list(process.stocks), until > now
-    end = now if in_progress else until
-    opening = _anchors(stocks, since)
-    closing = {} if in_progress else _anchors(stocks, end)
-    live = _live([stock for stock in stocks if stock.slug not in opening or stock.slug not in closing], now)
-    opening, closing = live | opening, live | closing
-    spans = {
-        (min(a.at, t), max(a.at, t)) for at, t in ((opening, since), (closing, end)) for a in at.values()
-    }
-    moves, origins = _moves(process, {span for span in spans if span[0] < span[1]} | {(since, end)})
+    # What is made of it.
 
-    tracked = {stock.slug for stock in stocks if stock.registry.tracker_of(stock) is not None}
+    def balance(self, value: str | None, *, split: bool) -> Balance:
+        """The whole, or one slice of it, with all that was asked for beside."""
+        whole = self._of(self.span, self.until, self._ends(self.span, value), value)
+        compared = self.compared
+        return replace(
+            whole,
+            parts=tuple(self._parts(value)),
+            slices={
+                key: self._of(self.span, self.until, self._ends(self.span, key), key)
+                for key in (self.values if split else ())
+            },
+            compared=compared and self._of(compared, compared[1], self._ends(compared, value), value),
+        )
 
-    def level(stock: Stock, anchors: dict[str, _Anchor], at: datetime) -> tuple[int | None, Method]:
-        anchor = anchors[stock.slug]
-        if anchor.at == at:
-            return anchor.count, anchor.method
-        if stock.slug not in tracked:
-            return (anchor.count, "nearest") if anchor.at < at else (None, "unknown")
-        net = _net(moves[min(anchor.at, at), max(anchor.at, at)], stock)
-        # Carried back from a later count, a change that nobody saw can lead below nothing; a stock can't be there.
-        return max(0, anchor.count + (net if anchor.at < at else -net)), "derived"
+    def _level(self, slug: str, at: datetime, value: str | None) -> Level:
+        anchor = self.anchors[slug].get(at)
+        return level(slug, at, anchor, self.moves, self.now, tracked=slug in self.tracked, value=value)
 
-    names = {stock.slug: stock.name for flow in process.flows for stock in flow.stocks}
-    names |= {stock.slug: stock.name for stock in stocks}
-    flows = {flow.slug: flow for flow in process.flows}
-    order = {slug: position for position, slug in enumerate(flows)}
-    lines = []
-    for stock in stocks:
-        ins, outs = [], []
-        for (slug, source, sink), number in moves[since, end].items():
-            line = FlowLine(
-                flows.get(slug),
-                source,
-                sink,
-                number,
-                names.get(source, source) or OUTSIDE,
-                names.get(sink, sink) or OUTSIDE,
-            )
-            if stock.slug == sink:
-                ins.append(line)
-            if stock.slug == source:
-                outs.append(line)
-        opened, opening_method = level(stock, opening, since)
-        closed, closing_method = level(stock, closing, end)
+    def _ends(self, span: Span, value: str | None) -> _Levels:
+        opening, closing = (
+            {stock.slug: self._level(stock.slug, at, value) for stock in self.stocks} for at in span
+        )
+        return _Levels(opening, closing)
 
-        def rank(line: FlowLine) -> tuple[int, str, str]:
-            return order.get(line.flow.slug, 0) if line.flow else len(order), line.source, line.sink
+    def _parts(self, value: str | None) -> Iterable[Balance]:
+        """A balance for each part; where no record stands between two, the level before is carried on by moves."""
+        if not self.bounds:
+            return
+        whole = self._ends(self.span, value)
+        opening: Mapping[str, Level] = whole.opening
+        for span in pairwise(self.bounds):
+            last = span[1] == self.span[1]
+            closing = whole.closing if last else self._carried_on(opening, span, value)
+            yield self._of(span, self.ends[span[0]], _Levels(opening, closing), value)
+            opening = closing
 
-        lines.append(
+    def _carried_on(self, opening: Mapping[str, Level], span: Span, value: str | None) -> dict[str, Level]:
+        found = {}
+        for slug, before in opening.items():
+            found[slug] = self._level(slug, span[1], value)
+            unknown = found[slug].count is None
+            if unknown and value is None and slug in self.tracked and before.count is not None:
+                number = max(0, before.count + self.moves[span].net(slug))
+                found[slug] = Level(number, "derived", Status.PROVISIONAL, before.anchor)
+        return found
+
+    def _of(self, span: Span, until: datetime, levels: _Levels, value: str | None) -> Balance:
+        moves, in_progress = self.moves[span], until > self.now
+        ins, outs = self._lines(moves, value)
+        stocks = self.slicing.stocks if self.slicing and value is not None else self.stocks
+        given = {} if value is None else {self.facet: value}
+        restated = [one for one in self.restated if self._is_behind(one, span, moves, value)]
+        lines = tuple(
             StockBalance(
                 stock=stock,
-                opening=opened,
-                closing=closed,
-                inflows=tuple(sorted(_merged(ins), key=rank)),
-                outflows=tuple(sorted(_merged(outs), key=rank)),
-                opening_method=opening_method,
-                closing_method=closing_method,
-                tracked=stock.slug in tracked,
-                counted_once=stock.slug in tracked
-                and opening[stock.slug].counted_at == closing[stock.slug].counted_at,
+                opening=(opened := levels.opening[stock.slug]).count,
+                closing=(closed := levels.closing[stock.slug]).count,
+                inflows=tuple(ins[stock.slug]),
+                outflows=tuple(outs[stock.slug]),
+                opening_method=opened.method,
+                closing_method=closed.method,
+                tracked=stock.slug in self.tracked,
+                counted_once=stock.slug in self.tracked
+                and None not in (opened.anchor, closed.anchor)
+                and getattr(opened.anchor, "at", None) == getattr(closed.anchor, "at", None),
+                status=self._status(stock, moves, opened, closed, in_progress=in_progress),
+                restated=tuple(one for one in restated if stock.slug in (one.slug, one.source, one.sink)),
+                slice=given,
             )
+            for stock in stocks
         )
-    return Balance(process, since, until, end, in_progress, tuple(lines), dict(origins[since, end]))
-
-
-def _merged(lines: Iterable[FlowLine]) -> list[FlowLine]:
-    """Lines with one flow, source and sink made one: moves of flows outside the process are all "Other"."""
-    found: dict[tuple[Flow | None, str, str], list[FlowLine]] = defaultdict(list)
-    for line in lines:
-        found[line.flow, line.source, line.sink].append(line)
-    return [
-        FlowLine(flow, source, sink, sum(line.count for line in same), same[0].source_name, same[0].sink_name)
-        for (flow, source, sink), same in found.items()
-    ]
-
-
-def _live(stocks: list[Stock], now: datetime) -> dict[str, _Anchor]:
-    """The stocks counted now."""
-    counts = count_stocks([CountRequest(stock.slug, stock.queryset) for stock in stocks])
-    return {slug: _Anchor(now, found.total) for slug, found in counts.items()}
-
-
-def _anchors(stocks: list[Stock], at: datetime) -> dict[str, _Anchor]:
-    """The recorded level nearest to ``at`` for each stock that has one: the last until then, else the first after."""
-    slugs = [stock.slug for stock in stocks]
-    bounds = (
-        StockRecord.objects.filter(stock__in=slugs)
-        .order_by()
-        .values("stock")
-        .annotate(
-            before=Max("timestamp", filter=Q(timestamp__lte=at)),
-            after=Min("timestamp", filter=Q(timestamp__gt=at)),
+        return Balance(
+            process=self.process,
+            since=span[0],
+            until=until,
+            at=span[1],
+            in_progress=in_progress,
+            stocks=lines,
+            origins=dict(moves.origins) if value is None else {},
+            status=_together(line.status for line in lines),
+            restated=tuple(restated),
+            slice=given,
         )
-    )
-    nearest = {row["stock"]: row["before"] or row["after"] for row in bounds}
-    found = {}
-    if nearest:
-        wanted = Q(*(Q(stock=slug, timestamp=instant) for slug, instant in nearest.items()), _connector=Q.OR)
-        rows: Any = StockRecord.objects.filter(wanted).values_list(
-            "stock", "timestamp", "count", "method", "recent_net", "carried_from"
+
+    def _is_behind(self, one: Restatement, span: Span, moves: Moves, value: str | None) -> bool:
+        if (self.slicing is not None) != bool(one.facet) or (value is not None and one.value != value):
+            return False
+        if one.kind == "stock":
+            return one.start in span
+        return any(period.grain == one.grain and period.start == one.start for period in moves.periods)
+
+    def _status(
+        self, stock: Stock, moves: Moves, opening: Level, closing: Level, *, in_progress: bool
+    ) -> Status:
+        if in_progress:
+            return Status.IN_PROGRESS
+        if opening.count is None or closing.count is None:
+            return Status.GAP
+        final = moves.final or stock.slug not in self.tracked
+        both = opening.status is Status.FINAL and closing.status is Status.FINAL
+        return Status.FINAL if final and both else Status.PROVISIONAL
+
+    def _lines(
+        self, moves: Moves, value: str | None
+    ) -> tuple[dict[str, list[FlowLine]], dict[str, list[FlowLine]]]:
+        """Stock slug → the lines into it, and → those out of it; moves of flows outside the process are all "Other"."""
+        flows = {flow.slug: flow for flow in self.process.flows}
+        order = {slug: position for position, slug in enumerate(flows)}
+        names = {stock.slug: stock.name for flow in flows.values() for stock in flow.stocks}
+        names |= {stock.slug: stock.name for stock in self.stocks}
+        counts = moves.counts if value is None else moves.values.get(value, Counter())
+        subjects = moves.subjects if value is None else None
+        merged: dict[tuple[Flow | None, str, str], list[Move]] = defaultdict(list)
+        for move in counts:
+            merged[flows.get(move[0]), move[1], move[2]].append(move)
+        lines = [
+            FlowLine(
+                flow,
+                source,
+                sink,
+                sum(counts[move] for move in same),
+                names.get(source, source) or OUTSIDE,
+                names.get(sink, sink) or OUTSIDE,
+                subjects[same[0]] if subjects is not None and len(same) == 1 else None,
+            )
+            for (flow, source, sink), same in merged.items()
+        ]
+        lines.sort(
+            key=lambda line: (order[line.flow.slug] if line.flow else len(order), line.source, line.sink)
         )
-        records = list(rows)
-        settled = settled_moves(
-            stocks, {instant for _, instant, _, _, recent, _ in records if recent is not None}
-        )
-        for slug, instant, number, method, recent, carried_from in records:
-            late = 0 if recent is None else settled[instant][slug] - recent
-            found[slug] = _Anchor(instant, number + late, method, carried_from)
-    return found
+        ins: dict[str, list[FlowLine]] = defaultdict(list)
+        outs: dict[str, list[FlowLine]] = defaultdict(list)
+        for line in lines:
+            ins[line.sink].append(line)
+            outs[line.source].append(line)
+        return ins, outs
 
 
-Move = tuple[str, str, str]
-"""Flow slug, source key, sink key."""
-Span = tuple[datetime, datetime]
-
-
-def _moves(process: Process, spans: set[Span]) -> tuple[dict[Span, Counter[Move]], dict[Span, Counter[str]]]:
-    """The moves that touch the process's stocks in each span, by flow, source and sink, and by origin.
-
-    Initial events are known by their origin alone: they are levels, not moves. One query an event model.
-    """
-    slugs = [stock.slug for stock in process.stocks]
-    models_of = {flow.flow_event_model for flow in process.flows}
-    models_of |= {model for stock in process.stocks for model in stock.registry.event_models_of(stock)}
-    found: dict[Span, Counter[Move]] = {span: Counter() for span in spans}
-    origins: dict[Span, Counter[str]] = {span: Counter() for span in spans}
-    ordered = sorted(spans)
-    low, high = min(span[0] for span in ordered), max(span[1] for span in ordered)
-    for model in models_of:
-        rows: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
-        rows = rows.filter(Q(source__in=slugs) | Q(sink__in=slugs), timestamp__gte=low, timestamp__lt=high)
-        sums = {
-            f"span_{index}": Count("pk", filter=Q(timestamp__gte=since, timestamp__lt=until))
-            for index, (since, until) in enumerate(ordered)
-        }
-        cells = rows.values_list("flow", "source", "sink", "origin").annotate(**sums)
-        for flow, source, sink, origin, *counts in cells:
-            for span, number in zip(ordered, counts, strict=True):
-                if number:
-                    origins[span][origin] += number
-                    if origin != Origin.INITIAL:
-                        found[span][flow, source, sink] += number
-    return found, origins
-
-
-def _net(moves: Counter[Move], stock: Stock) -> int:
-    return sum(
-        number * ((sink == stock.slug) - (source == stock.slug))
-        for (_, source, sink), number in moves.items()
-    )
+def _together(statuses: Iterable[Status]) -> Status:
+    """The status of numbers of which each has its own; what isn't known of some doesn't spoil the others."""
+    found = set(statuses)
+    if Status.IN_PROGRESS in found:
+        return Status.IN_PROGRESS
+    if known := found - {Status.GAP}:
+        return Status.FINAL if known == {Status.FINAL} else Status.PROVISIONAL
+    return Status.GAP
 
 
 def events_of(flow: Flow, since: datetime, until: datetime) -> QuerySet[Any]:

@@ -1,0 +1,70 @@
+"""The range that another one is compared with: the one before it, or the same a year before."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal, get_args
+
+from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import Calendar
+from stockandflow.ranges import is_midnight
+from stockandflow.reports.planning import Span
+
+Compare = Literal["previous", "year"]
+
+
+def compared_span(span: Span, now: datetime, how: Compare, calendar: Calendar) -> Span:
+    """The span to compare with; of a span that isn't over, as much of it as has passed of the other.
+
+    ``previous`` ends where the span begins: whole months have as many months before them, whole days as many local
+    days, and any other span as much time. ``year`` has the same local dates a year before; the 28th of February stands
+    for the 29th. How far a day has passed is told by the clocks, so that one of 23 hours is compared with one of 24.
+    Raises InvalidInput for another ``how``.
+    """
+    if how not in get_args(Compare):
+        raise InvalidInput(f"compare is {how!r}; write 'previous', 'year', or None for no comparison.")
+    since, until = span
+    if how == "year":
+        low, high, reached = _moved(since, calendar), _moved_end(until, calendar), _moved(now, calendar)
+    elif is_midnight(since, calendar) and is_midnight(until, calendar):
+        first = calendar.local_date(since)
+        before = _before(first, calendar.local_date(until))
+        low, high = calendar.midnight(before), since
+        reached = _at(before + (calendar.local_date(now) - first), now, calendar)
+    else:
+        low, high, reached = since - (until - since), since, now - (until - since)
+    return low, high if now >= until else min(reached, high)
+
+
+def _before(first: date, after: date) -> date:
+    """Where the days or months begin that come before those of ``first <= day < after``, as many of them."""
+    if first.day != 1 or after.day != 1:
+        return first - (after - first)
+    index = 2 * (first.year * 12 + first.month - 1) - (after.year * 12 + after.month - 1)
+    return date(index // 12, index % 12 + 1, 1)
+
+
+def _a_year_before(day: date) -> date:
+    try:
+        return day.replace(year=day.year - 1)
+    except ValueError:  # 29 February
+        return day.replace(year=day.year - 1, day=28)
+
+
+def _moved(at: datetime, calendar: Calendar) -> datetime:
+    return _at(_a_year_before(calendar.local_date(at)), at, calendar)
+
+
+def _moved_end(until: datetime, calendar: Calendar) -> datetime:
+    """A year before: the end of the last day, which the 28th of February is as well as the 29th, or the moment."""
+    if not is_midnight(until, calendar):
+        return _moved(until, calendar)
+    last = calendar.local_date(until) - timedelta(days=1)
+    return calendar.midnight(_a_year_before(last) + timedelta(days=1))
+
+
+def _at(day: date, like: datetime, calendar: Calendar) -> datetime:
+    """The instant on ``day`` at which the clocks show the same time as at ``like``."""
+    if is_midnight(like, calendar):
+        return calendar.midnight(day)
+    return datetime.combine(day, like.astimezone(calendar.zone).timetz()).astimezone(UTC)
