@@ -271,8 +271,9 @@ class _Report:
                 closing_method=closed.method,
                 tracked=stock.slug in self.tracked,
                 counted_once=stock.slug in self.tracked
-                and None not in (opened.anchor, closed.anchor)
-                and getattr(opened.anchor, "at", None) == getattr(closed.anchor, "at", None),
+                and opened.anchor is not None
+                and closed.anchor is not None
+                and opened.anchor.counted_at == closed.anchor.counted_at,
                 status=self._status(stock, moves, opened, closed, in_progress=in_progress),
                 restated=tuple(one for one in restated if stock.slug in (one.slug, one.source, one.sink)),
                 slice=given,

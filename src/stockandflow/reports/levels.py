@@ -31,7 +31,8 @@ class Anchor:
     """A known level: a stock record, or the count taken just now.
 
     ``values`` is value key → members, None where no facet was asked for or the record doesn't tell it. ``recent`` is
-    what the count held of the events that were settling at it.
+    what the count held of the events that were settling at it, and ``carried_from`` the instant of the count that was
+    carried here.
     """
 
     at: datetime
@@ -39,8 +40,14 @@ class Anchor:
     method: Method = "counted"
     computed_at: datetime | None = None
     recent: int | None = None
+    carried_from: datetime | None = None
     revision: int = 1
     values: Mapping[str, int] | None = None
+
+    @property
+    def counted_at(self) -> datetime:
+        """The instant of the count that tells this level."""
+        return self.carried_from or self.at
 
     def settled(self, late: Mapping[datetime, Counter[str]], slug: str) -> Anchor:
         """With the moves that were under way when it was counted, and were committed since."""
@@ -93,15 +100,25 @@ def recorded(
     for slug, instants in nearest.items():
         if instants:
             wanted |= Q(stock=slug, timestamp__in=[_nearest(slug, at) for at in sorted(instants)])
-    names = ("pk", "stock", "timestamp", "count", "method", "computed_at", "recent_net", "revision")
+    names = (
+        "pk",
+        "stock",
+        "timestamp",
+        "count",
+        "method",
+        "computed_at",
+        "recent_net",
+        "carried_from",
+        "revision",
+    )
     rows: Any = list(StockRecord.objects.filter(wanted).order_by("timestamp").values_list(*names))
     values = _values([row[0] for row in rows], facet)
     found: dict[str, list[Anchor]] = defaultdict(list)
-    for pk, slug, at, number, method, computed_at, recent, revision in rows:
+    for pk, slug, at, *known in rows:
         parts = values.get(pk, {}) if facet else None
-        if parts is not None and sum(parts.values()) != number:
+        if parts is not None and sum(parts.values()) != known[0]:
             parts = None
-        found[slug].append(Anchor(at, number, method, computed_at, recent, revision, parts))
+        found[slug].append(Anchor(at, *known, values=parts))
     return found
 
 
