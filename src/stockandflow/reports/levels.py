@@ -114,11 +114,11 @@ def recorded(
     rows: Any = list(StockRecord.objects.filter(wanted).order_by("timestamp").values_list(*names))
     values = _values([row[0] for row in rows], facet)
     found: dict[str, list[Anchor]] = defaultdict(list)
-    for pk, slug, at, *known in rows:
+    for pk, slug, at, number, method, computed_at, recent, carried_from, revision in rows:
         parts = values.get(pk, {}) if facet else None
-        if parts is not None and sum(parts.values()) != known[0]:
+        if parts is not None and sum(parts.values()) != number:
             parts = None
-        found[slug].append(Anchor(at, *known, values=parts))
+        found[slug].append(Anchor(at, number, method, computed_at, recent, carried_from, revision, parts))
     return found
 
 
