@@ -30,6 +30,7 @@ from stockandflow.admin import StockAndFlowAdminSite
 from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import DeclarationError
 from stockandflow.models import (
+    Definition,
     Delivery,
     FlowRecord,
     Origin,
@@ -643,7 +644,10 @@ def stored() -> dict[type[Model], Model]:
     Sweep.objects.all().delete()
     sweep = Sweep.objects.create(tracker="gone", database="default", found=3)
     run = ScheduleRun.objects.create(entry=entry, period_start=now, period_end=now, message="x" * 60)
-    return {type(kept): kept for kept in (record, moves, delivery, entry, run, sweep)}
+    meant = Definition.objects.create(
+        kind="stock", slug="active", since=now, digest="d", text="what it was " * 20
+    )
+    return {type(kept): kept for kept in (record, moves, delivery, entry, run, sweep, meant)}
 
 
 def address(model: type[Model]) -> str:
@@ -672,6 +676,7 @@ def test_records_show_names_and_their_facets(root: Client, stored: dict[type[Mod
     for cell in ('flow_shown">gone<', 'last_error">OSError: no post<'):
         assert cell in content
     assert f'outcome">{"x" * 49}…<' in root.get(address(ScheduleRun)).content.decode()
+    assert "what it was" in root.get(address(Definition)).content.decode()
     for model, value in ((StockRecord, "Basic"), (FlowRecord, "Pro"), (ScheduleRun, "x" * 60)):
         assert value in root.get(f"{address(model)}{stored[model].pk}/change/").content.decode()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from django.db.models.functions import Now
 from django.test.utils import isolate_apps, override_settings
 
 from example.membership.models import Member, MemberFlowEvent, Plan
-from stockandflow import capture, checks
+from stockandflow import capture, checks, recording
 from stockandflow.capture.install import installed
 from stockandflow.capture.triggers import prefix_of
 from stockandflow.checks import check_databases, check_declarations
 from stockandflow.declarations import Facet, Flow, ModelTracker, Process, Stock
 from stockandflow.models import FlowEvent, SubjectForeignKey
+from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project_registry
 from tests.testapp.models import (
@@ -263,6 +265,11 @@ def stand_ins_are_the_same_in_other_letters() -> Broken:
     ]
 
 
+def a_filter_holds_the_time_of_its_import() -> Broken:
+    late = Item.objects.filter(moment__lt=datetime(2026, 5, 1, 9, 30, 0, 123456, tzinfo=UTC))
+    return [stock("late", queryset=late)], ["'late'", "2026-05-01T09:30:00.123456+00:00"]
+
+
 BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("E001", stocks_share_a_slug),
     ("E002", flows_share_a_slug),
@@ -299,8 +306,9 @@ BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("W002", a_stock_is_read_by_the_clock),
     ("W004", a_permission_is_unknown),
     ("W010", bulk_writes_send_no_signals),
+    ("W012", a_filter_holds_the_time_of_its_import),
 ]
-ELSEWHERE = {"E019", "E020", "E021", "W003", "W005", "W007", "W008", "W009", "W011"}
+ELSEWHERE = {"E019", "E020", "E021", "W003", "W005", "W007", "W008", "W009", "W011", "W013"}
 """Broken by settings or by a database: below, in ``test_conf``, ``capture.test_kept_facets`` and ``test_install``."""
 
 
@@ -532,3 +540,44 @@ def test_a_database_without_time_zones_is_told_where_a_stock_asks_for_local_days
     assert "'split'" in split.msg
     assert "the facet 'day'" in split.msg
     assert "its filter" in filtered.msg
+
+
+def changes_told(registry: Registry) -> list[CheckMessage]:
+    return [message for message in database_messages(registry) if message.id == "stockandflow.W013"]
+
+
+@pytest.mark.django_db
+def test_a_definition_that_is_not_that_of_the_records_is_told_until_the_next_recording() -> None:
+    def declared(text: str, sources: list[Any]) -> Registry:
+        one = stock("draft", queryset=Item.objects.filter(text=text))
+        calendar = Calendar("UTC" if text == "a" else "Asia/Tokyo")
+        return own(flow("moving", sources, [one]), Process("work", "Work", [one], calendar=calendar))
+
+    assert changes_told(declared("a", [None])) == []
+    recording.note_definitions(declared("a", [None]), datetime(2026, 5, 1, tzinfo=UTC))
+    assert changes_told(declared("a", [None])) == []
+
+    changed = declared("b", [None, "sketch"])
+    calendar, moves, held = changes_told(changed)
+    for message, names in (
+        (held, ["stock 'draft'", "since 2026-05-01", "text = 'a'", "text = 'b'"]),
+        (moves, ["flow 'moving'", "from outside;", "from outside, sketch;"]),
+        (calendar, ["calendar of the process 'work'", "UTC 0 1", "Asia/Tokyo 0 1"]),
+    ):
+        assert all(name in message.msg for name in names)
+        assert "breaks there" in str(message.hint)
+        assert not message.is_serious()
+    assert "--restate" in str(moves.hint)
+
+    recording.note_definitions(changed)
+    assert changes_told(changed) == []
+
+
+@pytest.mark.django_db
+def test_a_filter_that_differs_by_the_day_is_told_to_ask_the_database() -> None:
+    def declared(day: int) -> Registry:
+        return own(stock("late", queryset=Item.objects.filter(moment__lt=datetime(2026, 5, day, tzinfo=UTC))))
+
+    recording.note_definitions(declared(1))
+    (message,) = changes_told(declared(2))
+    assert "Now()" in str(message.hint)

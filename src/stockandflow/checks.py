@@ -5,6 +5,7 @@ One function a rule. Ids are never reused; docs/reference/checks.md explains eac
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -17,6 +18,7 @@ from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import DatabaseError, connections, models, router
 from django.db.models import QuerySet
 from django.db.models.sql import Query
+from django.utils.text import Truncator
 
 from stockandflow.capture import (
     TrackerStatus,
@@ -32,9 +34,11 @@ from stockandflow.conf import NAMES, conf, given
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.exceptions import InvalidInput
+from stockandflow.membership.canonical import instants_to_the_microsecond
 from stockandflow.membership.overlap import surely_overlap
-from stockandflow.models import FlowEvent, SubjectForeignKey
+from stockandflow.models import Definition, FlowEvent, SubjectForeignKey
 from stockandflow.periods import Calendar
+from stockandflow.recording import changed_definitions
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project_registry
 
@@ -64,7 +68,10 @@ def check_databases(
     registry: Registry = project_registry,
     **_: Any,
 ) -> list[checks.CheckMessage]:
-    """Whether the triggers that capture the trackers are in the databases asked about. Four queries each."""
+    """Whether the databases asked about have the triggers that capture the trackers, and records of what is meant now.
+
+    Four queries each, and two more for the one that keeps the records.
+    """
     found: list[checks.CheckMessage] = []
     for using in databases or ():
         try:
@@ -115,7 +122,51 @@ def check_databases(
             )
         found += [_facet_lost(state, facet) for state in states for facet in _flow_facets_lost(state)]
         found += _local_days_are_known(registry, using)
+        found += _definitions_are_those_of_the_records(registry, using)
     return found
+
+
+def _definitions_are_those_of_the_records(registry: Registry, using: str) -> Messages:
+    if using != router.db_for_read(Definition):
+        return
+    with connections[using].cursor() as cursor:
+        if Definition._meta.db_table not in connections[using].introspection.table_names(cursor):
+            return
+    for old, new in changed_definitions(registry):
+        what = (
+            f"calendar of the process {new.slug!r}" if new.kind == "calendar" else f"{new.kind} {new.slug!r}"
+        )
+        yield _warning(
+            "W013",
+            f"The {what} means something else than what records have been kept of since {old.since:%Y-%m-%d}: now "
+            f"«{_one_line(new.text)}», until now «{_one_line(old.text)}».",
+            _BY_THE_DAY if _but_dates(old.text) == _but_dates(new.text) else _AFTER_A_CHANGE[new.kind],
+            None,
+        )
+
+
+_AFTER_A_CHANGE = {
+    "stock": "The next recording notes it, and the series breaks there: counts from before and after don't compare. "
+    "Give a stock that is another thing another slug.",
+    "flow": "The next recording notes it, and the series breaks there. 'manage.py stockandflow record --restate' "
+    "computes kept days anew, from the events as they are; give a flow that is another thing another slug.",
+    "calendar": "The next recording keeps flow records for the new calendar's days, and the series breaks there.",
+}
+
+
+_BY_THE_DAY = (
+    "They differ in dates alone, which looks as though a filter were computed when its module is imported: let the "
+    "database tell the time, e.g. created_at__gte=Now() - timedelta(days=30). Otherwise the next recording notes it, "
+    "and the series breaks there."
+)
+
+
+def _but_dates(text: str) -> str:
+    return re.sub(r"'\d{4}-\d\d-\d\d[^']*'", "…", text)
+
+
+def _one_line(text: str) -> str:
+    return Truncator(text.replace("\n", "; ")).chars(300)
 
 
 def _local_days_are_known(registry: Registry, using: str) -> Messages:
@@ -282,6 +333,19 @@ def _facets_of_a_tracker_agree(registry: Registry) -> Messages:
 
 def _is_event_model(model: Any) -> bool:
     return isinstance(model, type) and issubclass(model, FlowEvent) and not model._meta.abstract
+
+
+def _filters_stay_the_same(registry: Registry) -> Messages:
+    for stock in registry.stocks:
+        if instants := instants_to_the_microsecond(stock.queryset):
+            yield _warning(
+                "W012",
+                f"The filter of the stock {stock.slug!r} compares with {instants[0].isoformat()}, which looks like the "
+                "time when its module was imported: it stands still while the process runs, and is another in the next "
+                "one.",
+                "Let the database tell the time: Now(), e.g. created_at__gte=Now() - timedelta(days=30).",
+                stock,
+            )
 
 
 def _one_facet_a_slug(registry: Registry) -> Messages:
@@ -636,6 +700,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _flow_facets_resolve,
     _facets_of_a_tracker_agree,
     _one_facet_a_slug,
+    _filters_stay_the_same,
     _declared_values_fit,
     _questions_have_answers,
     _event_models_are_sound,

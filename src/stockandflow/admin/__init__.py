@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from stockandflow.admin.listings import FlowAdmin, StockAdmin
 from stockandflow.admin.records import (
+    DefinitionAdmin,
     DeliveryAdmin,
     FlowRecordAdmin,
     ScheduleEntryAdmin,
@@ -17,6 +18,7 @@ from stockandflow.admin.records import (
 from stockandflow.admin.site import StockAndFlowAdminSite
 
 __all__ = [
+    "DefinitionAdmin",
     "DeliveryAdmin",
     "FlowAdmin",
     "FlowRecordAdmin",

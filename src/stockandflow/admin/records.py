@@ -13,6 +13,7 @@ from django.utils.text import Truncator
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.models import (
     ALL,
+    Definition,
     Delivery,
     FlowFacetRecord,
     FlowRecord,
@@ -142,6 +143,22 @@ class FlowRecordAdmin(StoredAdmin):
     @admin.display(description="sink", ordering="sink")
     def sink_shown(self, record: FlowRecord) -> str:
         return stock_name(record.sink)
+
+
+@admin.register(Definition)
+class DefinitionAdmin(StoredAdmin):
+    """What stocks, flows and calendars meant, and since when, latest first."""
+
+    list_display = ("since", "kind", "slug", "meaning")
+    list_filter = ("kind",)
+    search_fields = ("slug",)
+    date_hierarchy = "since"
+    ordering = ("-since", "kind", "slug")
+
+    @admin.display(description="meaning", ordering="text")
+    def meaning(self, definition: Definition) -> str:
+        """The beginning; all of it stands on the definition's own page."""
+        return Truncator(definition.text).chars(100)
 
 
 @admin.register(Delivery)

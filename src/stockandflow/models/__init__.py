@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stockandflow.models.definitions import Definition
+from stockandflow.models.definitions import Break, Definition
 from stockandflow.models.delivery import Delivery
 from stockandflow.models.events import FlowEvent, SubjectForeignKey
 from stockandflow.models.flow_records import FlowFacetRecord, FlowRecord, Watermark
@@ -22,6 +22,7 @@ from stockandflow.models.sweeps import Sweep
 
 __all__ = [
     "ALL",
+    "Break",
     "Definition",
     "Delivery",
     "FlowEvent",

@@ -61,6 +61,7 @@ def record(registry: Registry) -> Callable[[], str]:
     counted = recording.count(registry.stocks)
 
     def store() -> str:
+        recording.note_definitions(registry, counted.at if counted else None)
         recording.store(counted)
         return str(Recording.of(counted, periods, flow_records))
 

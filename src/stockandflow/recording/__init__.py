@@ -7,10 +7,21 @@ from datetime import datetime
 
 from stockandflow.periods import Calendar
 from stockandflow.recording.counting import Counted, count, store
+from stockandflow.recording.definitions import changed_definitions, note_definitions
 from stockandflow.recording.flows import LAG, record_flows
 from stockandflow.registry import Registry
 
-__all__ = ["LAG", "Counted", "Recording", "count", "record", "record_flows", "store"]
+__all__ = [
+    "LAG",
+    "Counted",
+    "Recording",
+    "changed_definitions",
+    "count",
+    "note_definitions",
+    "record",
+    "record_flows",
+    "store",
+]
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,13 @@ def record(
     until: datetime | None = None,
     calendar: Calendar | None = None,
 ) -> Recording:
-    """Count every registered stock now, and bring the daily flow records up to date.
+    """Count every registered stock now, note what is meant by all, and bring the daily flow records up to date.
 
     Flow records are computed for the days that got events since the last run, for those from the last computed day to
     today, and for all days that overlap ``since <= t < until`` where given. Running twice changes nothing but adds
     the stock records of another instant.
     """
     counted = count(registry.stocks)
+    note_definitions(registry, counted.at if counted else None)
     store(counted)
     return Recording.of(counted, *record_flows(registry, since=since, until=until, calendar=calendar))
