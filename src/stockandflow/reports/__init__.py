@@ -1,6 +1,28 @@
 """Reports: what a process held, what came, what went, and what nobody can explain."""
 
 from stockandflow.reports.balances import balance, events_of
+from stockandflow.reports.listing import members, subjects
+from stockandflow.reports.netting import Net, NetLine, net
+from stockandflow.reports.numbers import Kind, Number
+from stockandflow.reports.rates import rate, rates
 from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
 
-__all__ = ["OTHER", "OUTSIDE", "Balance", "FlowLine", "Method", "StockBalance", "balance", "events_of"]
+__all__ = [
+    "OTHER",
+    "OUTSIDE",
+    "Balance",
+    "FlowLine",
+    "Kind",
+    "Method",
+    "Net",
+    "NetLine",
+    "Number",
+    "StockBalance",
+    "balance",
+    "events_of",
+    "members",
+    "net",
+    "rate",
+    "rates",
+    "subjects",
+]

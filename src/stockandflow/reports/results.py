@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
 from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Restatement
 from stockandflow.periods import Status
+from stockandflow.reports.numbers import Kind, Measure, Number, slice_of
 
 Method = Literal["counted", "derived", "imported", "nearest", "unknown"]
 
+NUMBERS = ("opening", "inflow", "outflow", "net", "unexplained", "reclassified", "closing")
+"""The numbers of a stock's line."""
 OUTSIDE = "outside"
 OTHER = "Other"
 
@@ -129,6 +133,48 @@ class Balance:
     """With ``split_by``: value key → the balance of its slice; they sum to the whole."""
     compared: Balance | None = None
     """With ``compare``: the range before, or a year before; up to the same point while this one is in progress."""
+
+    def number(self, line: StockBalance | FlowLine, name: str) -> Number:
+        """The number that a line shows under that name, for ``members`` and ``as_reported``.
+
+        Of a stock ``opening``, ``inflow``, ``outflow``, ``net``, ``unexplained``, ``reclassified``, ``closing``; of a
+        flow's line ``count``, ``subjects``. Raises InvalidInput for any other.
+        """
+        if isinstance(line, FlowLine):
+            if name not in ("count", "subjects"):
+                raise InvalidInput(
+                    f"The line of a flow has no number {name!r}; it has 'count' and 'subjects'."
+                )
+            return Number(
+                Kind.FLOW,
+                process=self.process,
+                flow=line.flow,
+                source=line.source,
+                sink=line.sink,
+                since=self.since,
+                until=self.until,
+                measure=cast(Measure, name),
+                slice=slice_of(self.slice),
+                value=getattr(line, name),
+            )
+        if name in ("opening", "closing"):
+            at = self.since if name == "opening" else None if self.in_progress else self.at
+            kind, since, until = Kind.LEVEL, None, at
+        elif name in NUMBERS:
+            kind, since, until = Kind(name), self.since, self.until
+        else:
+            raise InvalidInput(
+                f"The line of a stock has no number {name!r}; it has {', '.join(map(repr, NUMBERS))}."
+            )
+        return Number(
+            kind,
+            process=self.process,
+            stock=line.stock,
+            since=since,
+            until=until,
+            slice=slice_of(self.slice),
+            value=getattr(line, name),
+        )
 
     @property
     def unexplained(self) -> bool:

@@ -1,0 +1,60 @@
+"""The events that reports count: those of a range, of a process, of a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import router
+from django.db.models import Model, Q, QuerySet
+
+from stockandflow.declarations import AppliedFacet, Process
+from stockandflow.membership.facets import NONE, OTHER, FacetText
+from stockandflow.models import Origin
+
+
+def models_of(process: Process) -> list[type[Any]]:
+    """The event models that can hold moves into or out of the process's stocks, each once."""
+    found = [flow.flow_event_model for flow in process.flows]
+    for stock in process.stocks:
+        found += stock.registry.event_models_of(stock)
+    return list(dict.fromkeys(found))
+
+
+def moves_within(model: type[Model], since: datetime | None, until: datetime | None) -> QuerySet[Any]:
+    """The moves over ``since <= t < until``, unordered; an opening balance is no move. No query yet."""
+    events: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
+    if since is not None:
+        events = events.filter(timestamp__gte=since)
+    if until is not None:
+        events = events.filter(timestamp__lt=until)
+    return events.exclude(origin=Origin.INITIAL)
+
+
+def touching(slugs: Collection[str]) -> Q:
+    """The condition that an event leads into or out of one of these stocks."""
+    return Q(source__in=slugs) | Q(sink__in=slugs)
+
+
+def sliced(events: QuerySet[Any], facets: Iterable[tuple[AppliedFacet, str]]) -> QuerySet[Any]:
+    """The events whose subjects had these facet values when they moved; each value by its key. One query a facet.
+
+    What events keep is text, and several texts can share a key, so the texts that they have are asked first.
+    """
+    subject_model: Any = events.model._meta.get_field("subject").related_model
+    for place, (facet, key) in enumerate(facets):
+        column, name = facet.column(subject_model), f"sf_facet_{place}"
+        events = events.annotate(**{name: FacetText(facet.slug)})
+        texts = [text for text in events.values_list(name, flat=True).distinct() if text is not None]
+        if key == NONE:
+            events = events.filter(**{f"{name}__isnull": True})
+            continue
+        keys = {text: column.key(text) for text in texts}
+        if key == OTHER and OTHER not in keys.values():
+            declared = {column.key(value) for _, value in facet.facet.choices() or ()}
+            wanted = [text for text, found in keys.items() if found not in declared]
+        else:
+            wanted = [text for text, found in keys.items() if found == key]
+        events = events.filter(**{f"{name}__in": wanted})
+    return events

@@ -1,0 +1,104 @@
+"""Numbers by name: which stock or flow a number of a report is of, over which range, and what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from stockandflow.declarations import Flow, Process, State, Stock, state_key
+from stockandflow.declarations.flow import ANY
+from stockandflow.periods import aware, checked_range
+
+Measure = Literal["count", "subjects"]
+
+
+class Kind(StrEnum):
+    """What a number counts."""
+
+    LEVEL = "level"
+    """The members of a stock, before ``until`` or now."""
+    FLOW = "flow"
+    """The moves of a flow, or with the measure ``subjects`` the distinct objects that made them."""
+    INFLOW = "inflow"
+    """The moves into a stock."""
+    OUTFLOW = "outflow"
+    """The moves out of a stock."""
+    NET = "net"
+    """The moves into a stock less those out of it."""
+    UNEXPLAINED = "unexplained"
+    """The change of a stock that no move accounts for."""
+    RECLASSIFIED = "reclassified"
+    """The objects that entered a slice of a stock less those that left it without a move."""
+    NETTED = "netted"
+    """The objects that stood in ``source`` before their first move of the range and in ``sink`` after their last."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """The name of one number, and where it was taken from a report its ``value``, which doesn't make it another one.
+
+    A level is that before ``until``, or now where that is None. All else counts over ``since <= t < until``; an
+    ``until`` to come means until now. ``source`` and ``sink`` are keys, "" for external and ``*`` for any. A FLOW
+    without ``flow`` is of the moves that no flow of ``process`` covers. ``slice`` holds (facet slug, value key).
+    """
+
+    kind: Kind
+    process: Process | None = None
+    stock: Stock | None = None
+    flow: Flow | None = None
+    source: str = ANY
+    sink: str = ANY
+    since: datetime | None = None
+    until: datetime | None = None
+    measure: Measure = "count"
+    slice: tuple[tuple[str, str], ...] = ()
+    value: int | None = field(default=None, compare=False)
+
+    @classmethod
+    def level(
+        cls, stock: Stock, at: datetime | None = None, *, facets: Mapping[str, str] | None = None
+    ) -> Number:
+        """How many members the stock had before ``at``, or has now, all or those with these facet values."""
+        until = None if at is None else aware(at, "at")
+        return cls(Kind.LEVEL, stock=stock, until=until, slice=slice_of(facets))
+
+    @classmethod
+    def of_flow(
+        cls,
+        flow: Flow,
+        since: datetime,
+        until: datetime,
+        *,
+        source: State = ANY,
+        sink: State = ANY,
+        measure: Measure = "count",
+        facets: Mapping[str, str] | None = None,
+    ) -> Number:
+        """How often a flow moved objects, or how many objects, from one source or to one sink where given."""
+        since, until = checked_range(since, until)
+        return cls(
+            Kind.FLOW,
+            flow=flow,
+            source=state_key(source),
+            sink=state_key(sink),
+            since=since,
+            until=until,
+            measure=measure,
+            slice=slice_of(facets),
+        )
+
+    def __str__(self) -> str:
+        what = self.stock.slug if self.stock else self.flow.slug if self.flow else "other moves"
+        sides = "" if self.source == self.sink == ANY else f" from {self.source!r} to {self.sink!r}"
+        parts = "".join(f", {facet} {value}" for facet, value in self.slice)
+        since = f" from {self.since.isoformat()}" if self.since else ""
+        until = f" until {self.until.isoformat()}" if self.until else " now"
+        return f"{self.kind} of {what}{sides}{parts}{since}{until}"
+
+
+def slice_of(facets: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Facet slug → value key, as a number keeps it."""
+    return tuple(sorted((facets or {}).items()))
