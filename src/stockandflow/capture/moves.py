@@ -60,11 +60,10 @@ class MissingMoves:
         self.row_key, self.event_key = f"{ROW}.{self.sql.subject}", f"{EVENT}.{self.sql.event_subject}"
         self.timestamp = timestamp or self.sql.now
         self.origin = origin
-        cases = [
-            f"WHEN {row_condition(stock.queryset, ROW, connection)} THEN {self.sql.text(stock.slug)}"
-            for stock in tracker.stocks
-        ]
-        self.state = f"(CASE {' '.join(cases)} ELSE {self.sql.empty} END)" if cases else self.sql.empty
+        self.holding = {
+            stock.slug: row_condition(stock.queryset, ROW, connection) for stock in tracker.stocks
+        }
+        self.state = self.by_state(self.sql.text, self.sql.empty)
         self.facets = self.sql.facets(ROW)
         self.slugs = ", ".join(self.sql.text(stock.slug) for stock in tracker.stocks) or "NULL"
 
@@ -210,6 +209,11 @@ class MissingMoves:
         )
         # The source of a subject's first event is NULL there: what was before is no gap.
         return f"SELECT * FROM ({chain}) AS sf_chain WHERE {self._differ('source', 'sink')}"
+
+    def by_state(self, value: Callable[[str], str], outside: str) -> str:
+        """SQL for what ``value`` makes of the slug of the stock that holds the row; ``outside`` where none does."""
+        cases = [f"WHEN {condition} THEN {value(slug)}" for slug, condition in self.holding.items()]
+        return f"(CASE {' '.join(cases)} ELSE {outside} END)" if cases else outside
 
     def known(self, event: str, side: str) -> str:
         """SQL for an event's ``source`` or ``sink``, where outside is "" whatever it is called."""

@@ -1,17 +1,20 @@
 """Where moves may be missing, told by sums on PostgreSQL: what is in order needn't be compared subject by subject.
 
-The subjects of every stock are counted, and hashes of their keys added up, once by the rows of the table and once by
-the events: those that came by a sink, less those that left by a source. That takes one pass over each, without a join.
-Sums of 64-bit hashes, by a seed drawn for each check, agree by chance once in 10¹⁸ checks or so.
+Each pair of a subject and a stock has a hash of 64 bits. Those of the rows are added up, and those of the events: the
+pairs that come by a sink, less those that go by a source. That takes one pass over each, without a join and, where all
+is in order, without groups. The seeds are drawn anew for each check, so no pair's hash tells another's, and sums of
+different pairs agree by chance once in 10¹⁸ checks or so. They needn't be counted as well: one pair too many or too few
+changes a sum by its hash, which is zero no more often than that.
 
 Sums of events tell where the subjects are as long as each event begins where the one before ended. So the events of
-subjects that have moved on are also read in their order.
+subjects that have moved on are also read in their order. Whether there are any, the sums tell too: an event that comes
+from a stock has a source to take away, and one that leads outside adds a large number drawn for the check, so in order
+the sums differ by that number times those events; by chance a difference is a multiple of it as seldom as above.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
@@ -19,7 +22,7 @@ from typing import Any
 from django.db import models
 
 from stockandflow.capture.moves import EVENT, ROW, MissingMoves
-from stockandflow.membership import deciding_field, reason_not_local
+from stockandflow.membership import reason_not_local
 from stockandflow.models.clock import snapshot
 
 BLOCK_BITS = 14
@@ -28,9 +31,6 @@ BLOCK_BITS = 14
 Span = tuple[Any, Any]
 """Keys after the first and up to the second; None where there is no bound."""
 EVERYWHERE: list[Span] = [(None, None)]
-
-Sums = dict[Any, Counter[tuple[str, str]]]
-"""Block → (stock, "count" or "hash") → sum."""
 
 
 def doubtful(moves: MissingMoves, using: str) -> list[Span]:
@@ -47,7 +47,7 @@ def doubtful(moves: MissingMoves, using: str) -> list[Span]:
     check = _Check(moves)
     with snapshot(using):
         amiss = set(check.differing(by_block=False))
-        if amiss:
+        if amiss and check.blocks:
             amiss = set(check.differing(by_block=True))
         if check.moved:
             amiss |= set(check.broken())
@@ -55,7 +55,7 @@ def doubtful(moves: MissingMoves, using: str) -> list[Span]:
 
 
 class _Check:
-    """The sums of one tracker, by one seed."""
+    """The sums of one tracker, by seeds of their own. ``moved`` tells, once they are known, of events to be read."""
 
     def __init__(self, moves: MissingMoves) -> None:
         self.moves, self.moved = moves, False
@@ -63,23 +63,23 @@ class _Check:
         field: Any = events.get_field("subject")
         while field.remote_field:
             field = field.target_field
-        self.blocks = isinstance(field, models.IntegerField)
+        self.field, self.blocks = field, isinstance(field, models.IntegerField)
         self.seed = secrets.randbits(62)
+        self.outside = 2**61 + secrets.randbits(61)
 
     def differing(self, *, by_block: bool) -> Iterator[Any]:
         """The blocks, or the one of all keys, whose rows and events don't say the same. Two queries."""
-        rows: Sums = {}
-        for block, state, count, hashes in self._fetched(self._rows_sql(by_block)):
-            _add(rows, block, state, count, hashes)
-        events: Sums = {}
-        stocks = {stock.slug for stock in self.moves.tracker.stocks}
-        for block, source, sink, count, hashes in self._fetched(self._events_sql(by_block)):
-            self.moved |= source in stocks or sink not in stocks
-            _add(events, block, sink if sink in stocks else "", count, hashes)
-            _add(events, block, source if source in stocks else "", -count, -hashes)
+        rows = {block: int(held or 0) for block, held in self._fetched(self._rows_sql(by_block))}
+        events: dict[Any, int] = {}
+        for block, came, went in self._fetched(self._events_sql(by_block)):
+            events[block] = int(came or 0) - int(went or 0)
+            self.moved |= went is not None
         for block in rows.keys() | events.keys():
-            if rows.get(block, Counter()) != events.get(block, Counter()):  # what is missing counts as zero
+            to_outside, rest = divmod(events.get(block, 0) - rows.get(block, 0), self.outside)
+            if rest:
                 yield block
+            else:
+                self.moved |= to_outside > 0
 
     def broken(self) -> Iterator[Any]:
         """The blocks of subjects with an event that doesn't begin where the one before ended. One query."""
@@ -104,45 +104,49 @@ class _Check:
 
     def _rows_sql(self, by_block: bool) -> str:
         moves, key = self.moves, self.moves.row_key
-        block, sums = self._block(key, by_block), self._sums(key)
-        deciding = {deciding_field(stock.queryset) for stock in moves.tracker.stocks}
-        field = deciding.pop() if len(deciding) == 1 else None
-        if field is None:
-            return f"SELECT {block}, {moves.state}, {sums} FROM {moves.sql.table} AS {ROW} GROUP BY 1, 2"
-        # Grouped by the column itself, of which PostgreSQL knows how few values there are; so it reads in parallel.
-        column = f"{ROW}.{moves.sql.connection.ops.quote_name(str(field.column))}"
-        groups = f"SELECT {block} AS sf_block, {column}, {sums} FROM {moves.sql.table} AS {ROW} GROUP BY 1, 2"
-        return f"SELECT sf_block, {moves.state}, sf_count, sf_hash FROM ({groups}) AS {ROW}"
+        seed = moves.by_state(lambda slug: self._seed(moves.sql.text(slug)), "NULL")
+        return self._summed(key, by_block, [f"sum({self._hash(key, seed)})"], f"{moves.sql.table} AS {ROW}")
 
     def _events_sql(self, by_block: bool) -> str:
         moves, key = self.moves, self.moves.event_key
-        return (
-            f"SELECT {self._block(key, by_block)}, {EVENT}.source, {EVENT}.sink, {self._sums(key)} "
-            f"FROM {moves.sql.event_table} AS {EVENT} WHERE {moves.is_trackers(EVENT)} GROUP BY 1, 2, 3"
+        came, went = (
+            self._hash(key, f"(CASE WHEN {side} IN ({moves.slugs}) THEN {self._seed(side)} END)")
+            for side in (f"{EVENT}.sink", f"{EVENT}.source")
+        )
+        sums = [
+            f"sum(COALESCE({came}, {self.outside}))",
+            f"sum({went}) FILTER (WHERE {EVENT}.source <> {moves.sql.empty})",
+        ]
+        return self._summed(
+            key,
+            by_block,
+            sums,
+            f"{moves.sql.event_table} AS {EVENT} WHERE {moves.is_trackers(EVENT)}",
         )
 
-    def _block(self, key: str, by_block: bool = True) -> str:
-        return f"({key} >> {BLOCK_BITS})" if by_block and self.blocks else "NULL::bigint"
+    def _summed(self, key: str, by_block: bool, sums: list[str], rows: str) -> str:
+        block, grouped = (self._block(key), " GROUP BY 1") if by_block else ("NULL", "")
+        return f"SELECT {block}, {', '.join(sums)} FROM {rows}{grouped}"
 
-    def _sums(self, key: str) -> str:
-        hashed = (
-            f"hashint8extended({key}::bigint, {self.seed})"
-            if self.blocks
-            else f'hashtextextended({key}::text COLLATE "C", {self.seed})'
-        )
-        return f"count(*) AS sf_count, sum({hashed}) AS sf_hash"
+    def _block(self, key: str) -> str:
+        return f"({key} >> {BLOCK_BITS})" if self.blocks else "NULL::bigint"
+
+    def _seed(self, state: str) -> str:
+        """SQL for the seed of the hashes of a stock's subjects, of its slug."""
+        return f'hashtextextended({state} COLLATE "C", {self.seed})'
+
+    def _hash(self, key: str, seed: str) -> str:
+        """SQL for the hash of a pair: of a subject's key and of its stock's seed; NULL for none."""
+        if self.blocks:  # of 64 bits the function takes 32, so the others go with the seed
+            return f"hashint8extended({key}, {key} # {seed})"
+        if isinstance(self.field, models.UUIDField):
+            return f"uuid_hash_extended({key}, {seed})"
+        return f'hashtextextended({key}::text COLLATE "C", {seed})'
 
     def _fetched(self, query: str) -> Iterable[Any]:
         with self.moves.sql.connection.cursor() as cursor:
             cursor.execute(query)
             return list(cursor.fetchall())
-
-
-def _add(sums: Sums, block: Any, state: str, count: int, hashes: Any) -> None:
-    if state:
-        counter = sums.setdefault(block, Counter())
-        counter[state, "count"] += count
-        counter[state, "hash"] += int(hashes)
 
 
 def _spans(blocks: Iterable[int]) -> Iterator[Span]:
