@@ -1,12 +1,13 @@
 """Balances made by hand: what a renderer gets, without a database."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from example.membership.models import Member, MemberFlowEvent
 from stockandflow.declarations import Flow, Process, Stock
-from stockandflow.periods import Calendar
+from stockandflow.periods import Calendar, Status
 from stockandflow.reports import OUTSIDE, Balance, FlowLine, StockBalance
 
 LONDON = Calendar("Europe/London")
@@ -65,7 +66,9 @@ def balance(
 ) -> Balance:
     process = Process("membership", name, [line.stock for line in stocks], flows=[], description=description)
     begin, end = LONDON.midnight(since), LONDON.midnight(until)
-    return Balance(process, begin, end, AT if in_progress else end, in_progress, stocks)
+    status = Status.IN_PROGRESS if in_progress else Status.PROVISIONAL
+    lines = tuple(replace(line, status=status) for line in stocks)
+    return Balance(process, begin, end, AT if in_progress else end, in_progress, lines, status=status)
 
 
 def business() -> Balance:

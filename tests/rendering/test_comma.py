@@ -18,9 +18,9 @@ def rows_of(shown: Balance) -> list[dict[str, str]]:
 
 
 def test_one_row_for_each_number() -> None:
-    period = "2026-10-24T23:00:00Z,2026-11-24T00:00:00Z,in progress"
+    period = "2026-10-24T23:00:00Z,2026-11-24T00:00:00Z,in progress,"
     assert to_csv(business()).splitlines() == [
-        "period_start,period_end,status,kind,stock,flow,source,sink,count",
+        "period_start,period_end,status,slice,kind,stock,flow,source,sink,count",
         f"{period},opening,trial,,,,586",
         f"{period},inflow,trial,signing-up,,trial,1289",
         f"{period},outflow,trial,converting,trial,active,858",

@@ -22,6 +22,12 @@ def test_the_document_of_a_process() -> None:
         "at": "2026-11-23T18:54:00Z",
         "time_zone": "Europe/London",
         "in_progress": True,
+        "status": "in_progress",
+        "restated": 0,
+        "slice": {},
+        "parts": [],
+        "slices": {},
+        "compared": None,
         "origins": {"live": 0, "initial": 0, "sweep": 0, "import": 0},
     }
     assert document["stocks"][1] == {
@@ -33,9 +39,12 @@ def test_the_document_of_a_process() -> None:
         "outflow": 988,
         "net": -9,
         "unexplained": -3,
+        "reclassified": None,
         "closing": 179,
         "closing_method": "counted",
         "change": -12,
+        "status": "in_progress",
+        "restated": 0,
         "inflows": [
             {
                 "flow": "payment-failing",
@@ -43,11 +52,26 @@ def test_the_document_of_a_process() -> None:
                 "source": "active",
                 "sink": "past-due",
                 "count": 479,
+                "subjects": None,
             },
-            {"flow": None, "name": "Other", "source": "trial", "sink": "past-due", "count": 500},
+            {
+                "flow": None,
+                "name": "Other",
+                "source": "trial",
+                "sink": "past-due",
+                "count": 500,
+                "subjects": None,
+            },
         ],
         "outflows": [
-            {"flow": "recovering", "name": "Recovering", "source": "past-due", "sink": "active", "count": 988}
+            {
+                "flow": "recovering",
+                "name": "Recovering",
+                "source": "past-due",
+                "sink": "active",
+                "count": 988,
+                "subjects": None,
+            }
         ],
     }
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from typing import Any
+from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from stockandflow.exceptions import InvalidInput
-from stockandflow.periods import Calendar
+from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import DEFAULT_DAYS, asked_range, instant
 from stockandflow.registry import registry
 from stockandflow.rendering import PLAIN, Paint, Signs, to_csv, to_json, to_table
-from stockandflow.reports import Balance, balance
+from stockandflow.reports import Balance, Compare, balance
 
 HELP = "Show how a process moved: opening + in - out + unexplained = closing, for each of its stocks."
 
@@ -23,12 +23,12 @@ DEFAULT_WIDTH = 80
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """The slug, ``--since``, ``--until`` and ``--format``."""
+    """The slug, ``--since``, ``--until``, what to split by and compare with, and ``--format``."""
     parser.add_argument("slug", metavar="SLUG", help="The slug of a registered process.")
     parser.add_argument(
         "--since",
         metavar="DATE",
-        help="Where the range begins: YYYY-MM-DD for the first instant of that day in the calendar of STOCKANDFLOW, or "
+        help="Where the range begins: YYYY-MM-DD for the first instant of that day in the process's calendar, or "
         f"an instant such as 2026-03-29T14:00+00:00. Default: {DEFAULT_DAYS} days before its end, today among them.",
     )
     parser.add_argument(
@@ -36,6 +36,24 @@ def add_arguments(parser: CommandParser) -> None:
         metavar="DATE",
         help="Where it ends, itself not included: all of October is --since 2026-10-01 --until 2026-11-01. Default: "
         "the end of today, and closing counts are those of now.",
+    )
+    parser.add_argument(
+        "--grain",
+        choices=[grain.value for grain in Grain if grain is not Grain.HOUR],
+        help="Show each stock for every day, week, month … of the range, too.",
+    )
+    parser.add_argument(
+        "--facet",
+        metavar="FACET=VALUE",
+        help="Report on the objects with this value of a facet alone, e.g. plan=Pro; (none) is the value of NULL.",
+    )
+    parser.add_argument(
+        "--split-by", metavar="FACET", help="Show each stock for every value of this facet, too."
+    )
+    parser.add_argument(
+        "--compare",
+        choices=get_args(Compare),
+        help="Compare with the range before, or with the same one a year before; to the same point while it is open.",
     )
     parser.add_argument(
         "--format",
@@ -47,19 +65,35 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Write the report; raises InvalidInput, UnknownSlug among them. The queries are those of ``reports.balance``."""
-    calendar = Calendar.default()
     process = registry.process(options["slug"])
+    calendar = process.calendar
     since, until = (
         None if options[name] is None else instant(options[name], calendar, name)
         for name in ("since", "until")
     )
-    found = balance(process, *asked_range(since, until, calendar=calendar, now=timezone.now()))
+    found = balance(
+        process,
+        *asked_range(since, until, calendar=calendar, now=timezone.now()),
+        grain=options["grain"],
+        facets=_facet(options["facet"]),
+        split_by=options["split_by"],
+        compare=options["compare"],
+    )
     if options["format"] == "json":
         command.stdout.write(to_json(found, calendar))
     elif options["format"] == "csv":
         command.stdout.write(_writable(to_csv(found), command), ending="")
     else:
         command.stdout.write(_table(command, found, calendar, options), ending="")
+
+
+def _facet(given: str | None) -> dict[str, str] | None:
+    if given is None:
+        return None
+    slug, equals, value = given.partition("=")
+    if not equals:
+        raise InvalidInput(f"--facet is {given!r}; write a facet's slug, '=' and its value, e.g. plan=Pro.")
+    return {slug: value}
 
 
 def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: dict[str, Any]) -> str:

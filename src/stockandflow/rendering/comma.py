@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from io import StringIO
 
 from stockandflow.rendering.document import iso
+from stockandflow.rendering.words import said
 from stockandflow.reports import Balance, StockBalance
 
-COLUMNS = ("period_start", "period_end", "status", "kind", "stock", "flow", "source", "sink", "count")
+COLUMNS = (
+    "period_start", "period_end", "status", "slice", "kind", "stock", "flow", "source", "sink", "count",
+)  # fmt: skip
 
 Row = tuple[str, str, str, str, int]
 """Kind, flow, source, sink, count."""
@@ -20,16 +23,19 @@ def to_csv(balance: Balance) -> str:
 
     Each stock has an opening and a closing where they are known, an inflow for every flow and source, an outflow for
     every flow and sink, and an unexplained unless the stock stands in no tracker. Slugs name stocks and flows, "" is
-    external.
+    external. The rows of the range come first, then those of its parts, its slices, and what it is compared with; a
+    slice is ``facet=value``, and has a reclassified where the others have an unexplained.
     """
     written = StringIO()
     rows = csv.writer(written, lineterminator="\n")
     rows.writerow(COLUMNS)
-    status = "in progress" if balance.in_progress else "provisional"
-    for line in balance.stocks:
-        for kind, flow, source, sink, number in _rows(line):
-            text = (iso(balance.since), iso(balance.until), status, kind, line.stock.slug, flow, source, sink)
-            rows.writerow([*map(defused, text), number])
+    compared = [balance.compared] if balance.compared else []
+    for one in (balance, *balance.parts, *balance.slices.values(), *compared):
+        part = ",".join(f"{facet}={value}" for facet, value in one.slice.items())
+        for line in one.stocks:
+            for kind, flow, source, sink, number in _rows(line):
+                when = (iso(one.since), iso(one.until), said(line.status), part)
+                rows.writerow([*map(defused, (*when, kind, line.stock.slug, flow, source, sink)), number])
     return written.getvalue()
 
 
@@ -42,6 +48,8 @@ def _rows(line: StockBalance) -> Iterator[Row]:
         yield "outflow", flow.flow.slug if flow.flow else "", flow.source, flow.sink, flow.count
     if line.unexplained is not None:
         yield "unexplained", "", "", "", line.unexplained
+    if line.reclassified is not None:
+        yield "reclassified", "", "", "", line.reclassified
     if line.closing is not None:
         yield "closing", "", "", "", line.closing
 

@@ -21,18 +21,27 @@ def to_json(balance: Balance, calendar: Calendar) -> str:
 
 def as_document(balance: Balance, calendar: Calendar) -> dict[str, Any]:
     """The balance as dictionaries and lists, for JSON; ``docs/reference/report-json.md`` says what each key holds."""
+    process = balance.process
     return {
         "version": VERSION,
-        "process": {
-            "slug": balance.process.slug,
-            "name": balance.process.name,
-            "description": balance.process.description,
-        },
+        "process": {"slug": process.slug, "name": process.name, "description": process.description},
+        "time_zone": calendar.timezone,
+        **_balance(balance),
+        "parts": [_balance(part) for part in balance.parts],
+        "slices": {value: _balance(one) for value, one in balance.slices.items()},
+        "compared": balance.compared and _balance(balance.compared),
+    }
+
+
+def _balance(balance: Balance) -> dict[str, Any]:
+    return {
         "since": iso(balance.since),
         "until": iso(balance.until),
         "at": iso(balance.at),
-        "time_zone": calendar.timezone,
         "in_progress": balance.in_progress,
+        "status": balance.status.value,
+        "restated": len(balance.restated),
+        "slice": dict(balance.slice),
         "origins": {origin: balance.origins.get(origin, 0) for origin in Origin.values},
         "stocks": [_stock(line) for line in balance.stocks],
     }
@@ -53,9 +62,12 @@ def _stock(line: StockBalance) -> dict[str, Any]:
         "outflow": line.outflow,
         "net": line.net,
         "unexplained": line.unexplained,
+        "reclassified": line.reclassified,
         "closing": line.closing,
         "closing_method": line.closing_method,
         "change": line.change,
+        "status": line.status.value,
+        "restated": len(line.restated),
         "inflows": [_flow(flow) for flow in line.inflows],
         "outflows": [_flow(flow) for flow in line.outflows],
     }
@@ -68,4 +80,5 @@ def _flow(line: FlowLine) -> dict[str, Any]:
         "source": line.source or None,
         "sink": line.sink or None,
         "count": line.count,
+        "subjects": line.subjects,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from stockandflow.rendering.words import (
     largest_first,
     moment,
     percent,
+    said,
     signed,
     span,
     unwatched,
@@ -27,6 +28,8 @@ NARROWEST_NAME = 8
 """Columns that a name keeps however wide the numbers are; where these need more, the ledger gets wider than asked."""
 
 LONGEST_BAR = 20
+SHOWN = 3
+"""Of the restatements, so many are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,9 @@ def to_table(
     Names too long are cut, numbers never, so that those of more than six digits may need more columns.
     """
     table = _Table(balance, calendar, width, signs, paint)
-    blocks = [table.title(), table.ledger(), table.notes(), *(table.flows(line) for line in balance.stocks)]
+    blocks = [table.title(), table.ledger(), table.notes(), table.compared()]
+    for line in balance.stocks:
+        blocks += [table.flows(line), table.parts(line), table.slices(line)]
     return "\n".join("".join(f"{row.rstrip()}\n" for row in block) for block in map(list, blocks) if block)
 
 
@@ -70,27 +75,51 @@ class _Table:
         if process.description:
             yield from self.wrapped(process.description)
         facts = [span(self.balance.since, self.balance.until, calendar, self.signs), calendar.timezone]
+        facts += [f"{facet} {value}" for facet, value in self.balance.slice.items()]
+        facts.append(said(self.balance.status))
         if self.balance.in_progress:
-            facts += ["in progress", f"counted {moment(self.balance.at, calendar)}"]
+            facts.append(f"counted {moment(self.balance.at, calendar)}")
         yield from self.wrapped(f" {self.signs.dot} ".join(facts))
 
     def ledger(self) -> Iterator[str]:
         now = "Now" if self.balance.in_progress else "Closing"
-        head = ["Opening", "In", "Out", "Net", "Unexplained", now, "Change"]
-        percents = [percent(line.opening, line.closing) for line in self.balance.stocks]
+        third = "reclassified" if self.balance.slice else "unexplained"
+        lines = [(line.stock.name, line) for line in self.balance.stocks]
+        yield from self.grid("Stock", lines, now)
+        yield right(f"opening + in {self.signs.minus} out + {third} = {now.lower()}", self.full)
+
+    def grid(
+        self, title: str, lines: Sequence[tuple[str, StockBalance]], now: str = "Closing"
+    ) -> Iterator[str]:
+        """One row for each line, under a heading and between rules."""
+        sliced = any(line.slice for _, line in lines)
+        head = ["Opening", "In", "Out", "Net", "Reclassified" if sliced else "Unexplained", now, "Change"]
+        percents = [percent(line.opening, line.closing) for _, line in lines]
         longest = max(map(columns_of, percents))
         rows = [
             [*self.cells(line), f"{arrow(line.change, self.signs)} {right(change, longest)}"]
-            for line, change in zip(self.balance.stocks, percents, strict=True)
+            for (_, line), change in zip(lines, percents, strict=True)
         ]
-        columns = [max(map(columns_of, column)) for column in zip(head, *rows, strict=True)]
+        yield from self.ruled(
+            title,
+            head,
+            [(name, row) for (name, _), row in zip(lines, rows, strict=True)],
+            {place for place, (_, line) in enumerate(lines) if line.unexplained},
+        )
+
+    def ruled(
+        self, title: str, head: list[str], rows: Sequence[tuple[str, list[str]]], warn: Collection[int] = ()
+    ) -> Iterator[str]:
+        """Rows of a name and cells, under their heading and between rules; a warning in the fifth cell of some."""
+        columns = [
+            max(map(columns_of, column)) for column in zip(head, *(cells for _, cells in rows), strict=True)
+        ]
         numbers = sum(columns)
         gap = "  " if numbers + 2 * len(columns) + NARROWEST_NAME <= self.width else " "
         room = self.width - numbers - len(gap) * len(columns)
-        names = [line.stock.name for line in self.balance.stocks]
-        wanted = max(columns_of(clean(name)) for name in ("Stock", *names))
+        wanted = max(columns_of(clean(name)) for name in (title, *(name for name, _ in rows)))
         first = max(min(wanted, room), NARROWEST_NAME)
-        full = first + numbers + len(gap) * len(columns)
+        self.full = first + numbers + len(gap) * len(columns)
 
         def row(name: str, cells: list[str]) -> list[str]:
             return [
@@ -98,18 +127,68 @@ class _Table:
                 *(right(cell, size) for cell, size in zip(cells, columns, strict=True)),
             ]
 
-        yield self.paint.heading(gap.join(row("Stock", head)))
-        yield self.signs.rule * full
-        for line, cells in zip(self.balance.stocks, rows, strict=True):
-            made = row(line.stock.name, cells)
-            if line.unexplained:
+        yield self.paint.heading(gap.join(row(title, head)))
+        yield self.signs.rule * self.full
+        for place, (name, cells) in enumerate(rows):
+            made = row(name, cells)
+            if place in warn:
                 made[5] = self.paint.warning(made[5])
             yield gap.join(made)
-        yield self.signs.rule * full
-        yield right(f"opening + in {self.signs.minus} out + unexplained = {now.lower()}", full)
+        yield self.signs.rule * self.full
+
+    def parts(self, line: StockBalance) -> Iterator[str]:
+        """One stock by the parts of the range."""
+        signs, calendar = self.signs, self.calendar
+        rows = [
+            (
+                span(part.since, part.until, calendar, signs)
+                + (f" {signs.dot} now" if part.in_progress else ""),
+                one,
+            )
+            for part in self.balance.parts
+            for one in part.stocks
+            if one.stock is line.stock
+        ]
+        if rows:
+            yield from self.grid(str(line.stock.name), rows)
+
+    def slices(self, line: StockBalance) -> Iterator[str]:
+        """One stock by the values of a facet."""
+        rows = [
+            (value, one)
+            for value, part in self.balance.slices.items()
+            for one in part.stocks
+            if one.stock is line.stock
+        ]
+        if rows:
+            facet = next(iter(rows[0][1].slice))
+            yield from self.grid(
+                f"{line.stock.name} by {facet}", rows, "Now" if self.balance.in_progress else "Closing"
+            )
+
+    def compared(self) -> Iterator[str]:
+        """The range beside the one that it is compared with: for each number what it is, and what it was."""
+        before, signs = self.balance.compared, self.signs
+        if before is None:
+            return
+        now = "Now" if self.balance.in_progress else "Closing"
+        rows = [
+            (
+                line.stock.name,
+                [
+                    signs.dash if unwatched(one) and place < 3 else text
+                    for place, pair in enumerate(_numbers(line, other, signs))
+                    for one, text in zip((line, other), pair, strict=True)
+                ],
+            )
+            for line, other in zip(self.balance.stocks, before.stocks, strict=True)
+        ]
+        yield f"Compared with {span(before.since, before.until, self.calendar, signs)}"
+        yield from self.ruled("Stock", ["In", "was", "Out", "was", "Net", "was", now, "was"], rows)
 
     def cells(self, line: StockBalance) -> list[str]:
-        signs, number, hidden = self.signs, line.unexplained, unwatched(line)
+        signs, hidden = self.signs, unwatched(line)
+        number = line.reclassified if line.slice else line.unexplained
         return [
             count(line.opening, signs),
             *(signs.dash if hidden else signed(n, signs) for n in (line.inflow, -line.outflow, line.net)),
@@ -134,7 +213,7 @@ class _Table:
                 "capture.",
                 indent=2,
             )
-        untracked = [line.stock.name for line in self.balance.stocks if line.unexplained is None]
+        untracked = [line.stock.name for line in self.balance.stocks if not line.tracked]
         if untracked:
             yield from self.wrapped(
                 f"{', '.join(untracked)}: in no tracker, so nothing promises to account for every change.",
@@ -160,6 +239,7 @@ class _Table:
                 "'manage.py stockandflow record' does.",
                 indent=2,
             )
+        yield from self.restated()
         if known := how_written(self.balance.origins, signs):
             yield from self.wrapped(f"Moves: {known}.", indent=2)
         if initial := self.balance.origins.get("initial"):
@@ -168,6 +248,17 @@ class _Table:
                 f"the capture began, and {'counts' if initial == 1 else 'count'} as a level, not as a move.",
                 indent=2,
             )
+
+    def restated(self) -> Iterator[str]:
+        """The numbers that were final and changed all the same."""
+        signs = self.signs
+        for one in self.balance.restated[:SHOWN]:
+            numbers = f"{count(one.old_count, signs)} is now {count(one.new_count, signs)}"
+            yield from self.wrapped(
+                f"Restated {moment(one.at, self.calendar)}: {one.slug}, {numbers}; {one.cause}.", 2
+            )
+        if (more := len(self.balance.restated) - SHOWN) > 0:
+            yield f"Restated: {count(more, signs)} more."
 
     def flows(self, line: StockBalance) -> Iterator[str]:
         signs = self.signs
@@ -193,6 +284,8 @@ class _Table:
             yield self.paint.warning(
                 self.flow_row(("  Unexplained", ""), signed(line.unexplained, signs), "").rstrip()
             )
+        if line.reclassified:
+            yield self.flow_row(("  Reclassified", ""), signed(line.reclassified, signs), "")
 
     def flow_row(self, names: tuple[str, str], number: str, bar: str) -> str:
         first, second, numbers = self.flow_columns
@@ -203,12 +296,14 @@ class _Table:
         """Columns for a flow's name, its other end, and its number: the same for all stocks."""
         lines = list(self.lines())
         totals = [
-            signed(-max(line.inflow, line.outflow, abs(line.unexplained or 0)), self.signs)
+            signed(
+                -max(line.inflow, line.outflow, abs(line.unexplained or line.reclassified or 0)), self.signs
+            )
             for line in self.balance.stocks
         ]
         numbers = max(map(columns_of, totals))
         first = max((columns_of(clean(line.name)) + 4 for line in lines), default=0)
-        first = max(first, columns_of("  Unexplained"))
+        first = max(first, columns_of("  Reclassified" if self.balance.slice else "  Unexplained"))
         ends = [f"from {line.source_name}" for line in lines] + [f"to {line.sink_name}" for line in lines]
         second = max((columns_of(clean(end)) for end in ends), default=0)
         room = max(self.width - numbers - LONGEST_BAR - 6, 2 * NARROWEST_NAME)
@@ -249,6 +344,13 @@ class _Table:
                 rows.append(kept)
                 row = " " * indent + row[len(kept) :]
         return [*rows, row]
+
+
+def _numbers(line: StockBalance, other: StockBalance, signs: Signs) -> list[tuple[str, str]]:
+    """In, out, net and the closing level, of two balances of one stock."""
+    pairs = [(one.inflow, -one.outflow, one.net) for one in (line, other)]
+    flows = [(signed(mine, signs), signed(theirs, signs)) for mine, theirs in zip(*pairs, strict=True)]
+    return [*flows, (count(line.closing, signs), count(other.closing, signs))]
 
 
 def clean(text: Any) -> str:

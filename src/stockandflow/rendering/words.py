@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from stockandflow.periods import Calendar
+from stockandflow.periods import Calendar, Status
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.reports import FlowLine, StockBalance
 
@@ -100,7 +100,12 @@ def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
 
 def unwatched(line: StockBalance) -> bool:
     """Whether nothing is known of what comes and goes: 0 would claim that nothing did."""
-    return line.unexplained is None and not line.inflows and not line.outflows
+    return not line.tracked and not line.inflows and not line.outflows
+
+
+def said(status: Status) -> str:
+    """A status in words: ``in progress``."""
+    return status.value.replace("_", " ")
 
 
 ORIGINS = {"import": "imported", "sweep": "found by a sweep", "live": "written as they happened"}

@@ -1,22 +1,28 @@
 """Reports: what a process held, what came, what went, and what nobody can explain."""
 
 from stockandflow.reports.balances import balance, events_of
+from stockandflow.reports.comparing import Compare
 from stockandflow.reports.listing import members, subjects
 from stockandflow.reports.netting import Net, NetLine, net
 from stockandflow.reports.numbers import Kind, Number
 from stockandflow.reports.rates import rate, rates
 from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
+from stockandflow.reports.series import Break, Point, Series, series
 
 __all__ = [
     "OTHER",
     "OUTSIDE",
     "Balance",
+    "Break",
+    "Compare",
     "FlowLine",
     "Kind",
     "Method",
     "Net",
     "NetLine",
     "Number",
+    "Point",
+    "Series",
     "StockBalance",
     "balance",
     "events_of",
@@ -24,5 +30,6 @@ __all__ = [
     "net",
     "rate",
     "rates",
+    "series",
     "subjects",
 ]

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from stockandflow.exceptions import InvalidInput
-from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from stockandflow.reports import balance
 from stockandflow.site.access import process_or_404, visible
@@ -33,7 +32,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponse:
     the user and those of ``reports.balance``.
     """
     shown = process_or_404(request.user, registry, slug)
-    calendar, now = Calendar.default(), timezone.now()
+    calendar, now = shown.calendar, timezone.now()
     asked = read_range(request.GET, calendar, now)
     try:
         found = balance(shown, asked.since, asked.until)
