@@ -91,7 +91,9 @@ def test_a_value_has_one_key_in_events_in_records_and_on_every_database(
     assert StockFacetRecord.objects.get(stock_record__stock="everything").value == key
     if "it" in kept_facets(tracker, connection)[0]:
         assert column.key(kept["it"]) == key
-        assert FlowFacetRecord.objects.get(flow_record__flow="arriving").value == key
+        assert set(
+            FlowFacetRecord.objects.filter(flow_record__flow="arriving").values_list("value", flat=True)
+        ) == {key}
     else:  # Django's own function, which other clients of SQLite don't have
         assert (connection.vendor, lookup) == ("sqlite", "day__year")
         assert kept == {}

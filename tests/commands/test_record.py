@@ -38,7 +38,11 @@ def test_quiet_says_nothing_and_records() -> None:
 
 def test_since_is_a_local_day() -> None:
     record(since="2026-07-01", until="2026-07-03")
-    days = FlowRecord.objects.filter(flow="signing-up").order_by("start").values_list("start", flat=True)
+    days = (
+        FlowRecord.objects.filter(flow="signing-up", grain="day")
+        .order_by("start")
+        .values_list("start", flat=True)
+    )
     assert [day.isoformat() for day in days][:2] == ["2026-06-30T23:00:00+00:00", "2026-07-01T23:00:00+00:00"]
 
 

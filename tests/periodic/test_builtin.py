@@ -74,7 +74,7 @@ def test_every_period_is_recorded_and_delivered_once(schedule: Schedule) -> None
     assert recorded.message.startswith(f"{len(registry.stocks)} stocks with ")
     assert delivered.message == "1 delivered"
     assert StockRecord.objects.get(stock="active").count == 1
-    assert FlowRecord.objects.get(flow="converting", source="*").count == 1
+    assert FlowRecord.objects.get(flow="converting", source="*", grain="day").count == 1
     assert WelcomeNote.objects.get().member.name == "Ada"
     run(schedule, now=AT)
     assert StockRecord.objects.filter(stock="active").count() == 1
@@ -152,4 +152,4 @@ class TestSweeping:
         event = MemberFlowEvent.objects.get()
         assert (event.origin, event.sink) == (Origin.SWEEP, "trial")
         assert event.timestamp < StockRecord.objects.filter(stock="trial").latest().timestamp
-        assert FlowRecord.objects.get(flow="signing-up", source="*").count == 1
+        assert FlowRecord.objects.get(flow="signing-up", source="*", grain="day").count == 1

@@ -11,14 +11,13 @@ from stockandflow.periods import Grain
 class Moves(models.Model):
     """Moves counted over one period. Abstract.
 
-    ``count`` is the number of events and adds up; ``subjects``, of the distinct objects that moved, doesn't. So the
-    finest periods also hold how many subjects made their first such move of the week, month … in them: these add up
-    to the distinct subjects of the coarser period. They are 0 in records of that grain and coarser.
+    ``count`` is the number of events and adds up; ``subjects``, of the distinct objects that moved, doesn't. So days
+    also hold how many subjects made their first such move of the week, month … in them: these add up to the distinct
+    subjects of the coarser period. They are 0 in records of that grain and coarser, and where they would not add up.
     """
 
     count = models.PositiveBigIntegerField()
     subjects = models.PositiveBigIntegerField()
-    first_in_day = models.PositiveBigIntegerField(default=0, editable=False)
     first_in_week = models.PositiveBigIntegerField(default=0, editable=False)
     first_in_month = models.PositiveBigIntegerField(default=0, editable=False)
     first_in_quarter = models.PositiveBigIntegerField(default=0, editable=False)
@@ -85,8 +84,10 @@ class FlowFacetRecord(Moves):
 class Watermark(models.Model):
     """How far a calendar's flow records have read the events of one model: all up to ``event_id`` are in them.
 
-    ``since`` and ``until`` bound the periods computed so far, without gap between them. With the calendar "" it tells
-    the same of the derived levels of stocks, and ``until`` is then the instant of the last run.
+    ``since`` and ``until`` bound the days computed so far, without gap between them, the last time as of
+    ``computed_at``. ``version`` grows with every recording and every change in place, so that a recording notices
+    what came between its reading and its writing. With the calendar "" it tells the same of the derived levels of
+    stocks, and ``until`` is then the instant of the last run.
     """
 
     event_model = models.CharField(max_length=200)
@@ -94,6 +95,8 @@ class Watermark(models.Model):
     event_id = models.BigIntegerField(default=0)
     since = models.DateTimeField(null=True)
     until = models.DateTimeField(null=True)
+    computed_at = models.DateTimeField(null=True)
+    version = models.PositiveBigIntegerField(default=0)
     anew_since = models.DateTimeField(
         null=True, help_text="Events from here on were changed in place, so these days are computed anew."
     )

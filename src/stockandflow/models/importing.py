@@ -14,7 +14,7 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections, router
-from django.db.models import Q
+from django.db.models import F, Q
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import HistoryRefused
@@ -437,8 +437,9 @@ class _History:
         since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
         watermark: Any = apps.get_model("stockandflow", "Watermark")
         marks = watermark._default_manager.using(router.db_for_write(watermark))
-        later = Q(anew_since=None) | Q(anew_since__gt=since)
-        marks.filter(later, event_model=self.tracker.events._meta.label_lower).update(anew_since=since)
+        mine = marks.filter(event_model=self.tracker.events._meta.label_lower)
+        mine.update(version=F("version") + 1)  # a recording that reads meanwhile begins again
+        mine.filter(Q(anew_since=None) | Q(anew_since__gt=since)).update(anew_since=since)
 
     def _write(self, at: Any) -> None:
         _execute(

@@ -57,13 +57,13 @@ def record(registry: Registry) -> Callable[[], str]:
     Flow records may be computed any number of times. Stocks are counted in a snapshot of their own, and stored in the
     transaction that notes the period as done: no period has two counts.
     """
-    periods, flow_records = recording.record_flows(registry)
+    computed = recording.record_flows(registry)
     counted = recording.count(registry.stocks)
 
     def store() -> str:
         recording.note_definitions(registry, counted.at if counted else None)
         recording.store(counted)
-        return str(Recording.of(counted, periods, flow_records))
+        return str(Recording.of(counted, computed))
 
     return store
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from stockandflow.periods import Calendar
 from stockandflow.recording.counting import Counted, count, store
 from stockandflow.recording.definitions import changed_definitions, note_definitions
-from stockandflow.recording.flows import LAG, record_flows
+from stockandflow.recording.dirty import LAG
+from stockandflow.recording.flows import Computed, record_flows
 from stockandflow.registry import Registry
 
 __all__ = [
     "LAG",
+    "Computed",
     "Counted",
     "Recording",
     "changed_definitions",
@@ -33,23 +36,26 @@ class Recording:
     facet_values: int
     periods: int
     flow_records: int
+    restatements: int = 0
 
     @classmethod
-    def of(cls, counted: Counted | None, periods: int, flow_records: int) -> Recording:
-        """What a run recorded that counted ``counted`` and made so many flow records."""
-        counts = counted.counts if counted else ()
+    def of(cls, counted: Counted | None, computed: Iterable[Computed]) -> Recording:
+        """What a run recorded that counted ``counted`` and computed these days of flow records."""
+        counts, computed = counted.counts if counted else (), list(computed)
         return cls(
             at=counted.at if counted else None,
             stocks=len(counts),
             facet_values=sum(len(values) for count in counts for values in count.facets.values()),
-            periods=periods,
-            flow_records=flow_records,
+            periods=len({day for one in computed for day in one.days}),
+            flow_records=sum(one.written for one in computed),
+            restatements=sum(one.restated for one in computed),
         )
 
     def __str__(self) -> str:
+        restated = f", {self.restatements} restated" if self.restatements else ""
         return (
             f"{self.stocks} stocks with {self.facet_values} facet values, "
-            f"{self.flow_records} flow records over {self.periods} {'day' if self.periods == 1 else 'days'}"
+            f"{self.flow_records} flow records over {self.periods} {'day' if self.periods == 1 else 'days'}{restated}"
         )
 
 
@@ -58,15 +64,19 @@ def record(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    restate: bool = False,
     calendar: Calendar | None = None,
 ) -> Recording:
-    """Count every registered stock now, note what is meant by all, and bring the daily flow records up to date.
+    """Count every registered stock now, note what is meant by all, and bring the flow records up to date.
 
-    Flow records are computed for the days that got events since the last run, for those from the last computed day to
-    today, and for all days that overlap ``since <= t < until`` where given. Running twice changes nothing but adds
-    the stock records of another instant.
+    Flow records are kept in the project's calendar and in those of processes, or in the one that is given. They are
+    computed for the days that got events since the last run, that are open or have become final since, that were
+    never computed, and that overlap ``since <= t < until`` where given; final days among these only with
+    ``restate``, which without ``since`` stands for all days. Running twice changes nothing but adds the stock records
+    of another instant.
     """
     counted = count(registry.stocks)
     note_definitions(registry, counted.at if counted else None)
     store(counted)
-    return Recording.of(counted, *record_flows(registry, since=since, until=until, calendar=calendar))
+    computed = record_flows(registry, since=since, until=until, restate=restate, calendar=calendar)
+    return Recording.of(counted, computed)

@@ -6,42 +6,49 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Case, DateField, F, Func, Value, When
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import DateField, F, Func
+
+Offsets = list[tuple[datetime, timedelta]]
+"""The stretches of constant offset from UTC: what ``Calendar.offsets`` gives."""
+
+
+def instant_literal(connection: BaseDatabaseWrapper, at: datetime) -> str:
+    """An instant as a datetime column compares it, written out: it holds no quote and no percent sign."""
+    text = f"'{connection.ops.adapt_datetimefield_value(at)}'"
+    return {"postgresql": f"{text}::timestamptz", "mysql": f"TIMESTAMP{text}"}.get(connection.vendor, text)
+
+
+def local_date_sql(connection: BaseDatabaseWrapper, instant: str, offsets: Offsets) -> str:
+    """The local date of an instant, by plain arithmetic: each database adds the calendar's offset of that stretch.
+
+    No database needs to know time zones, and none is asked for a function of its own. SQLite gives a text.
+    """
+    seconds = str(int(offsets[-1][1].total_seconds()))
+    if len(offsets) > 1:
+        whens = " ".join(
+            f"WHEN {instant} < {instant_literal(connection, end)} THEN {int(offset.total_seconds())}"
+            for (_, offset), (end, _) in pairwise(offsets)
+        )
+        seconds = f"CASE {whens} ELSE {seconds} END"
+    return {
+        "sqlite": f"date({instant}, ({seconds}) || ' seconds')",
+        # A timestamptz is turned into UTC whatever the connection's zone is.
+        "postgresql": f"(({instant} AT TIME ZONE 'UTC') + ({seconds}) * INTERVAL '1 second')::date",
+        "mysql": f"DATE({instant} + INTERVAL ({seconds}) SECOND)",
+    }[connection.vendor]
 
 
 class LocalDate(Func):
-    """The local date of an instant, by plain arithmetic: each database adds the calendar's offset of that stretch.
-
-    No database needs to know time zones, and none is asked for a function of its own.
-    """
+    """``local_date_sql`` of a column as an expression."""
 
     output_field = DateField()
 
-    def __init__(self, expression: str, offsets: list[tuple[datetime, timedelta]]) -> None:
-        seconds: Any = Value(int(offsets[0][1].total_seconds()))
-        if len(offsets) > 1:
-            seconds = Case(
-                *(
-                    When(**{f"{expression}__lt": end}, then=Value(int(offset.total_seconds())))
-                    for (_, offset), (end, _) in pairwise(offsets)
-                ),
-                default=Value(int(offsets[-1][1].total_seconds())),
-            )
-        super().__init__(F(expression), seconds)
+    def __init__(self, expression: str, offsets: Offsets) -> None:
+        super().__init__(F(expression))
+        self.offsets = offsets
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template="date(%(expressions)s || ' seconds')", **context)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        # The connection's zone is UTC under USE_TZ, and a timestamptz is turned into UTC here in any case.
-        at, seconds = self.get_source_expressions()
-        at_sql, at_params = compiler.compile(at)
-        seconds_sql, seconds_params = compiler.compile(seconds)
-        sql = f"(({at_sql} AT TIME ZONE 'UTC') + ({seconds_sql}) * INTERVAL '1 second')::date"
-        return sql, (*at_params, *seconds_params)
-
-    def as_mysql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        at, seconds = self.get_source_expressions()
-        at_sql, at_params = compiler.compile(at)
-        seconds_sql, seconds_params = compiler.compile(seconds)
-        return f"DATE({at_sql} + INTERVAL ({seconds_sql}) SECOND)", (*at_params, *seconds_params)
+    def as_sql(self, compiler: Any, connection: Any, *_: Any, **context: Any) -> Any:
+        # A column has no parameters, so it may be named as often as there are stretches.
+        sql, params = compiler.compile(self.get_source_expressions()[0])
+        return local_date_sql(connection, sql, self.offsets), params

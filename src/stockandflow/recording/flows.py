@@ -1,27 +1,35 @@
-"""Flow records: the events of whole days, counted and kept."""
+"""Flow records: brought up to date with the events, for every ledger."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from django.db import models, router
-from django.db.models import Count, Max, Min
-from django.db.models.functions import TruncDate
-
-from stockandflow.declarations import Flow
+from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
-from stockandflow.membership.facets import FacetText, facet_key
-from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Watermark
-from stockandflow.models.clock import SETTLING, database_now, snapshot, writing
+from stockandflow.models import ALL, Watermark
+from stockandflow.models.clock import snapshot, writing
 from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
-from stockandflow.recording.buckets import LocalDate
+from stockandflow.recording.differences import Cause, Differences
+from stockandflow.recording.dirty import CHANGED, Asked, Dirty, dirty
+from stockandflow.recording.ledgers import Ledger, Pair, ledgers
+from stockandflow.recording.moves import moves_of
+from stockandflow.recording.rollups import AT_ONCE, PARTS, summed, touched
 from stockandflow.registry import Registry
 
-LAG = SETTLING
-"""Events recorded within this time are read again next time, since a transaction may commit them late."""
+
+@dataclass(frozen=True)
+class Computed:
+    """The days of one ledger that a run has computed as of ``at``, in order, and what it wrote of all grains."""
+
+    ledger: Ledger
+    at: datetime
+    days: tuple[Period, ...]
+    changed_since: datetime | None
+    """The start of the first day whose records have changed; None where none has."""
+    written: int
+    restated: int
 
 
 def record_flows(
@@ -29,191 +37,100 @@ def record_flows(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    restate: bool = False,
     calendar: Calendar | None = None,
-) -> tuple[int, int]:
-    """Bring the daily flow records up to date; how many (event model, day) were computed, and records written."""
-    calendar = calendar or Calendar.default()
+) -> list[Computed]:
+    """Bring the flow records up to date: see ``recording.record``. Each ledger is one transaction."""
     if since is not None and until is not None:
         since, until = checked_range(since, until)
     elif until is not None:
         raise InvalidInput(f"until is {until!r} and since is missing; give both, or since alone.")
-    by_model: dict[type[models.Model], list[Flow]] = defaultdict(list)
-    for flow in registry.flows:
-        by_model[flow.flow_event_model].append(flow)
-    periods = written = 0
-    for event_model, flows in by_model.items():
-        source = _Events(event_model, flows, calendar)
-        days = source.days(aware(since) if since else None, aware(until) if until else None)
-        written += source.compute(days)
-        periods += len(days)
-        source.advance()
-    return periods, written
+    asked = Asked(aware(since) if since else None, until, restate)
+    return [_record(ledger, asked) for ledger in ledgers(registry, calendar)]
 
 
-class _Events:
-    """The events of one model, read for flow records."""
+def _record(ledger: Ledger, asked: Asked) -> Computed:
+    """Compute a ledger's dirty days and write what differs; again where another recording came between."""
+    marks = Watermark.objects.using(ledger.writing)
+    key, _ = marks.get_or_create(event_model=ledger.label, calendar=ledger.calendar.key)
+    while True:
+        with snapshot(ledger.reading) as at:
+            mark = marks.get(pk=key.pk)
+            found = dirty(ledger, mark, at, asked)
+            days = Differences(ledger, at)
+            pairs: set[Pair] = set()
+            for some in _by_year(ledger, found.days):
+                pairs |= _known_pairs(ledger, some)
+                lines = moves_of(ledger, some, pairs)
+                pairs |= {pair for found in lines.values() for pair in found}
+                days.compare(lines, _cause(mark, found))
+        if done := _write(mark, found, days):
+            return done
 
-    def __init__(self, model: type[Any], flows: Sequence[Flow], calendar: Calendar) -> None:
-        self.model, self.flows, self.calendar = model, flows, calendar
-        self.using = router.db_for_read(model)
-        self.anew_since: datetime | None = None
-        self.rows = model._default_manager.using(self.using).order_by().exclude(origin=Origin.INITIAL)
-        self.label = model._meta.label_lower
-        self.records = FlowRecord.objects.using(router.db_for_write(FlowRecord)).filter(calendar=calendar.key)
 
-    def days(self, since: datetime | None, until: datetime | None) -> list[Period]:
-        """The days to compute, in order."""
-        now = database_now(self.using)
-        mark = self._mark()
-        self.anew_since = mark.anew_since
-        fresh = self.rows.filter(pk__gt=mark.event_id)
-        dirty = (
-            fresh.annotate(sf_day=TruncDate("timestamp", tzinfo=UTC))
-            .values_list("sf_day", flat=True)
-            .distinct()
+def _by_year(ledger: Ledger, days: Iterable[Period]) -> Iterator[list[Period]]:
+    year: Period | None = None
+    some: list[Period] = []
+    for day in days:
+        if year is None or day.start not in year:
+            if some:
+                yield some
+            year, some = ledger.calendar.period(Grain.YEAR, day.start), []
+        some.append(day)
+    if some:
+        yield some
+
+
+def _known_pairs(ledger: Ledger, days: Sequence[Period]) -> set[Pair]:
+    """The pairs that are recorded with moves about the year of these days. One query."""
+    first = ledger.calendar.period(Grain.WEEK, ledger.calendar.period(Grain.YEAR, days[0].start).start)
+    months = ledger.records().filter(grain=Grain.MONTH, end__gt=first.start, start__lt=days[-1].end)
+    return set(months.exclude(source=ALL).values_list("flow", "source", "sink").distinct())
+
+
+def _cause(mark: Watermark, found: Dirty) -> Cause:
+    """Why numbers of a period change, None for one that wasn't final as of the last recording."""
+    lateness = conf().allowed_lateness
+
+    def why(period: Period) -> str | None:
+        if mark.since is None or mark.computed_at is None:
+            return None
+        if period.end <= mark.since or period.end + lateness > mark.computed_at:
+            return None
+        days = [period] if period.grain is Grain.DAY else (day for day in found.days if day.start in period)
+        return ", ".join(sorted({cause for day in days for cause in found.days[day]})) or CHANGED
+
+    return why
+
+
+def _write(mark: Watermark, found: Dirty, days: Differences) -> Computed | None:
+    """Write the days, the longer periods that hold them, and the watermark; None where it isn't as it was read.
+
+    All in one transaction, one at a time: all wait for the same rows in one order, since on MariaDB recordings of two
+    event models lock some of each other's records.
+    """
+    ledger, at, cause = days.ledger, days.at, _cause(mark, found)
+    written, restated = days.records, len(days.restatements)
+    with writing(ledger.writing):
+        marks = Watermark.objects.using(ledger.writing)
+        now = {locked.pk: locked.version for locked in marks.select_for_update().order_by("pk")}
+        if now.get(mark.pk) != mark.version:
+            return None
+        days.write()
+        for grain in PARTS:
+            periods = touched(ledger, grain, found.days)
+            for start in range(0, len(periods), AT_ONCE):
+                sums = Differences(ledger, at)
+                sums.compare(summed(ledger, periods[start : start + AT_ONCE]), cause)
+                sums.write()
+                written += sums.records
+                restated += len(sums.restatements)
+        marks.filter(pk=mark.pk).update(
+            event_id=found.event_id,
+            since=found.since,
+            until=found.until,
+            computed_at=at,
+            anew_since=None,
+            version=mark.version + 1,
         )
-        found: set[Period] = set()
-        for day in dirty:
-            start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            found.update(self.calendar.periods(Grain.DAY, start, start + timedelta(days=1)))
-        # Every day gets its row, also one on which nothing moved: no row means "not computed".
-        computed = self.records.filter(flow__in=[flow.slug for flow in self.flows], grain=Grain.DAY)
-        known = computed.aggregate(first=Min("start"), last=Max("start"))
-        earliest = min((period.start for period in found), default=now)
-        for low, high in (
-            (earliest, known["first"] or now),
-            (known["last"], now),
-            (mark.anew_since, now),
-            (since, until or now),
-        ):
-            if low is not None and low <= high:
-                found.update(self.calendar.periods(Grain.DAY, low, high + timedelta(microseconds=1)))
-        return sorted(period for period in found if period.start <= now)
-
-    def compute(self, days: list[Period]) -> int:
-        """Compute whole days anew and replace their records; how many were written."""
-        written = 0
-        for start in range(0, len(days), 366):
-            written += self._compute(days[start : start + 366])
-        return written
-
-    def _compute(self, days: list[Period]) -> int:
-        since, until = days[0].start, days[-1].end
-        wanted = {self.calendar.local_date(period.start): period for period in days}
-        with snapshot(self.using) as at:
-            local = LocalDate("timestamp", self.calendar.offsets(since, until))
-            rows = self.rows.filter(timestamp__gte=since, timestamp__lt=until).annotate(sf_day=local)
-            measures = {"sf_count": Count("pk"), "sf_subjects": Count("subject", distinct=True)}
-            pairs = list(rows.values_list("flow", "source", "sink", "sf_day").annotate(**measures))
-            totals = {
-                (flow, day): (count, subjects)
-                for flow, day, count, subjects in rows.values_list("flow", "sf_day").annotate(**measures)
-            }
-            facets = list(self._facets(rows, measures))
-        slugs = [flow.slug for flow in self.flows]
-        # Moves that no flow covers are known by their stocks, since an empty flow has no event model.
-        covered = {stock.slug for flow in self.flows for stock in flow.stocks}
-        made = [
-            FlowRecord(
-                flow=flow,
-                source=source,
-                sink=sink,
-                count=count,
-                subjects=subjects,
-                **self._of(wanted[day], at),
-            )
-            for flow, source, sink, day, count, subjects in pairs
-            if day in wanted and (flow in slugs or (not flow and covered & {source, sink}))
-        ]
-        for slug in slugs:
-            for day, period in wanted.items():
-                count, subjects = totals.get((slug, day), (0, 0))
-                made.append(
-                    FlowRecord(
-                        flow=slug,
-                        source=ALL,
-                        sink=ALL,
-                        count=count,
-                        subjects=subjects,
-                        **self._of(period, at),
-                    )
-                )
-        starts = [period.start for period in days]
-        others = models.Q(flow="") & (models.Q(source__in=covered) | models.Q(sink__in=covered))
-        using = self.records.db
-        with writing(using):
-            # One writer at a time, so what it replaces is gone before the next one looks. All wait for the same rows,
-            # in one order: on MariaDB recordings of two event models lock some of each other's records.
-            list(Watermark.objects.using(using).select_for_update().order_by("pk"))
-            old = self.records.filter(models.Q(flow__in=slugs) | others, grain=Grain.DAY, start__in=starts)
-            FlowFacetRecord.objects.using(using).filter(flow_record__in=old.values("pk")).delete()
-            old.delete()
-            self.records.bulk_create(made, batch_size=2000)
-            keys = self.records.filter(
-                flow__in=slugs, source=ALL, sink=ALL, grain=Grain.DAY, start__in=starts
-            )
-            ids = {(flow, start): pk for pk, flow, start in keys.values_list("pk", "flow", "start")}
-            FlowFacetRecord.objects.using(using).bulk_create(
-                [
-                    FlowFacetRecord(
-                        flow_record_id=ids[flow, wanted[day].start],
-                        facet=facet,
-                        value=value,
-                        count=n,
-                        subjects=m,
-                    )
-                    for facet, flow, day, value, n, m in facets
-                    if day in wanted
-                ],
-                batch_size=2000,
-            )
-        return len(made)
-
-    def _facets(
-        self, rows: models.QuerySet[Any], measures: dict[str, Count]
-    ) -> Iterable[tuple[str, str, date, str, int, int]]:
-        """(facet slug, flow slug, day, value key, events, subjects); one query a facet."""
-        columns = {
-            facet.slug: facet.column(flow.subject_model)
-            for flow in self.flows
-            for facet in flow.applied_facets
-        }
-        for slug, column in columns.items():
-            flows = [
-                flow.slug for flow in self.flows if slug in {facet.slug for facet in flow.applied_facets}
-            ]
-            cells = rows.filter(flow__in=flows).annotate(sf_value=FacetText(slug))
-            merged: dict[tuple[str, date, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
-            for flow, day, text, count, subjects in cells.values_list("flow", "sf_day", "sf_value").annotate(
-                **measures
-            ):
-                key = flow, day, facet_key(None) if text is None else column.key(text)
-                merged[key] = merged[key][0] + count, merged[key][1] + subjects
-            for (flow, day, value), (count, subjects) in merged.items():
-                yield slug, flow, day, value, count, subjects
-
-    def advance(self) -> None:
-        """Move the watermark up to the first event that was recorded within LAG; no further."""
-        mark = self._mark()
-        events = self.model._default_manager.using(self.using).filter(pk__gt=mark.event_id)
-        recent = models.Q(recorded_at__gte=database_now(self.using) - LAG)
-        found = events.aggregate(recent=Min("pk", filter=recent), last=Max("pk"))
-        last = found["last"] if found["recent"] is None else found["recent"] - 1
-        if last is not None and last > mark.event_id:
-            Watermark.objects.filter(pk=mark.pk).update(event_id=last)
-        if self.anew_since is not None:
-            # Unless another import asked for more meanwhile.
-            Watermark.objects.filter(pk=mark.pk, anew_since=self.anew_since).update(anew_since=None)
-
-    def _mark(self) -> Watermark:
-        """What the records have taken in so far; no event before the first run."""
-        return Watermark.objects.get_or_create(event_model=self.label, calendar=self.calendar.key)[0]
-
-    def _of(self, period: Period, at: datetime) -> dict[str, Any]:
-        return {
-            "calendar": self.calendar.key,
-            "grain": Grain.DAY,
-            "start": period.start,
-            "end": period.end,
-            "computed_at": at,
-        }
+    return Computed(ledger, at, tuple(found.days), days.first_changed, written, restated)

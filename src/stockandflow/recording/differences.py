@@ -1,0 +1,222 @@
+"""Writing by difference: of what was computed, only that is written which the records don't say yet.
+
+A final number that changes is a new revision of its record, and leaves a restatement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from django.db import connections
+
+from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement
+from stockandflow.periods import Grain, Period
+from stockandflow.recording.ledgers import Ledger, Pair
+from stockandflow.recording.moves import NOTHING, Line
+from stockandflow.recording.windows import Measures
+
+MEASURES = ("count", "subjects", "first_in_week", "first_in_month", "first_in_quarter", "first_in_year")
+ORIGINS = ("imported", "swept", "initial")
+AT_ONCE = 2000
+
+One = TypeVar("One")
+
+Lines = Mapping[Period, Mapping[Pair, Line]]
+Cause = Callable[[Period], str | None]
+"""Why a final number of that period changes; None where the period isn't final yet."""
+
+
+@dataclass
+class Stored(Line):
+    """A flow record as it is stored, with its facet records."""
+
+    pk: int = 0
+    revision: int = 1
+    facet_pks: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def says(self, line: Line) -> bool:
+        """Whether this is what the line holds."""
+        return (self.measures, self.facets, self.origins) == (line.measures, line.facets, line.origins)
+
+
+def stored(ledger: Ledger, grain: Grain, starts: Iterable[datetime]) -> dict[datetime, dict[Pair, Stored]]:
+    """The records of the periods of that grain that begin then, by start. Two queries."""
+    found: dict[datetime, dict[Pair, Stored]] = {}
+    by_pk: dict[int, Stored] = {}
+    records = ledger.records().filter(grain=grain, start__in=list(starts))
+    rows = records.values_list("pk", "start", "flow", "source", "sink", "revision", *ORIGINS, *MEASURES)
+    for pk, start, flow, source, sink, revision, *numbers in rows.iterator():
+        by_pk[pk] = Stored(tuple(numbers[3:]), origins=tuple(numbers[:3]), pk=pk, revision=revision)
+        found.setdefault(start, {})[flow, source, sink] = by_pk[pk]
+    facets = FlowFacetRecord.objects.using(ledger.writing).filter(flow_record__in=records.values("pk"))
+    for record, pk, facet, value, *measures in (
+        facets.order_by().values_list("flow_record", "pk", "facet", "value", *MEASURES).iterator()
+    ):
+        by_pk[record].facets[facet, value] = tuple(measures)
+        by_pk[record].facet_pks[facet, value] = pk
+    return found
+
+
+@dataclass
+class Differences:
+    """What is to be written for one ledger, collected period by period."""
+
+    ledger: Ledger
+    at: datetime
+    periods: list[Period] = field(default_factory=list)
+    made: list[tuple[Period, Pair, Line, int]] = field(default_factory=list)
+    """With the revision of each."""
+    changed: list[tuple[Period, Pair, Stored, Line, int]] = field(default_factory=list)
+    gone: list[int] = field(default_factory=list)
+    facets_gone: list[int] = field(default_factory=list)
+    restatements: list[Restatement] = field(default_factory=list)
+    first_changed: datetime | None = None
+    """The start of the first period with a record that is new, changed or gone."""
+
+    @property
+    def records(self) -> int:
+        """How many flow records are new, changed or gone."""
+        return len(self.made) + len(self.changed) + len(self.gone)
+
+    def compare(self, lines: Lines, cause: Cause) -> None:
+        """Note how the lines differ from what is stored for their periods, all of one grain. Two queries."""
+        if not lines:
+            return
+        grain = next(iter(lines)).grain
+        before = stored(self.ledger, grain, [period.start for period in lines])
+        for period, new in lines.items():
+            self.periods.append(period)
+            written = self.records
+            why, old = cause(period), before.get(period.start, {})
+            # A flow without its total row wasn't computed, so that nothing was said of it.
+            said = {flow for flow, *pair in old if pair == [ALL, ALL]} | {""}
+            for pair, line in new.items():
+                self._note(period, pair, old.pop(pair, None), line, why if pair[0] in said else None)
+            for pair, line in old.items():
+                self.gone.append(line.pk)
+                self.facets_gone += line.facet_pks.values()
+                if why is not None:
+                    self._restate(period, pair, line, Line(), line.revision + 1, why)
+            if self.first_changed is None and self.records > written:
+                self.first_changed = period.start
+
+    def _note(self, period: Period, pair: Pair, old: Stored | None, line: Line, why: str | None) -> None:
+        if old is not None and old.says(line):
+            return
+        before = old or Stored(revision=1)
+        revision = before.revision
+        if why is not None and self._restate(period, pair, before, line, revision + 1, why):
+            revision += 1
+        if old is None:
+            self.made.append((period, pair, line, revision))
+            return
+        self.changed.append((period, pair, old, line, revision))
+        self.facets_gone += [pk for key, pk in old.facet_pks.items() if key not in line.facets]
+
+    def _restate(self, period: Period, pair: Pair, old: Line, new: Line, revision: int, why: str) -> bool:
+        """Note the numbers that change; whether there are any. First moves are no number of their own."""
+        numbers: list[tuple[str, str, Measures, Measures]] = [("", "", old.measures, new.measures)]
+        for facet, value in sorted(old.facets.keys() | new.facets.keys()):
+            key = facet, value
+            numbers.append((*key, old.facets.get(key, NOTHING), new.facets.get(key, NOTHING)))
+        found = [
+            Restatement(
+                kind="flow",
+                slug=pair[0],
+                source=pair[1],
+                sink=pair[2],
+                calendar=self.ledger.calendar.key,
+                grain=period.grain,
+                start=period.start,
+                end=period.end,
+                facet=facet,
+                value=value,
+                revision=revision,
+                old_count=before[0],
+                new_count=after[0],
+                old_subjects=before[1],
+                new_subjects=after[1],
+                at=self.at,
+                cause=why,
+            )
+            for facet, value, before, after in numbers
+            if before[:2] != after[:2]
+        ]
+        self.restatements += found
+        return bool(found)
+
+    def write(self) -> None:
+        """Write it all, and that the periods were computed. To be called in a transaction."""
+        using = self.ledger.writing
+        records, facets = FlowRecord.objects.using(using), FlowFacetRecord.objects.using(using)
+        for pks in _in_parts(self.facets_gone):
+            facets.filter(pk__in=pks).delete()
+        for pks in _in_parts(self.gone):
+            records.filter(pk__in=pks)._raw_delete(using)
+        for grain in dict.fromkeys(period.grain for period in self.periods):
+            starts = [period.start for period in self.periods if period.grain is grain]
+            for some in _in_parts(starts):
+                self.ledger.records().filter(grain=grain, start__in=some).update(computed_at=self.at)
+        for made in _in_parts(self.made):
+            new = records.bulk_create([self._record(*one) for one in made])
+            rows = self._facets(
+                (record.pk, line.facets) for record, (_, _, line, _) in zip(new, made, strict=True)
+            )
+            facets.bulk_create(rows, batch_size=AT_ONCE)
+        for changed in _in_parts(self.changed):
+            records.bulk_create(
+                [self._record(period, pair, line, revision) for period, pair, _, line, revision in changed],
+                update_conflicts=True,
+                update_fields=[*MEASURES, *ORIGINS, "computed_at", "revision"],
+                unique_fields=self._target("calendar", "grain", "start", "flow", "source", "sink"),
+            )
+            facets.bulk_create(
+                self._facets(
+                    (old.pk, {key: one for key, one in line.facets.items() if old.facets.get(key) != one})
+                    for _, _, old, line, _ in changed
+                ),
+                batch_size=AT_ONCE,
+                update_conflicts=True,
+                update_fields=MEASURES,
+                unique_fields=self._target("flow_record", "facet", "value"),
+            )
+        Restatement.objects.using(using).bulk_create(self.restatements, batch_size=AT_ONCE)
+
+    def _target(self, *names: str) -> list[str] | None:
+        # MariaDB upserts on any unique key and takes no list of them.
+        features = connections[self.ledger.writing].features
+        return list(names) if features.supports_update_conflicts_with_target else None
+
+    def _record(self, period: Period, pair: Pair, line: Line, revision: int) -> FlowRecord:
+        flow, source, sink = pair
+        return FlowRecord(
+            calendar=self.ledger.calendar.key,
+            grain=period.grain,
+            start=period.start,
+            end=period.end,
+            flow=flow,
+            source=source,
+            sink=sink,
+            computed_at=self.at,
+            revision=revision,
+            **dict(zip(MEASURES + ORIGINS, line.measures + line.origins, strict=True)),
+        )
+
+    @staticmethod
+    def _facets(lines: Iterable[tuple[int, Mapping[tuple[str, str], Measures]]]) -> Iterator[FlowFacetRecord]:
+        for record, values in lines:
+            for (facet, value), measures in values.items():
+                yield FlowFacetRecord(
+                    flow_record_id=record,
+                    facet=facet,
+                    value=value,
+                    **dict(zip(MEASURES, measures, strict=True)),
+                )
+
+
+def _in_parts(rows: Sequence[One]) -> Iterator[Sequence[One]]:
+    for start in range(0, len(rows), AT_ONCE):
+        yield rows[start : start + AT_ONCE]

@@ -1,0 +1,178 @@
+"""Dirty days: those whose records may differ from the events by now, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.db.models import Max, Min
+
+from stockandflow.conf import conf
+from stockandflow.models import Origin, Watermark
+from stockandflow.models.clock import SETTLING
+from stockandflow.periods import Calendar, Grain, Period
+from stockandflow.recording.buckets import LocalDate
+from stockandflow.recording.ledgers import Ledger
+
+LAG = SETTLING
+"""Events recorded within this time are read again next time, since a transaction may commit them late."""
+
+CHANGED = "events changed in place"
+RECOMPUTED = "recomputed"
+CAUSES = {
+    Origin.LIVE.value: "late events",
+    Origin.IMPORT.value: "imported events",
+    Origin.SWEEP.value: "found by a sweep",
+}
+TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Dirty:
+    """The days to compute, in order, each with the causes by which a final number may change; and what is read then.
+
+    All events up to ``event_id`` are in the records once these days are, and all days of ``since <= t < until`` are
+    computed.
+    """
+
+    days: Mapping[Period, frozenset[str]]
+    event_id: int
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The days that were asked for, of ``since <= t < until``; with ``restate`` also those that are final."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    restate: bool = False
+
+
+def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
+    """What to compute as of ``at``, the instant of the snapshot that this is called in. At most seven queries.
+
+    These days are dirty: those of events after the watermark, and of the same subjects' later moves in that year; all
+    from ``mark.anew_since`` on; those that are open or have become final since they were computed; those that were
+    never computed; and those that were asked for.
+    """
+    calendar = ledger.calendar
+    today = calendar.period(Grain.DAY, at)
+    found = _Found(ledger, today)
+    fresh = ledger.events().filter(pk__gt=mark.event_id, timestamp__lt=today.end)
+    found.add_fresh(fresh)
+    if mark.anew_since is not None:
+        found.add(mark.anew_since, today.end, CHANGED)
+    first = min([today.start, *(period.start for period in found.days)])
+    if asked.since is not None:
+        first = min(first, calendar.period(Grain.DAY, asked.since).start)
+    if mark.since is None or mark.until is None or mark.computed_at is None:
+        since = first
+        found.add(first, today.end)
+    else:
+        since = min(first, mark.since)
+        found.add(first, mark.since)
+        found.add(mark.until, today.end)
+        lateness = conf().allowed_lateness
+        late = timedelta(0) if not lateness else lateness + TICK
+        for period in calendar.periods(Grain.DAY, max(mark.since, mark.computed_at - late), today.end):
+            was_open = period.end > mark.computed_at
+            if was_open or mark.computed_at < period.end + lateness <= at:
+                found.add_day(period)
+        _add_asked(found, asked, mark, today, at)
+        if _lacks_a_flow(ledger, mark.since):
+            found.add(mark.since, today.end)
+    days = {day: frozenset(causes) for day, causes in sorted(found.days.items())}
+    return Dirty(days, _settled(ledger, mark, at), since, today.end)
+
+
+class _Found:
+    """Days of a ledger up to today, and the causes of each."""
+
+    def __init__(self, ledger: Ledger, today: Period) -> None:
+        self.ledger, self.today = ledger, today
+        self.days: dict[Period, set[str]] = {}
+
+    def add_day(self, day: Period, *causes: str) -> None:
+        self.days.setdefault(day, set()).update(causes)
+
+    def add(self, since: datetime, until: datetime, *causes: str) -> None:
+        for day in self.ledger.calendar.periods(Grain.DAY, since, min(until, self.today.end)):
+            self.add_day(day, *causes)
+
+    def add_fresh(self, fresh: models.QuerySet[Any]) -> None:
+        """The days of these events, and of the later moves of the same subjects by the same flow in the same year.
+
+        Those were the first ones of their week, month … perhaps, and aren't any more. Two queries, and one more for
+        each year that has events of other days than today.
+        """
+        bounds = fresh.aggregate(first=Min("timestamp"), last=Max("timestamp"))
+        if bounds["first"] is None:
+            return
+        calendar = self.ledger.calendar
+        first = calendar.period(Grain.DAY, bounds["first"]).start
+        local = LocalDate("timestamp", calendar.offsets(first, self.today.end))
+        rows = fresh.annotate(sf_day=local)
+        for date, origin in rows.values_list("sf_day", "origin").distinct():
+            start = calendar.midnight(date)
+            self.add_day(calendar.period(Grain.DAY, start), CAUSES.get(origin, CAUSES[Origin.LIVE.value]))
+        years = {calendar.period(Grain.YEAR, day.start) for day in self.days if day != self.today}
+        for year in sorted(years):
+            until = min(_reach(calendar, year), self.today.end)
+            late = fresh.filter(timestamp__gte=year.start, timestamp__lt=min(year.end, self.today.start))
+            earlier = late.filter(
+                subject=models.OuterRef("subject"),
+                flow=models.OuterRef("flow"),
+                timestamp__lte=models.OuterRef("timestamp"),
+            )
+            later = self.ledger.events().filter(
+                subject__in=late.values("subject"), timestamp__gte=year.start, timestamp__lt=until
+            )
+            days = later.filter(models.Exists(earlier)).annotate(sf_day=local)
+            for date in days.values_list("sf_day", flat=True).distinct():
+                self.add_day(calendar.period(Grain.DAY, calendar.midnight(date)))
+
+
+def _reach(calendar: Calendar, year: Period) -> datetime:
+    """Up to where moves of that year decide which ones are the first: the end of the week that begins in it."""
+    return calendar.period(Grain.WEEK, year.end - TICK).end
+
+
+def _add_asked(found: _Found, asked: Asked, mark: Watermark, today: Period, at: datetime) -> None:
+    since = asked.since
+    if since is None:
+        if asked.restate and mark.since is not None:
+            found.add(mark.since, today.end, RECOMPUTED)
+        return
+    until = asked.until or today.end
+    if asked.restate:
+        # Where a day loses a first move, a later one of the same year becomes it.
+        calendar = found.ledger.calendar
+        found.add(since, _reach(calendar, calendar.period(Grain.YEAR, until - TICK)), RECOMPUTED)
+        return
+    lateness = conf().allowed_lateness
+    for day in found.ledger.calendar.periods(Grain.DAY, since, min(until, today.end)):
+        if day.end + lateness > at:
+            found.add_day(day)
+
+
+def _lacks_a_flow(ledger: Ledger, since: datetime) -> bool:
+    """Whether a flow has come since, so that it isn't computed yet. One query."""
+    slugs = ledger.slugs
+    known = ledger.records().filter(grain=Grain.DAY, start=since, flow__in=slugs)
+    return known.values("flow").distinct().count() < len(slugs)
+
+
+def _settled(ledger: Ledger, mark: Watermark, at: datetime) -> int:
+    """The last event before the first one that was recorded within LAG; no transaction adds one before it any more."""
+    found = (
+        ledger.events()
+        .filter(pk__gt=mark.event_id)
+        .aggregate(recent=Min("pk", filter=models.Q(recorded_at__gte=at - LAG)), last=Max("pk"))
+    )
+    last = found["last"] if found["recent"] is None else found["recent"] - 1
+    return max(mark.event_id, last or 0)

@@ -1,0 +1,157 @@
+"""The window over events: whole days counted, and which moves are the first of their subject in a week, month, year."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db import connections
+from django.db.models.sql import Query
+
+from stockandflow.membership.facets import FacetColumn, FacetText, facet_key
+from stockandflow.models import Origin
+from stockandflow.periods import Grain, Period
+from stockandflow.recording.buckets import instant_literal, local_date_sql
+from stockandflow.recording.ledgers import Ledger
+
+Measures = tuple[int, ...]
+"""Events, distinct subjects, and how many of these moved for the first time in the week, month, quarter and year."""
+
+GRAINS = (Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR)
+SPANS = 20
+"""Beyond so many stretches of dirty days in a year it is read whole, rather than the subjects that moved in them."""
+
+
+class Window:
+    """The moves that decide what is the first on these days of one year: those of the year up to the last day."""
+
+    def __init__(self, ledger: Ledger, days: Sequence[Period]) -> None:
+        self.ledger, self.days = ledger, days
+        self.connection: Any = connections[ledger.reading]
+        calendar = ledger.calendar
+        starts = {
+            day: (day.start, *(calendar.period(grain, day.start).start for grain in GRAINS)) for day in days
+        }
+        self.since, self.until = min(starts[days[0]]), days[-1].end
+        self.by_date: dict[date, Period] = {calendar.local_date(day.start): day for day in days}
+        offsets = calendar.offsets(self.since, self.until)
+        self.local_date = local_date_sql(self.connection, "moved", offsets)
+        self.starts = ", ".join(
+            f"({self._date(day)}, {', '.join(map(self._instant, starts[period]))})"
+            for day, period in self.by_date.items()
+        )
+        quote = self.connection.ops.quote_name
+        meta = ledger.event_model._meta
+        self.table = quote(meta.db_table)
+        self.column = {
+            name: f"{self.table}.{quote(meta.get_field(name).column)}"
+            for name in ("id", "flow", "source", "sink", "subject", "timestamp", "origin")
+        }
+
+    def _instant(self, at: datetime) -> str:
+        return instant_literal(self.connection, at)
+
+    def _date(self, day: date) -> str:
+        return f"'{day}'" if self.connection.vendor == "sqlite" else f"DATE '{day}'"
+
+    def read(
+        self,
+        keys: Sequence[str],
+        *,
+        flows: Sequence[str] | None = None,
+        facet: tuple[str, FacetColumn] | None = None,
+    ) -> Iterator[tuple[tuple[str, ...], Period, Measures]]:
+        """The moves counted by these columns, and by a facet's value, and day; of some flows only. One query.
+
+        A subject's move is the first of a week where the one before it by the same columns isn't of that week. The
+        key ``origin`` tells moves apart without a say in what is first; with it the opening balances are among them,
+        apart from the moves.
+        """
+        columns, params = [self.column[name] for name in keys], []
+        if facet is not None:
+            text, found = self._text(facet[0])
+            columns.append(text)
+            params += found
+        named = [f"k{index}" for index in range(len(columns))]
+        selected = ", ".join(f"{column} AS {name}" for column, name in zip(columns, named, strict=True))
+        inner, wanted = self._from(flows, openings="origin" in keys)
+        firsts = ", ".join(
+            f"COUNT(CASE WHEN before_it IS NULL OR before_it < {start} THEN 1 END)"
+            for start in ("day_start", "week_start", "month_start", "quarter_start", "year_start")
+        )
+        # The order of the columns is that of how well they tell moves apart, for databases that sort.
+        origin = self.column["origin"]
+        opening = f"CASE WHEN {origin} = '{Origin.INITIAL.value}' THEN 1 ELSE 0 END"
+        parts = (opening if column == origin else column for column in columns)
+        partition = ", ".join([self.column["subject"], *parts])
+        order = f"{self.column['timestamp']}, {self.column['id']}"
+        grouped = ", ".join(named)
+        join = "CROSS JOIN" if self.connection.vendor == "sqlite" else "JOIN"
+        sql = (
+            "WITH days (on_date, day_start, week_start, month_start, quarter_start, year_start) AS "
+            f"(VALUES {self.starts}) SELECT {grouped}, on_date, COUNT(*), {firsts} FROM (SELECT {selected}, "
+            f"{self.column['timestamp']} AS moved, LAG({self.column['timestamp']}) OVER (PARTITION BY {partition} "
+            f"ORDER BY {order}) AS before_it FROM {inner}) moves {join} days ON on_date = {self.local_date} "
+            f"GROUP BY {grouped}, on_date"
+        )
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [*params, *params, *wanted])
+            for row in cursor:
+                *names, day, count, subjects, week, month, quarter, year = row
+                if facet is not None:
+                    names[-1] = _value(names[-1], facet[1])
+                at = date.fromisoformat(day) if isinstance(day, str) else day
+                yield tuple(names), self.by_date[at], (count, subjects, week, month, quarter, year)
+
+    def _text(self, slug: str) -> tuple[str, list[Any]]:
+        """The SQL of what the events keep for a facet, and its parameters."""
+        query = Query(self.ledger.event_model)
+        compiler = query.get_compiler(connection=self.connection)
+        sql, params = compiler.compile(FacetText(slug).resolve_expression(query))
+        return sql, list(params)
+
+    def _from(self, flows: Sequence[str] | None, *, openings: bool) -> tuple[str, list[Any]]:
+        """FROM and WHERE of the moves to look at, and their parameters."""
+        column = self.column
+        conditions, params = [self._within(self.since, self.until)], list[Any]()
+        if not openings:
+            conditions.append(f"{column['origin']} <> '{Origin.INITIAL.value}'")
+        if flows is not None:
+            conditions.append(f"{column['flow']} IN ({', '.join(['%s'] * len(flows))})")
+            params += flows
+        table = self.table
+        if narrow := self._subjects():
+            join = {"sqlite": "CROSS JOIN", "mysql": "STRAIGHT_JOIN"}.get(self.connection.vendor, "JOIN")
+            table = f"({narrow}) movers {join} {table} ON {column['subject']} = movers.mover"
+        return f"{table} WHERE {' AND '.join(conditions)}", params
+
+    def _within(self, since: datetime, until: datetime) -> str:
+        at = self.column["timestamp"]
+        return f"{at} >= {self._instant(since)} AND {at} < {self._instant(until)}"
+
+    def _subjects(self) -> str:
+        """The SQL of the subjects that moved on these days, "" where it is as well to look at all."""
+        spans = _spans(self.days)
+        length = sum((until - since for since, until in spans), start=timedelta(0))
+        if len(spans) > SPANS or length * 4 > self.until - self.since:
+            return ""
+        within = " OR ".join(f"({self._within(since, until)})" for since, until in spans)
+        return f"SELECT DISTINCT {self.column['subject']} AS mover FROM {self.table} WHERE {within}"
+
+
+def _spans(days: Sequence[Period]) -> list[tuple[datetime, datetime]]:
+    """Days in order as the stretches that they make."""
+    spans: list[tuple[datetime, datetime]] = []
+    for day in days:
+        if spans and spans[-1][1] == day.start:
+            spans[-1] = spans[-1][0], day.end
+        else:
+            spans.append((day.start, day.end))
+    return spans
+
+
+def _value(text: str | bytes | None, column: FacetColumn) -> str:
+    if text is None:
+        return facet_key(None)
+    return column.key(text.decode() if isinstance(text, bytes) else text)
