@@ -130,6 +130,7 @@ class Migration(migrations.Migration):
                 ('new_count', models.PositiveBigIntegerField()),
                 ('old_subjects', models.PositiveBigIntegerField(null=True)),
                 ('new_subjects', models.PositiveBigIntegerField(null=True)),
+                ('old_computed_at', models.DateTimeField(help_text="Since when the old number stood; None where that isn't known.", null=True)),
                 ('at', models.DateTimeField(help_text='When it was restated.')),
                 ('cause', models.CharField(max_length=200)),
             ],

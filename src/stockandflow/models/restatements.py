@@ -32,6 +32,9 @@ class Restatement(models.Model):
     new_count = models.PositiveBigIntegerField()
     old_subjects = models.PositiveBigIntegerField(null=True)
     new_subjects = models.PositiveBigIntegerField(null=True)
+    old_computed_at = models.DateTimeField(
+        null=True, help_text="Since when the old number stood; None where that isn't known."
+    )
     at = models.DateTimeField(help_text="When it was restated.")
     cause = models.CharField(max_length=200)
 

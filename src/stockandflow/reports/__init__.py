@@ -6,6 +6,7 @@ from stockandflow.reports.listing import members, subjects
 from stockandflow.reports.netting import Net, NetLine, net
 from stockandflow.reports.numbers import Kind, Number
 from stockandflow.reports.rates import rate, rates
+from stockandflow.reports.reported import Known, as_reported
 from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
 from stockandflow.reports.series import Break, Point, Series, series
 
@@ -17,6 +18,7 @@ __all__ = [
     "Compare",
     "FlowLine",
     "Kind",
+    "Known",
     "Method",
     "Net",
     "NetLine",
@@ -24,6 +26,7 @@ __all__ = [
     "Point",
     "Series",
     "StockBalance",
+    "as_reported",
     "balance",
     "events_of",
     "members",

@@ -1,0 +1,292 @@
+"""What was reported then: the numbers as they were known at an instant, from records and restatements."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, overload
+
+from django.db.models import Q, QuerySet
+
+from stockandflow.declarations import ANY, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, StockFacetRecord, StockRecord
+from stockandflow.periods import Calendar, Grain, Period, aware
+from stockandflow.ranges import is_midnight
+from stockandflow.reports.numbers import Kind, Number
+from stockandflow.reports.results import NUMBERS, Balance
+
+NOT_YET = "it wasn't computed yet, or was provisional and has changed since: provisional numbers aren't kept"
+NO_RECORD = "there is no record of it"
+
+Pair = tuple[str, str, str]
+"""Flow slug, source key, sink key."""
+Slice = tuple[str, str]
+"""Facet slug, value key."""
+WHOLE: Slice = ("", "")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a number was known to be ``at`` an instant: None where it wasn't known, and ``reason`` says why."""
+
+    number: Number
+    at: datetime
+    value: int | None
+    reason: str = ""
+
+
+@overload
+def as_reported(what: Number, at: datetime) -> Known: ...
+@overload
+def as_reported(what: Balance, at: datetime) -> tuple[Known, ...]: ...
+def as_reported(what: Number | Balance, at: datetime) -> Known | tuple[Known, ...]:
+    """What a number, or every number of a balance and of its ``parts``, was known to be at ``at``.
+
+    It is what records held then: as they stand where they were computed until ``at``, else as the first restatement
+    after it found them. Numbers that were read from events, and provisional ones that have changed since, aren't kept:
+    they are None. Moves are told for whole days of the calendar, subjects for one stored period, one facet at a time;
+    a level for an instant that has a record. Lines that a balance didn't have then are 0; those that it has no more are
+    in the inflow and the outflow.
+
+    Two queries for levels, and two for each grain that the ranges are made of; with facets two more each. Raises
+    InvalidInput for a level now, which no record tells, and for an ``at`` that is naive.
+    """
+    at = aware(at, "at")
+    if isinstance(what, Number):
+        return next(_told([what], at))
+    return tuple(_told(_numbers(what), at))
+
+
+def _numbers(balance: Balance) -> Iterator[Number]:
+    for line in balance.stocks:
+        for name in NUMBERS:
+            number = balance.number(line, name)
+            if number.value is not None:
+                # A closing level counted just now was never recorded; then it is the one before ``at``.
+                yield number if name != "closing" else replace(number, until=balance.at)
+        for flow in (*line.inflows, *line.outflows):
+            yield from (balance.number(flow, name) for name in ("count", "subjects"))
+    for part in balance.parts:
+        yield from _numbers(part)
+
+
+def _told(numbers: Iterable[Number], at: datetime) -> Iterator[Known]:
+    numbers = list(numbers)
+    parts = {number: list(_parts(number)) for number in numbers}
+    book = _Book(at, [part for some in parts.values() for _, part in some])
+    for number in numbers:
+        total: int | None = 0
+        reason = ""
+        for sign, part in parts[number]:
+            value, why = book.read(part)
+            reason = reason or why
+            total = None if total is None or value is None else total + sign * value
+        yield Known(number, at, total, reason)
+
+
+def _parts(number: Number) -> Iterator[tuple[int, Number]]:
+    """The numbers that records keep of which this one is made, each with its sign."""
+    if number.kind is Kind.LEVEL and number.until is None:
+        raise InvalidInput(
+            f"The {number} is counted live, and no record keeps it; ask for a level at an instant."
+        )
+    if number.kind in (Kind.UNEXPLAINED, Kind.RECLASSIFIED):
+        level = replace(number, kind=Kind.LEVEL, since=None)
+        yield from ((1, level), (-1, replace(level, until=number.since)))
+    if number.kind in (Kind.NET, Kind.UNEXPLAINED, Kind.RECLASSIFIED):
+        sign = 1 if number.kind is Kind.NET else -1
+        yield from ((sign, replace(number, kind=Kind.INFLOW)), (-sign, replace(number, kind=Kind.OUTFLOW)))
+    else:
+        yield 1, number
+
+
+@dataclass
+class _Then:
+    """A record as it was: (count, subjects) by slice, and whether it had been computed."""
+
+    computed: bool
+    values: dict[Slice, tuple[int, int | None]]
+
+    def value(self, number: Number) -> tuple[int | None, str]:
+        """What it said of a number, and why nothing."""
+        count, subjects = self.values.get(WHOLE, (0, 0))
+        if not self.computed:
+            return None, NOT_YET
+        if number.slice and count and not any(facet == number.slice[0][0] for facet, _ in self.values):
+            return None, NO_RECORD
+        count, subjects = self.values.get(number.slice[0] if number.slice else WHOLE, (0, 0))
+        return (count, "") if number.measure == "count" else (subjects, "")
+
+
+class _Book:
+    """The records that some numbers are read from, as they were."""
+
+    def __init__(self, at: datetime, numbers: list[Number]) -> None:
+        self.at = at
+        self.facets = {facet for number in numbers for facet, _ in number.slice}
+        levels = [number for number in numbers if number.kind is Kind.LEVEL]
+        self.levels = self._levels(levels) if levels else {}
+        self.flows: dict[tuple[Calendar, Period], dict[Pair, _Then]] = {}
+        wanted: dict[tuple[Calendar, Grain], set[Period]] = defaultdict(set)
+        moves = [number for number in numbers if number.kind is not Kind.LEVEL]
+        for number in moves:
+            for period in _periods(number):
+                wanted[_calendar(number), period.grain].add(period)
+        for (calendar, _), periods in wanted.items():
+            self.flows |= self._moves(calendar, periods, moves)
+
+    def read(self, number: Number) -> tuple[int | None, str]:
+        """The number as it was, and why it wasn't known."""
+        if len(number.slice) > 1:
+            return None, f"{NO_RECORD}: records keep each facet by itself"
+        if number.kind is Kind.LEVEL:
+            then = self.levels.get((_slug(number), number.until))
+            return then.value(number) if then else (None, NO_RECORD)
+        if number.kind is Kind.NETTED:
+            return None, f"{NO_RECORD}: net moves are read from events"
+        periods = _periods(number)
+        if not periods:
+            of = "subjects of one stored period" if number.measure == "subjects" else "moves of whole days"
+            return None, f"{NO_RECORD}: records keep {of}"
+        total = 0
+        for period in periods:
+            value, reason = self._of_period(number, self.flows[_calendar(number), period])
+            if value is None:
+                return None, reason
+            total += value
+        return total, ""
+
+    def _of_period(self, number: Number, records: dict[Pair, _Then]) -> tuple[int | None, str]:
+        totals = [records.get((slug, ALL, ALL)) for slug in _flows(number)]
+        if not totals or any(then is None or not then.computed for then in totals):
+            return None, NOT_YET
+        total = 0
+        for pair, then in records.items():
+            if _is_of(number, pair):
+                value, reason = then.value(number)
+                if value is None:
+                    return None, reason
+                total += value
+        return total, ""
+
+    def _levels(self, numbers: list[Number]) -> dict[tuple[str, datetime | None], _Then]:
+        slugs = {_slug(number) for number in numbers}
+        instants = {number.until for number in numbers if number.until}
+        records = StockRecord.objects.filter(stock__in=slugs, timestamp__in=instants)
+        names = "pk", "stock", "timestamp", "count", "computed_at", "method"
+        found: dict[Any, tuple[datetime | None, dict[Slice, tuple[int, int | None]]]] = {}
+        by_pk = {}
+        for pk, slug, instant, count, computed_at, method in records.order_by().values_list(*names):
+            # When a level was imported isn't kept.
+            since = instant if method == "counted" else computed_at
+            by_pk[pk] = found[slug, instant] = since, {WHOLE: (count, None)}
+        if self.facets:
+            facets = StockFacetRecord.objects.filter(stock_record__in=by_pk, facet__in=self.facets).order_by()
+            for pk, facet, value, count in facets.values_list("stock_record", "facet", "value", "count"):
+                by_pk[pk][1][facet, value] = count, None
+        restated = Restatement.objects.filter(kind="stock", slug__in=slugs, start__in=instants)
+        return self._as_they_were(found, restated, lambda one: (one.slug, one.start))
+
+    def _moves(
+        self, calendar: Calendar, periods: set[Period], numbers: list[Number]
+    ) -> dict[tuple[Calendar, Period], dict[Pair, _Then]]:
+        grain = next(iter(periods)).grain
+        when = {"calendar": calendar.key, "grain": grain.value, "start__gte": min(periods).start}
+        when |= {"start__lte": max(periods).start}
+        flows = {slug for number in numbers for slug in _flows(number)}
+        stocks = {stock.slug for number in numbers for stock in _stocks(number)}
+        sides = Q(source__in=stocks) | Q(sink__in=stocks)
+        records = FlowRecord.objects.filter(Q(flow__in=flows) | sides, **when).order_by()
+        names = "pk", "start", "flow", "source", "sink", "computed_at", "count", "subjects"
+        found: dict[Any, tuple[datetime | None, dict[Slice, tuple[int, int | None]]]] = {}
+        by_pk = {}
+        for pk, start, flow, source, sink, computed_at, *measures in records.values_list(*names):
+            by_pk[pk] = found[start, (flow, source, sink)] = computed_at, {WHOLE: tuple(measures)}
+        if self.facets:
+            facets = FlowFacetRecord.objects.filter(
+                flow_record__in=records.values("pk"), facet__in=self.facets
+            )
+            rows = facets.order_by().values_list("flow_record", "facet", "value", "count", "subjects")
+            for pk, facet, value, *measures in rows:
+                by_pk[pk][1][facet, value] = tuple(measures)
+        restated = Restatement.objects.filter(Q(slug__in=flows) | sides, kind="flow", **when)
+        told = self._as_they_were(found, restated, lambda one: (one.start, (one.slug, one.source, one.sink)))
+        books: dict[tuple[Calendar, Period], dict[Pair, _Then]] = {(calendar, one): {} for one in periods}
+        by_start = {one.start: books[calendar, one] for one in periods}
+        for (start, pair), then in told.items():
+            if start in by_start:
+                by_start[start][pair] = then
+        return books
+
+    def _as_they_were(
+        self,
+        records: dict[Any, tuple[datetime | None, dict[Slice, tuple[int, int | None]]]],
+        restated: QuerySet[Restatement],
+        key_of: Callable[[Restatement], Any],
+    ) -> dict[Any, _Then]:
+        """The records taken back to ``at``: what was restated since has its first old number. One query."""
+        since = {key: computed_at for key, (computed_at, _) in records.items()}
+        values = {key: numbers for key, (_, numbers) in records.items()}
+        for one in restated.filter(at__gt=self.at).order_by("-at", "-id"):
+            key = key_of(one)
+            since[key] = one.old_computed_at
+            of = (one.facet, one.value) if one.facet else WHOLE
+            values.setdefault(key, {})[of] = one.old_count, one.old_subjects
+        return {
+            key: _Then(computed is not None and computed <= self.at, values[key])
+            for key, computed in since.items()
+        }
+
+
+def _slug(number: Number) -> str:
+    return number.stock.slug if number.stock else ""
+
+
+def _calendar(number: Number) -> Calendar:
+    return number.process.calendar if number.process else Calendar.default()
+
+
+def _stocks(number: Number) -> list[Stock]:
+    if number.stock is not None:
+        return [number.stock]
+    return list(number.process.stocks) if number.process and number.flow is None else []
+
+
+def _flows(number: Number) -> list[str]:
+    """The slugs of the flows whose total rows tell whether a period was computed."""
+    if number.flow is not None:
+        return [number.flow.slug]
+    if number.stock is not None:
+        return [flow.slug for flow in (*number.stock.inflows, *number.stock.outflows)]
+    return [flow.slug for flow in number.process.flows] if number.process else []
+
+
+def _is_of(number: Number, pair: Pair) -> bool:
+    """Whether the record of that flow, source and sink is one of those that the number sums."""
+    flow, source, sink = pair
+    if number.stock is not None:
+        return number.stock.slug == (sink if number.kind is Kind.INFLOW else source)
+    if number.flow is not None and number.source == number.sink == ANY:
+        return pair == (number.flow.slug, ALL, ALL)
+    if source == ALL:
+        return False
+    known = [number.flow.slug] if number.flow else _flows(number)
+    sides = number.source in (ANY, source) and number.sink in (ANY, sink)
+    return sides and (flow in known) is (number.flow is not None)
+
+
+def _periods(number: Number) -> list[Period]:
+    """The stored periods that make up the number's range, the coarsest where it is one; none where there are none."""
+    calendar, since, until = _calendar(number), number.since, number.until
+    if since is None or until is None:
+        return []
+    for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR):
+        period = calendar.period(grain, since)
+        if (period.start, period.end) == (since, until):
+            return [period]
+    if number.measure == "subjects" or not (is_midnight(since, calendar) and is_midnight(until, calendar)):
+        return []
+    return list(calendar.periods(Grain.DAY, since, until))
