@@ -1,4 +1,4 @@
-"""Leads cool down by themselves: what the schedule calls every day."""
+"""How long leads stay warm, and what the schedule does with those that have been cold for long."""
 
 from __future__ import annotations
 
@@ -12,18 +12,6 @@ HOT_FOR = timedelta(days=4)
 WARM_FOR = timedelta(days=21)
 KEPT_FOR = timedelta(days=90)
 """Since the last contact: how long a lead stays hot, then warm, and when a cold or a won one is forgotten."""
-
-
-def cool_down() -> int:
-    """Hot leads without a contact become warm, warm ones cold; how many moved."""
-    now = timezone.now()
-    cold = Lead.objects.filter(status=Status.WARM, last_contact_at__lt=now - WARM_FOR).update(
-        status=Status.COLD
-    )
-    warm = Lead.objects.filter(status=Status.HOT, last_contact_at__lt=now - HOT_FOR).update(
-        status=Status.WARM
-    )
-    return cold + warm
 
 
 def forget() -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from example.leads.decay import cool_down, forget
-from example.leads.models import Lead, LeadFlowEvent, Source
-from stockandflow import Facet, Flow, ModelTracker, Process, Stock, periodic, register
+from example.leads.decay import HOT_FOR, WARM_FOR, forget
+from example.leads.models import Lead, LeadFlowEvent, Source, Status
+from stockandflow import Decay, Facet, Flow, ModelTracker, Process, Stock, periodic, register
 
 source = Facet(slug="source", name="Source", field_lookup="source", values=Source.values)
 stocks = Stock.for_choices(Lead, "status", facets=[source])
@@ -19,5 +19,8 @@ register(
         description="How warm the people are who may become members, and how many do.",
     ),
 )
-periodic.schedule.register(periodic.DAILY, cool_down)
+hot, warm, *_ = stocks
+# Warm ones first: no lead takes two steps in one night.
+periodic.schedule.register(periodic.DAILY, Decay(warm, WARM_FOR, {"status": Status.COLD}, "last_contact_at"))
+periodic.schedule.register(periodic.DAILY, Decay(hot, HOT_FOR, {"status": Status.WARM}, "last_contact_at"))
 periodic.schedule.register(periodic.DAILY, forget)

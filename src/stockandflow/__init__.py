@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stockandflow.automation import Decay
     from stockandflow.capture.querysets import TrackedQuerySet
     from stockandflow.declarations import Facet, Flow, ModelTracker, Process, Stock
     from stockandflow.models import (
@@ -27,6 +28,7 @@ __version__ = "1.0.0.dev0"
 
 _HOMES = {
     "Calendar": "periods",
+    "Decay": "automation",
     "Facet": "declarations",
     "Flow": "declarations",
     "FlowEvent": "models",
@@ -47,6 +49,7 @@ _HOMES = {
 
 __all__ = [
     "Calendar",
+    "Decay",
     "Facet",
     "Flow",
     "FlowEvent",

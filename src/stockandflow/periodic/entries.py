@@ -76,7 +76,7 @@ class Schedule:
         catch_up: CatchUp = "latest",
         lease: timedelta = LEASE,
         calendar: Calendar | None = None,
-        atomic: bool = True,
+        atomic: bool | None = None,
     ) -> Entry:
         """Have ``to_call(*args, **kwargs)`` called once for every period; what it returns is kept as text.
 
@@ -96,12 +96,12 @@ class Schedule:
         the period is done, so that its effects there happen exactly once; effects elsewhere at least once.
         With ``atomic=False`` it is called in no transaction and sees to its own; it may then return a
         function, which is called, as the last step, in the transaction that notes the period as done, and
-        returns the message.
+        returns the message. Unless given it is what ``to_call`` says of itself (a ``Decay`` isn't atomic), else True.
 
         ``lease`` is how long a runner that died keeps others from taking the period over. ``calendar`` says
         where days and weeks begin, the project's by default. ``name`` identifies the entry in the database
         and must stay; by default it is the function's dotted path, or ``<slug>.<method>`` for a method of a
-        stock or a flow.
+        stock or a flow, or what ``to_call.entry_name`` says.
 
         Raises DeclarationError for anything that can't be right.
         """
@@ -114,7 +114,7 @@ class Schedule:
             catch_up=_checked_catch_up(catch_up, to_call),
             lease=_checked_lease(lease, to_call),
             declared_calendar=_checked_calendar(calendar, to_call),
-            atomic=bool(atomic),
+            atomic=bool(getattr(to_call, "atomic", True) if atomic is None else atomic),
         )
         _check_signature(entry)
         # Some databases compare names without regard to case, so two such names would share a row.
@@ -212,6 +212,8 @@ def _checked_name(to_call: Any, name: Any) -> str:
 
 
 def _own_name(to_call: Any) -> str | None:
+    if isinstance(own := getattr(to_call, "entry_name", None), str):
+        return own
     slug = getattr(getattr(to_call, "__self__", None), "slug", None)
     if isinstance(slug, str):
         return f"{slug}.{to_call.__name__}"

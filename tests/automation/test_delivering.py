@@ -20,8 +20,9 @@ import pytest
 from django.db import connection, connections, transaction
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status, WelcomeNote
-from stockandflow import automation, capture
+from stockandflow import capture
 from stockandflow.automation import FIRST_RETRY, MAX_ATTEMPTS, Delivered, connect, deliver, disconnect, wake
+from stockandflow.automation import delivering as automation
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.models import Delivery
 from stockandflow.models.clock import DatabaseNow, database_now
@@ -36,7 +37,7 @@ from tests.capture.keyed.models import (
 )
 from tests.testapp.models import BigItem, Item, ItemFlowEvent, Owner, SpecialItem
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 LATER = 2 * DAY
 Call = tuple[Item | None, Any, Any]
@@ -407,7 +408,7 @@ KILLED = """
 
     connection.settings_dict["NAME"] = sys.argv[1]
     from stockandflow.automation import deliver
-    from tests.test_automation import Owner, growing
+    from tests.automation.test_delivering import Owner, growing
 
     def die(flowed_obj, source, sink):
         Owner._default_manager.create(name="undone")

@@ -1,0 +1,29 @@
+"""Automation: what happens by itself when objects flow, or have stood in a stock for long."""
+
+from stockandflow.automation.decay import Decay
+from stockandflow.automation.delivering import (
+    FIRST_RETRY,
+    LEASE,
+    LIMIT,
+    MAX_ATTEMPTS,
+    WAKE_LIMIT,
+    Delivered,
+    connect,
+    deliver,
+    disconnect,
+    wake,
+)
+
+__all__ = [
+    "FIRST_RETRY",
+    "LEASE",
+    "LIMIT",
+    "MAX_ATTEMPTS",
+    "WAKE_LIMIT",
+    "Decay",
+    "Delivered",
+    "connect",
+    "deliver",
+    "disconnect",
+    "wake",
+]
