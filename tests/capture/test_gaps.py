@@ -15,7 +15,7 @@ from stockandflow import capture, reports
 from stockandflow.capture import Audit, Between, Skipped
 from stockandflow.capture.sweep import sweep
 from stockandflow.declarations import Flow, ModelTracker, Stock
-from stockandflow.models import Delivery, Origin
+from stockandflow.models import Delivery, Origin, Sweep
 from stockandflow.recording import record
 from stockandflow.registry import Registry, registry
 from tests.testapp.models import Item, ItemFlowEvent
@@ -182,3 +182,95 @@ class TestOneTracker:
         chained(Item.objects.create(text="sent"), ("", "draft"), ("done", "sent"))
         assert sweep(tracker, "default").moves == {("draft", "done"): 1}
         assert ItemFlowEvent.objects.get(source="draft").origin == Origin.SWEEP
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAnArrivalMissed:
+    """Who had no event when the tracker was opened was outside, wherever a first event begins."""
+
+    def test_it_is_named_and_written_before_the_first_event(self) -> None:
+        capture.repair(registry)
+        since = record(registry).at
+        assert since is not None
+        plan = Plan.objects.create(name="Solo", monthly_price=9)
+        with capture.suspended(registry, "default"):
+            member = Member.objects.create(name="Ada", email="a@example.org", plan=plan)
+        time.sleep(0.01)
+        Member.objects.update(status=Status.ACTIVE)
+
+        (skipped,) = audited().skipped
+        assert (skipped.flow, skipped.source, skipped.sink) == ("signing-up", "", "trial")
+        opened_at = Sweep.objects.get(tracker=SLUG).opened_at
+        first = MemberFlowEvent.objects.get(tracker=SLUG)
+        assert skipped.objects == (Between(str(member.pk), "Ada", opened_at, first.timestamp),)
+
+        (swept,) = capture.repair(registry, slugs=[SLUG])
+        assert swept.moves == {("", "trial"): 1}
+        assert moves_of(member) == [("", "trial", Origin.SWEEP), ("trial", "active", Origin.LIVE)]
+        assert audited().in_order
+        until = timezone.now() + timedelta(hours=1)
+        balance = reports.balance(registry.process("membership"), since, until)
+        assert [line.unexplained for line in balance.stocks] == [0] * len(balance.stocks)
+
+    def test_before_the_opening_and_in_imported_history_nobody_knows(self) -> None:
+        tracker = tracker_of()
+        item, late = (Item.objects.create(text="sent") for _ in range(2))
+        chained(item, ("done", "sent"))
+        sweep(tracker, "default")
+        at = timezone.now()
+        ItemFlowEvent.objects.filter(subject=late).delete()
+        ItemFlowEvent.objects.create(
+            tracker="gapped", subject=late, source="done", sink="sent",
+            timestamp=at, recorded_at=at, origin=Origin.IMPORT,
+        )  # fmt: skip
+        assert sweep(tracker, "default").moves == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_moves_between_the_triggers_of_new_stocks_and_their_sweep_is_a_chain_after_it() -> None:
+    def declared(*querysets: Any) -> Registry:
+        made = Registry()
+        stocks = [Stock(slug, slug, queryset) for slug, queryset in zip("abc", querysets, strict=False)]
+        made.register(ModelTracker(stocks=stocks, flows=Flow.for_stocks(ItemFlowEvent, stocks), slug="new"))
+        return made
+
+    items = Item.objects
+    older = declared(items.filter(text="a"), items.filter(text__in=["b", "x"]))
+    # Now the a's with a number are in c, the x's have moved from b to a, and the y's are in b.
+    newer = declared(
+        items.filter(text="x") | items.filter(text="a", number=None),
+        items.filter(text__in=["b", "y"]),
+        items.filter(text="a", number__isnull=False),
+    )
+    try:
+        capture.install(older, "default")
+        capture.open_trackers(older, "default")
+        kept, turned, crossed, new = (
+            items.create(text=text, number=number)
+            for text, number in [("b", None), ("a", 1), ("x", None), ("y", None)]
+        )
+        capture.install(newer, "default")
+        time.sleep(0.01)
+        items.filter(pk__in=[turned.pk, crossed.pk]).update(text="b")
+        items.filter(pk__in=[new.pk, kept.pk]).update(text="a")
+        found = sweep(newer.tracker("new"), "default")
+
+        assert found.moves == {("a", "c"): 1, ("b", "a"): 1, ("", "b"): 1}
+        chains = {
+            item.pk: list(
+                ItemFlowEvent.objects.filter(subject=item)
+                .order_by("timestamp", "id")
+                .values_list("source", "sink", "origin")
+            )
+            for item in (kept, turned, crossed, new)
+        }
+        assert chains == {
+            kept.pk: [("", "b", "live"), ("b", "a", "live")],
+            turned.pk: [("", "a", "live"), ("a", "c", "sweep"), ("c", "b", "live")],
+            crossed.pk: [("", "b", "live"), ("b", "a", "sweep"), ("a", "b", "live")],
+            new.pk: [("", "b", "sweep"), ("b", "a", "live")],
+        }
+        assert sweep(newer.tracker("new"), "default").moves == {}
+    finally:
+        capture.install(registry, "default")
+        Sweep.objects.filter(tracker="new").delete()

@@ -150,7 +150,7 @@ def test_a_row_that_a_transaction_holds_is_waited_for_and_looked_at_anew() -> No
             time.sleep(0.02)
     thread.join()
 
-    # Its own writer has told of the row meanwhile; what the sweep had seen before is no longer missing.
-    assert histories()[held.pk] == [("trial", "active", Origin.LIVE)]
+    # Its own writer has told of the row meanwhile, so what is missing lies before that.
+    assert histories()[held.pk] == [("", "trial", Origin.SWEEP), ("trial", "active", Origin.LIVE)]
     assert histories()[left.pk] == [("", "trial", Origin.LIVE), ("trial", "", Origin.SWEEP)]
     assert histories()[free.pk] == [("", "trial", Origin.SWEEP)]

@@ -52,7 +52,10 @@ class MissingMove:
 
 @dataclass(frozen=True)
 class Between(Named):
-    """An object that made a move unseen after the one instant and before the other, those of two of its events."""
+    """An object that made a move unseen after the one instant and before the other.
+
+    They are those of two of its events, or of the tracker's opening and its first event.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -151,7 +154,10 @@ def audit_tracker(
     """The audit of one tracker; see ``audit``."""
     if reason := why_left_out(tracker, using):
         return Audit(tracker.slug, using, left_out=reason)
-    found = _compared(tracker, using, chunk, named, progress)
+    known = sweeps(using).filter(tracker=tracker.slug, database=using)
+    opened_at = known.values_list("opened_at", flat=True).first()
+    comparison = Comparison(tracker, using, opened_at=opened_at)
+    found = _compared(comparison, chunk, named, progress)
     names = _names(
         tracker,
         using,
@@ -159,11 +165,10 @@ def audit_tracker(
         | {one.key for some in found.between.values() for one in some},
     )
     placed = list(_placed(tracker, using, named))
-    known = sweeps(using).filter(tracker=tracker.slug, database=using, opened_at__isnull=False)
     return Audit(
         tracker=tracker.slug,
         database=using,
-        opened=known.exists(),
+        opened=opened_at is not None,
         missing=tuple(
             MissingMove(
                 flow=_flow(tracker, source, sink),
@@ -204,8 +209,8 @@ class _Found:
     between: dict[Move, list[Between]] = field(default_factory=lambda: defaultdict(list))
 
 
-def _compared(tracker: ModelTracker, using: str, chunk: int, named: int, progress: Progress | None) -> _Found:
-    comparison, found = Comparison(tracker, using), _Found()
+def _compared(comparison: Comparison, chunk: int, named: int, progress: Progress | None) -> _Found:
+    found = _Found()
 
     def text(key: Any) -> str:
         return str(comparison.key.to_python(key))
@@ -222,7 +227,7 @@ def _compared(tracker: ModelTracker, using: str, chunk: int, named: int, progres
             if len(found.between[skipped]) < named:
                 found.between[skipped].append(Between(text(gap.subject), since=gap.since, until=gap.until))
         if progress:
-            progress(tracker.slug, number * chunk, found.counts.total() + found.skipped.total())
+            progress(comparison.tracker.slug, number * chunk, found.counts.total() + found.skipped.total())
     return found
 
 

@@ -5,6 +5,7 @@ Whatever writes events within the database shares it, so that they are written a
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import FieldError
@@ -12,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker, state_key
 from stockandflow.exceptions import NotLocal
-from stockandflow.membership import text_literal
+from stockandflow.membership import literal, text_literal
 from stockandflow.membership.facets import FacetColumn, facet_text_sql, facets_json_sql
 from stockandflow.models import Delivery, Origin
 from stockandflow.models.clock import move_sql
@@ -47,6 +48,7 @@ class EventSql:
             "facets",
             "origin",
         ]
+        self.timestamp = events.get_field("timestamp")
         fields: list[Any] = [events.get_field(name) for name in names]
         self.column_names = [quote(field.column) for field in fields]
         self.column_kinds = [str(field.db_type(connection)) for field in fields]
@@ -58,6 +60,11 @@ class EventSql:
 
     def text(self, value: str) -> str:
         return text_literal(self.connection, value)
+
+    def instant(self, at: datetime) -> str:
+        """An instant as a datetime column keeps it."""
+        given = literal(self.connection, self.timestamp.get_db_prep_value(at, self.connection))
+        return f"CAST({given} AS DATETIME(6))" if self.connection.vendor == "mysql" else given
 
     def flow(self, source: str, sink: str) -> str:
         """The slug of the first flow that covers the move, "" for none; ``source`` and ``sink`` are SQL."""

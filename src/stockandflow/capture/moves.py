@@ -7,6 +7,7 @@ tracker, is outside. Its state in the table is the first stock that holds it. Wh
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -42,7 +43,8 @@ class MissingMoves:
     moves have SWEEP. Event callables get what is LIVE or SWEEP. ``timestamp`` is SQL for when a row's move
     happened, by default the database's now; it may read ``sf_row`` and ``sf``, with ``source``, ``sink`` and ``since``,
     the instant of the subject's last event (NULL for none). No event is put before that instant. A subject whose
-    row is gone leaves now, with the facets of its last event.
+    row is gone leaves now, with the facets of its last event. ``opened_at`` is when the tracker was opened, if it was,
+    for ``gaps``.
 
     Stocks are asked as Django's own connection can: a trigger must not be given those that ``row_predicate`` refuses on
     that database for another reason than that they depend on related rows (the clock, SQLite's missing functions).
@@ -55,11 +57,13 @@ class MissingMoves:
         *,
         origin: Origin = Origin.LIVE,
         timestamp: str | None = None,
+        opened_at: datetime | None = None,
     ) -> None:
         self.tracker, self.vendor, self.sql = tracker, connection.vendor, EventSql(tracker, connection)
         self.row_key, self.event_key = f"{ROW}.{self.sql.subject}", f"{EVENT}.{self.sql.event_subject}"
         self.timestamp = timestamp or self.sql.now
         self.origin = origin
+        self.opened_at = None if opened_at is None else self.sql.instant(opened_at)
         self.holding = {
             stock.slug: row_condition(stock.queryset, ROW, connection) for stock in tracker.stocks
         }
@@ -197,17 +201,23 @@ class MissingMoves:
 
         The later event begins elsewhere than the one before ended: ``source`` and ``sink`` are where the one ended and
         the other begins, ``since`` and ``later_at`` their instants; ``moved_at`` is just before the later one, and
-        ``facets`` are its facets.
+        ``facets`` are its facets. Who had no event when the tracker was opened was outside; before that, nobody knows
+        where a subject was before its first event, nor do imports say.
         """
         at = f"{EVENT}.{self._column('timestamp')}"
         over = f"OVER (PARTITION BY {self.event_key} ORDER BY {self.event_order(EVENT)})"
+        before, since = f"LAG({self.known(EVENT, 'sink')}) {over}", f"LAG({at}) {over}"
+        if self.opened_at is not None:
+            captured = f"{at} > {self.opened_at} AND {EVENT}.origin <> {self.sql.text(Origin.IMPORT.value)}"
+            before = f"COALESCE({before}, CASE WHEN {captured} THEN {self.sql.empty} END)"
+            since = f"COALESCE({since}, {self.opened_at})"
         chain = (
-            f"SELECT {self.event_key} AS subject, LAG({self.known(EVENT, 'sink')}) {over} AS source, "
-            f"{self.known(EVENT, 'source')} AS sink, LAG({at}) {over} AS since, {at} AS later_at, "
+            f"SELECT {self.event_key} AS subject, {before} AS source, "
+            f"{self.known(EVENT, 'source')} AS sink, {since} AS since, {at} AS later_at, "
             f"{just_before_sql(self.vendor, at)} AS moved_at, {EVENT}.{self._column('facets')} AS facets "
             f"FROM {self.sql.event_table} AS {EVENT} WHERE {condition} AND {self.is_trackers(EVENT)}"
         )
-        # The source of a subject's first event is NULL there: what was before is no gap.
+        # Where the source is NULL, what was before the subject's first event is no gap.
         return f"SELECT * FROM ({chain}) AS sf_chain WHERE {self._differ('source', 'sink')}"
 
     def by_state(self, value: Callable[[str], str], outside: str) -> str:

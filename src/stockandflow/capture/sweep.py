@@ -150,16 +150,17 @@ def sweep(
         state.update(started_at=DatabaseNow(), cursor=None, found=0)
         row.cursor, row.found = None, 0
     opening = row.opened_at is None
-    comparison = Comparison(tracker, using, opening=opening)
+    comparison = Comparison(tracker, using, opening=opening, opened_at=row.opened_at)
     counted: Counter[Move] = Counter()
     looked = 0
     for reached in comparison.ranges(row.cursor, chunk, EVERYWHERE if opening else comparison.doubtful()):
         found = comparison.found(reached)
-        gaps = [gap for gap in comparison.gaps(reached) if gap.room]
         counted.update((source, sink) for _, source, sink in found)
-        counted.update((gap.source, gap.sink) for gap in gaps)
         for batch in batched(found, BATCH):
             _write(comparison, batch, row)
+        # Only now: who moved on while it was looked at has left a gap instead of what was found.
+        gaps = [gap for gap in comparison.gaps(reached) if gap.room]
+        counted.update((gap.source, gap.sink) for gap in gaps)
         for some in batched(list(dict.fromkeys(gap.subject for gap in gaps)), BATCH):
             _write_gaps(comparison, some, row)
         looked += chunk
@@ -300,8 +301,8 @@ class Range:
 class Gap:
     """A move that was missed before a later event of the subject, which doesn't begin where the one before ended.
 
-    The subject's key as the database gives it, the keys of source and sink, and the instants of the two events; without
-    ``room`` there is no instant between them.
+    The subject's key as the database gives it, the keys of source and sink, and the instants of the two events, or of
+    the tracker's opening and the subject's first event; without ``room`` there is no instant between them.
     """
 
     subject: Any
@@ -313,9 +314,11 @@ class Gap:
 
 
 class Comparison:
-    """One tracker's events beside its table on one database."""
+    """One tracker's events beside its table on one database; ``opened_at`` is when the tracker was opened there."""
 
-    def __init__(self, tracker: ModelTracker, using: str, *, opening: bool = False) -> None:
+    def __init__(
+        self, tracker: ModelTracker, using: str, *, opening: bool = False, opened_at: datetime | None = None
+    ) -> None:
         self.tracker, self.using, self.connection = tracker, using, connections[using]
         events: Any = tracker.events._meta
         self.key: Any = events.get_field("subject").target_field
@@ -324,6 +327,7 @@ class Comparison:
             self.connection,
             origin=Origin.INITIAL if opening else Origin.SWEEP,
             timestamp=_when(tracker, self.connection),
+            opened_at=opened_at,
         )
 
     def doubtful(self) -> list[Span]:
