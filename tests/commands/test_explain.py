@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.db.models import Count, Q
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -130,6 +131,26 @@ def test_what_time_alone_moves_is_left_to_the_schedule() -> None:
         "Have the schedule run often: its sweep writes the moves that time makes.",
         "Give the model 'objects = TrackedQuerySet.as_manager()', which captures bulk writes.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "unseen"),
+    [
+        (Count("parts"), ["changes of other tables' rows"]),
+        (
+            Count("parts", filter=Q(moment__lt=Now())),
+            ["changes of other tables' rows", "the passing of time"],
+        ),
+    ],
+)
+def test_of_time_is_spoken_only_where_a_stock_asks_for_it(parts: Count, unseen: list[str]) -> None:
+    many = Stock("many", "Many", Item.objects.annotate(n=parts).filter(n__gt=1))
+    with registry.set_aside():
+        registry.register(ModelTracker(stocks=[many], event_model=ItemFlowEvent))
+        (told,) = document("many")["trackers"]
+
+    spots = ["changes of other tables' rows", "the passing of time"]
+    assert [spot for spot in told["blind_spots"] if spot in spots] == unseen
 
 
 def test_without_slugs_every_tracker_and_stock_is_explained() -> None:

@@ -31,7 +31,13 @@ from django.utils import timezone
 from hypothesis import given
 
 from stockandflow.exceptions import NotLocal
-from stockandflow.membership import MemberOf, compiled_where, reason_not_local, row_predicate
+from stockandflow.membership import (
+    MemberOf,
+    asks_the_time,
+    compiled_where,
+    reason_not_local,
+    row_predicate,
+)
 from tests.membership.strategies import Drawn, drawn
 from tests.testapp.models import BigItem, Item, Owner, Part, SpecialItem
 
@@ -256,3 +262,28 @@ def test_member_of_survives_the_relabelling_of_its_query() -> None:
     assert list(Item.objects.filter(pk__in=member.values("pk"))) == [wanted]
     assert list(Item.objects.filter(number=1) & member) == [wanted]
     assert list(Owner.objects.filter(items__in=member)) == [owner]
+
+
+def test_who_asks_the_time_is_told_wherever_it_is_asked() -> None:
+    items = Item.objects.all()
+    late = items.filter(moment__lt=Now())
+    for asking in (
+        late,
+        items.filter(Q(text="a") | Q(moment__lt=Now() - timedelta(days=1))),
+        items.annotate(n=Count("parts", filter=Q(moment__lt=Now()))).filter(n__gt=1),
+        items.filter(Exists(Part.objects.filter(item=OuterRef("pk"), item__moment__lt=Now()))),
+        items.filter(pk__in=late),
+        items.filter(text="a").union(late),
+        items.alias(at=RawSQL("CURRENT_TIMESTAMP", ())).filter(moment__lt=F("at")),
+        items.extra(where=["moment < CURRENT_TIMESTAMP"]),
+    ):
+        assert asks_the_time(asking), asking.query
+    for quiet in (
+        items,
+        items.filter(moment__lt=timezone.now()),
+        items.annotate(n=Count("parts")).filter(n__gt=1),
+        items.filter(pk__in=items.filter(text="a")),
+        items.filter(number__in=RawSQL("SELECT 1", ())),
+        items.annotate(now=Now()),
+    ):
+        assert not asks_the_time(quiet), quiet.query

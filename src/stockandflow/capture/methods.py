@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import NotLocal
-from stockandflow.membership import compiled_where, reaches, reason_not_local
+from stockandflow.membership import asks_the_time, compiled_where, reaches, reason_not_local
 
 TRIGGER_VENDORS = ("sqlite", "postgresql", "mysql")
 
@@ -127,7 +127,9 @@ UNSEEN_BY_RELATED_TRIGGERS = {
     ),
 }
 PASSING_TIME = "the passing of time"
-UNSEEN_BESIDE_THE_ROW = ("changes of other tables' rows", PASSING_TIME)
+OTHER_ROWS = "changes of other tables' rows"
+UNSEEN_BESIDE_THE_ROW = (OTHER_ROWS, PASSING_TIME)
+"""Each where the stocks' querysets look at it."""
 
 LOCAL = "Where you can, write the stocks' filters on columns of the subject and of related rows."
 OFTEN = "Have the schedule run often: its sweep writes the moves that time makes."
@@ -148,9 +150,12 @@ def blind_spots(tracker: ModelTracker, method: Method, vendor: str) -> tuple[str
 
 
 def _unseen_beside_the_row(tracker: ModelTracker) -> tuple[str, ...]:
-    if not tracker.derived or all(reason_not_local(stock.queryset) is None for stock in tracker.stocks):
+    if not tracker.derived:
         return ()
-    return (PASSING_TIME,) if _by_row_and_clock(tracker) else UNSEEN_BESIDE_THE_ROW
+    others = () if _by_row_and_clock(tracker) else (OTHER_ROWS,)
+    return (
+        (*others, PASSING_TIME) if any(asks_the_time(stock.queryset) for stock in tracker.stocks) else others
+    )
 
 
 def _by_row_and_clock(tracker: ModelTracker) -> bool:

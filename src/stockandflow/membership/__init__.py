@@ -15,6 +15,7 @@ from stockandflow.membership.literals import literal, text_literal
 from stockandflow.membership.predicate import (
     MemberOf,
     RowPredicate,
+    asks_the_time,
     compiled_where,
     deciding_field,
     reason_not_local,
@@ -32,6 +33,7 @@ __all__ = [
     "RowPredicate",
     "Step",
     "StockCount",
+    "asks_the_time",
     "compiled_where",
     "concerned",
     "count_memberships",

@@ -92,6 +92,25 @@ def reason_not_local(queryset: models.QuerySet[Any], *, by_clock: bool = False) 
     return None
 
 
+def asks_the_time(queryset: models.QuerySet[Any]) -> bool:
+    """Whether the passing of time alone can change membership, as far as the queryset shows. No query."""
+    return any(
+        isinstance(node, Now)
+        or (isinstance(node, RawSQL) and RESTLESS.search(node.sql))
+        or (isinstance(node, ExtraWhere) and RESTLESS.search(" ".join(node.sqls)))
+        for node in _nodes_everywhere(queryset.query)
+    )
+
+
+def _nodes_everywhere(query: Query) -> Iterator[Any]:
+    for node in nodes(query.where):
+        yield node
+        if isinstance(node, Query | Subquery):
+            yield from _nodes_everywhere(node if isinstance(node, Query) else node.query)
+    for one in query.combined_queries:
+        yield from _nodes_everywhere(one)
+
+
 def reason_of_shape(query: Query, *, exists: bool = False) -> str | None:
     """Why membership depends on rows beside those that a query reads for one subject; None where it doesn't.
 
