@@ -89,6 +89,48 @@ def test_problems_are_told_by_the_line_of_the_file(key: int, tmp_path: Path) -> 
     assert not MemberFlowEvent.objects.exists()
 
 
+def test_what_one_option_mends_is_told_once_with_how_many_lines_want_it(key: int, tmp_path: Path) -> None:
+    lines = [
+        f"{key},2025-03-{day:02},{'On trial' if day % 2 else ''},{'' if day % 2 else 'On trial'}"
+        for day in range(2, 22)
+    ]
+    path = file(tmp_path, "subject,timestamp,from,to", *lines)
+    with pytest.raises(CommandError) as error:
+        run(path)
+
+    text = str(error.value)
+    assert "has 2 problems" in text
+    assert (
+        "\n  line 2: '2025-03-02' names no instant without a time zone; give one, e.g. timezone='Europe/London', or on "
+        "the command line --timezone Europe/London. The same in 19 more lines: 3, 4, 5, 6, 7 …\n"
+    ) in text
+    assert "\n  line 2: 'to' is 'On trial', which the tracker 'membership.member' doesn't know" in text
+    assert "on the command line --state 'On trial=SLUG'. The same in 19 more lines: 3, 4, 5, 6, 7 …" in text
+
+    assert run(path, "--timezone", "UTC", "--state", "On trial=trial", "--dry-run").startswith("Would import")
+
+
+@pytest.mark.parametrize(
+    ("options", "shown"),
+    [
+        ([], "2025-07-02 12:00:00+00:00 UTC"),
+        (["--timezone", "Europe/Berlin"], "2025-07-02 14:00:00+02:00 Europe/Berlin"),
+    ],
+)
+def test_instants_are_told_in_the_time_zone_of_the_import(
+    key: int, tmp_path: Path, options: list[str], shown: str
+) -> None:
+    path = file(
+        tmp_path,
+        "subject,timestamp,from,to",
+        f"{key},2025-07-02T12:00Z,,trial",
+        f"{key},2025-07-01T12:00Z,trial,active",
+    )
+    with pytest.raises(CommandError) as error:
+        run(path, *options)
+    assert f"goes back in time, from {shown} to 2025-07-01" in str(error.value)
+
+
 def test_subjects_that_are_gone_are_taken_on_request(key: int, tmp_path: Path) -> None:
     path = file(tmp_path, "subject,timestamp,from,to", f"{key + 1},2025-03-01T12:00Z,,trial")
     with pytest.raises(CommandError, match="line 2: there is no member"):

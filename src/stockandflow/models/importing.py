@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from django.apps import apps
@@ -18,10 +18,11 @@ from django.db.models import F, Q
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import HistoryRefused
-from stockandflow.models.clock import database_now, fresh
+from stockandflow.models.clock import database_now, fresh, utc_of
 from stockandflow.models.origin import Origin
-from stockandflow.models.staging import SHOWN, TABLE, Problems, drop, staged
+from stockandflow.models.staging import SHOWN, TABLE, Problems, drop, shown, staged
 from stockandflow.models.sweeps import Sweep
+from stockandflow.periods import Calendar
 
 MEETINGS = "sf_history_meetings"
 """The temporary table of the subjects whose history meets an event that was captured."""
@@ -84,7 +85,7 @@ def import_moves(
     around: Any = fresh(using) if connection.vendor == "postgresql" else nullcontext()
     now = database_now(using)
     with around, staged(tracker, rows, zone, now, problems) as number:
-        history = _History(tracker, problems)
+        history = _History(tracker, problems, UTC if zone is None else Calendar(zone).zone)
         history.check_rows(allow_missing=allow_missing)
         with fresh(using):
             if not dry_run:
@@ -124,8 +125,9 @@ def _first(origin: str) -> str:
 class _History:
     """The staged rows of one tracker, among themselves and against its events."""
 
-    def __init__(self, tracker: ModelTracker, problems: Problems) -> None:
+    def __init__(self, tracker: ModelTracker, problems: Problems, zone: tzinfo) -> None:
         self.tracker, self.problems, self.using = tracker, problems, tracker.database
+        self.zone = zone
         self.connection = connections[self.using]
         quote = self.connection.ops.quote_name
         events: Any = tracker.events._meta
@@ -164,8 +166,7 @@ class _History:
         return repr(str(field.to_python(raw)))
 
     def _instant(self, raw: Any) -> str:
-        at = datetime.fromisoformat(raw) if isinstance(raw, str) else raw
-        return (at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)).isoformat()
+        return shown(utc_of(raw), self.zone)
 
     # Among themselves
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 SHOWN = 100
 """How many problems are told one by one; of the rest, how many there are."""
+SHOWN_ALIKE = 5
+"""How many lines are named that share a problem with one that is told."""
 CHUNK = 5000
 """Rows that are in memory at once."""
 TABLE = "sf_history"
@@ -63,17 +66,56 @@ class Unreadable(NamedTuple):
 
 
 @dataclass
+class Alike:
+    """What is wrong with a row, and the lines of others with which the same is wrong: how many, and the first."""
+
+    line: int
+    text: str
+    number: int = 0
+    others: list[int] = field(default_factory=list)
+
+    def again(self, line: int) -> None:
+        """The same in another line."""
+        if line == (self.others or [self.line])[-1]:
+            return
+        self.number += 1
+        if len(self.others) < SHOWN_ALIKE:
+            self.others.append(line)
+
+    def __str__(self) -> str:
+        if not self.number:
+            return self.text
+        lines = ", ".join(map(str, self.others)) + (" …" if self.number > len(self.others) else "")
+        return f"{self.text}. The same in {self.number:,} more {'line' if self.number == 1 else 'lines'}: {lines}"
+
+
+@dataclass
 class Problems:
-    """What is wrong with rows: the first by line, and how many there are."""
+    """What is wrong with rows: the first by line, and how many there are; what many rows share is one."""
 
     first: list[tuple[int, str]] = field(default_factory=list)
     total: int = 0
+    alike: dict[str, Alike] = field(default_factory=dict)
 
     def add(self, line: int, text: str) -> None:
         """One more; kept if there is room."""
         self.total += 1
         if len(self.first) < SHOWN:
             self.first.append((line, text))
+
+    def add_alike(self, kind: str, line: int, text: str) -> None:
+        """One more of a kind that one thing mends; told with the first of it once all rows are read."""
+        if kind in self.alike:
+            self.alike[kind].again(line)
+        elif len(self.alike) < SHOWN:
+            self.alike[kind] = Alike(line, text)
+        else:
+            self.total += 1
+
+    def tell_alike(self) -> None:
+        """Count each kind as one problem."""
+        self.merge([(alike.line, str(alike)) for alike in self.alike.values()], len(self.alike))
+        self.alike.clear()
 
     def merge(self, found: list[tuple[int, str]], total: int) -> None:
         """Those that one question to the database found: its first by line, and how many there are."""
@@ -93,12 +135,22 @@ def unknown_state(tracker: ModelTracker, key: str) -> str:
     return f"{key!r}, which the tracker {tracker.slug!r} doesn't know: {known}"
 
 
+def shown(at: datetime, zone: tzinfo) -> str:
+    """An instant as messages have it: by the clocks of the zone, which is named."""
+    return f"{at.astimezone(zone).isoformat(' ')} {zone}"
+
+
+class _NoZone(ValueError):
+    """A timestamp without a time zone names no instant."""
+
+
 class _Reader:
     """Reads rows one by one: a staged row for each, and what is wrong with it."""
 
     def __init__(self, tracker: ModelTracker, zone: str | None, now: datetime, problems: Problems) -> None:
         self.tracker, self.problems, self.now = tracker, problems, now
         self.calendar = None if zone is None else Calendar(zone)
+        self.zone = UTC if self.calendar is None else self.calendar.zone
         events: Any = tracker.events._meta
         self.connection = connections[tracker.database]
         target: Any = events.get_field("subject").target_field
@@ -153,6 +205,7 @@ class _Reader:
                 self.flow(source, sink),
                 facets,
             )
+        self.problems.tell_alike()
 
     def _subject(self, given: Any) -> Any:
         """The key as the database takes it; raises ValueError, in words, for what can't be one."""
@@ -171,6 +224,9 @@ class _Reader:
         """The instant as the database takes it; None, and a problem, where there is none."""
         try:
             at = self._instant(given)
+        except _NoZone as error:
+            self.problems.add_alike("zone", line, str(error))
+            return None
         except (ValueError, OverflowError) as error:
             self.problems.add(line, str(error))
             return None
@@ -178,7 +234,7 @@ class _Reader:
             self.problems.add(line, f"the year of {given!r} must be {YEARS[0]} to {YEARS[-1]}")
             return None
         if at > self.now:
-            self.problems.add(line, f"{at.isoformat()} is in the future; history ends now")
+            self.problems.add(line, f"{shown(at, self.zone)} is in the future; history ends now")
         return self.timestamp.get_db_prep_value(at, self.connection)
 
     def _instant(self, given: Any) -> datetime:
@@ -196,7 +252,7 @@ class _Reader:
         if not isinstance(at, date):
             raise ValueError(f"{given!r} is no timestamp; give an aware datetime, or ISO 8601")  # noqa: TRY004
         if self.calendar is None:
-            raise ValueError(
+            raise _NoZone(
                 f"{given!r} names no instant without a time zone; give one, e.g. timezone='Europe/London', or on the "
                 "command line --timezone Europe/London"
             )
@@ -218,7 +274,10 @@ class _Reader:
     def _state(self, line: int, side: str, given: Any) -> str:
         key = state_key(given)
         if key not in self.states:
-            self.problems.add(line, f"{side!r} is {unknown_state(self.tracker, key)}")
+            means = f"{key}=SLUG"
+            cure = f"states={{{key!r}: 'SLUG'}} of from_csv(), or on the command line --state {shlex.quote(means)}"
+            text = f"{side!r} is {unknown_state(self.tracker, key)}; say which of them it means: {cure}"
+            self.problems.add_alike(f"state {key}", line, text)
         return key
 
     def _flow(self, source: str, sink: str) -> str:
