@@ -25,7 +25,7 @@ def test_every_stock_is_counted_under_one_instant_and_the_run_is_told() -> None:
     said = record()
 
     assert said.startswith(f"Recorded {len(registry.stocks)} stocks with ")
-    records = StockRecord.objects.all()
+    records = StockRecord.objects.filter(method="counted")
     assert {found.stock for found in records} == {stock.slug for stock in registry.stocks}
     assert len({found.timestamp for found in records}) == 1
     assert records.get(stock="trial").count == 1

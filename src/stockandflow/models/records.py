@@ -56,20 +56,15 @@ class StockRecordManager(models.Manager["StockRecord"]):
             StockFacetRecord.objects.using(using).filter(
                 stock_record__in=self.using(using).filter(stock__in=slugs, timestamp=at).values("pk")
             ).delete()
-            self.using(using).bulk_create(
-                [
-                    StockRecord(
-                        stock=count.slug,
-                        timestamp=at,
-                        count=count.total,
-                        method=method,
-                        recent_net=recent.get(count.slug),
-                    )
-                    for count in counts
-                ],
-                update_conflicts=True,
-                update_fields=["count", "method", "computed_at", "carried_from", "recent_net"],
-                unique_fields=_conflict_target(using, ["stock", "timestamp"]),
+            self.db_manager(using).put(
+                StockRecord(
+                    stock=count.slug,
+                    timestamp=at,
+                    count=count.total,
+                    method=method,
+                    recent_net=recent.get(count.slug),
+                )
+                for count in counts
             )
             records = {
                 record.stock: record for record in self.using(using).filter(stock__in=slugs, timestamp=at)
@@ -90,6 +85,16 @@ class StockRecordManager(models.Manager["StockRecord"]):
                 batch_size=5000,
             )
         return [records[slug] for slug in slugs]
+
+    def put(self, records: Iterable[StockRecord]) -> None:
+        """Write records, each in place of the one of its stock and instant. A query for every 1,000."""
+        self.bulk_create(
+            records,
+            batch_size=1000,
+            update_conflicts=True,
+            update_fields=["count", "method", "computed_at", "carried_from", "revision", "recent_net"],
+            unique_fields=_conflict_target(self.db, ["stock", "timestamp"]),
+        )
 
 
 def recent_moves(stocks: Sequence[Stock], at: datetime) -> dict[str, int]:

@@ -55,14 +55,17 @@ def record(registry: Registry) -> Callable[[], str]:
     """Record flows and count stocks now; gives the step that stores the counts and says what was recorded.
 
     Flow records may be computed any number of times. Stocks are counted in a snapshot of their own, and stored in the
-    transaction that notes the period as done: no period has two counts.
+    transaction that notes the period as done, with the levels derived from them: no period has two counts.
     """
     computed = recording.record_flows(registry)
     counted = recording.count(registry.stocks)
+    derived = recording.derive(registry, counted=counted)
 
     def store() -> str:
         recording.note_definitions(registry, counted.at if counted else None)
         recording.store(counted)
+        if derived is not None:
+            recording.keep(derived)
         return str(Recording.of(counted, computed))
 
     return store

@@ -11,6 +11,7 @@ from stockandflow.recording.counting import Counted, count, store
 from stockandflow.recording.definitions import changed_definitions, note_definitions
 from stockandflow.recording.dirty import LAG
 from stockandflow.recording.flows import Computed, record_flows
+from stockandflow.recording.levels import derive, keep, record_levels
 from stockandflow.registry import Registry
 
 __all__ = [
@@ -20,9 +21,12 @@ __all__ = [
     "Recording",
     "changed_definitions",
     "count",
+    "derive",
+    "keep",
     "note_definitions",
     "record",
     "record_flows",
+    "record_levels",
     "store",
 ]
 
@@ -67,7 +71,7 @@ def record(
     restate: bool = False,
     calendar: Calendar | None = None,
 ) -> Recording:
-    """Count every registered stock now, note what is meant by all, and bring the flow records up to date.
+    """Count every registered stock now, note what is meant by all, and bring flow records and levels up to date.
 
     Flow records are kept in the project's calendar and in those of processes, or in the one that is given. They are
     computed for the days that got events since the last run, that are open or have become final since, that were
@@ -79,4 +83,5 @@ def record(
     note_definitions(registry, counted.at if counted else None)
     store(counted)
     computed = record_flows(registry, since=since, until=until, restate=restate, calendar=calendar)
+    record_levels(registry, since=since, until=until, restate=restate)
     return Recording.of(counted, computed)

@@ -1,0 +1,530 @@
+"""Derived levels: what every tracked stock held at each local midnight, kept beside the counts.
+
+A report over whole days then reads two records of a stock, and no events.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import router
+from django.db.models import F, Max, Min, Q, QuerySet
+from django.db.models.functions import TruncDate
+
+from stockandflow.conf import conf
+from stockandflow.declarations import Stock
+from stockandflow.models import (
+    LevelWatermark,
+    Origin,
+    Restatement,
+    StockFacetRecord,
+    StockRecord,
+    Watermark,
+)
+from stockandflow.models.clock import SETTLING, snapshot, writing
+from stockandflow.periods import Calendar, Grain, Status, aware
+from stockandflow.recording.carrying import Known, Level, Span, levels_at, stretches
+from stockandflow.recording.counting import Counted
+from stockandflow.registry import Registry
+
+LEVELS = ""
+"""The calendar of the watermarks up to which derived levels have read the events, whatever their own calendar."""
+COUNTS = StockRecord._meta.label_lower
+"""The watermark's event model for the counts that they have read."""
+CAUSES = {
+    Origin.LIVE: "late events",
+    Origin.IMPORT: "imported events",
+    Origin.SWEEP: "found by a sweep",
+}
+CHANGED_IN_PLACE, OTHER_COUNT, RECOMPUTED = "events changed in place", "another count", "recomputed"
+TRIES = 5
+AT_ONCE = 1000
+
+Ends = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True)
+class _Touch:
+    """Events or counts that are new, between their first and last instant, and the stocks whose levels they concern.
+
+    An event changes the levels carried over it; within SETTLING before a count, also those carried from that. A count
+    changes those carried over it, and those carried back to before it from a later one.
+    """
+
+    slugs: frozenset[str]
+    low: datetime
+    high: datetime
+    cause: str
+
+    def concerns(self, slug: str, at: datetime, carried_from: datetime) -> bool:
+        if slug not in self.slugs:
+            return False
+        if self.low < at and carried_from <= self.high + SETTLING:
+            return True
+        return carried_from > max(self.low, at) and (at <= self.high or self.cause == OTHER_COUNT)
+
+    @property
+    def forward(self) -> Q:
+        return Q(stock__in=self.slugs, timestamp__gt=self.low, carried_from__lte=self.high + SETTLING)
+
+    @property
+    def back(self) -> Q:
+        over = Q(stock__in=self.slugs, carried_from__gt=self.low)
+        return over & (
+            Q(carried_from__gt=F("timestamp")) if self.cause == OTHER_COUNT else Q(timestamp__lte=self.high)
+        )
+
+
+@dataclass(frozen=True)
+class _Mark:
+    """What a run has read of one event model, or of the counts: up to ``last``, and all changed in place."""
+
+    event_model: str
+    last: int
+    anew_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Levels derived as of one instant, and not kept yet. ``after`` is the instant of the run before, if any."""
+
+    at: datetime
+    after: datetime | None
+    levels: Mapping[Known, Level]
+    touches: Sequence[_Touch]
+    marks: Sequence[_Mark]
+    reach: Mapping[tuple[str, str], Span] = field(default_factory=dict)
+
+    def cause(self, slug: str, at: datetime, carried_from: datetime | None) -> str:
+        """Why a level changed, as far as the new events and counts tell it."""
+        causes = (
+            touch.cause
+            for touch in self.touches
+            if carried_from is not None and touch.concerns(slug, at, carried_from)
+        )
+        return ", ".join(dict.fromkeys(causes)) or RECOMPUTED
+
+
+def record_levels(registry: Registry, *, since: datetime | None = None, until: datetime | None = None) -> int:
+    """Bring the derived levels up to date: one for every tracked stock and midnight; how many are new or changed.
+
+    Derived are the midnights that are new, those that events or counts recorded since the last run concern, those that
+    are not final, and all in ``since <= t < until`` where given.
+    """
+    for _ in range(TRIES):
+        derived = derive(registry, since=since, until=until)
+        if derived is None:
+            return 0
+        changed = keep(derived)
+        if changed is not None:
+            return changed
+    return 0  # others are at it all the time, and what they leave is taken up by the next run
+
+
+def derive(
+    registry: Registry,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    counted: Counted | None = None,
+) -> Derived | None:
+    """Derive the levels that a run must bring up to date, and write nothing; None where no stock is tracked.
+
+    ``counted`` are counts to be stored in the transaction that keeps the levels. Queries: three for each event model,
+    eight, and those of ``levels_at`` for each time zone.
+    """
+    stocks = [stock for stock in registry.stocks if registry.tracker_of(stock) is not None]
+    if not stocks:
+        return None
+    event_models = {model for stock in stocks for model in registry.event_models_of(stock)}
+    with ExitStack() as stack:
+        databases = sorted({router.db_for_read(model) for model in event_models})
+        at = min([stack.enter_context(snapshot(using)) for using in databases])
+        return _Run(registry, stocks, at, counted).derive(
+            aware(since) if since else None, min(aware(until), at) if until else at
+        )
+
+
+class _Run:
+    """What one run reads."""
+
+    def __init__(
+        self, registry: Registry, stocks: Sequence[Stock], at: datetime, counted: Counted | None
+    ) -> None:
+        self.stocks, self.at, self.counted = stocks, at, counted
+        self.slugs = [stock.slug for stock in stocks]
+        self.zones = _zones(registry, stocks)
+        self.models = {stock.slug: registry.event_models_of(stock) for stock in stocks}
+        using = router.db_for_write(StockRecord)
+        self.watermarks = {
+            mark.event_model: mark for mark in Watermark.objects.using(using).filter(calendar=LEVELS)
+        }
+        self.counts_mark = self.watermarks.get(COUNTS)
+        self.reached: dict[tuple[str, str], Span] = {
+            (mark.stock, mark.timezone): (mark.since, mark.until)
+            for mark in LevelWatermark.objects.using(using).filter(stock__in=self.slugs)
+        }
+        self.records = StockRecord.objects.using(using).filter(stock__in=self.slugs).order_by()
+        self.touches: list[_Touch] = []
+        self.marks: list[_Mark] = []
+        self.first: dict[str, datetime] = {}
+
+    def derive(self, since: datetime | None, until: datetime) -> Derived:
+        for model in sorted({model for models in self.models.values() for model in models}, key=str):
+            self._read_events(model)
+        self._read_counts()
+        wanted: dict[str, dict[Stock, set[datetime]]] = defaultdict(lambda: defaultdict(set))
+        reach: dict[tuple[str, str], Span] = {}
+        for stock, timezone, midnights in self._unfinished(since, until, reach):
+            wanted[timezone][stock].update(midnights)
+        for stock, timezone, at in self._touched():
+            wanted[timezone][stock].add(at)
+        levels: dict[Known, Level] = {}
+        for timezone, of_stocks in wanted.items():
+            levels |= levels_at(of_stocks, Calendar(timezone), self.counted)
+        known = {slug for slug, _ in levels}
+        return Derived(
+            at=self.at,
+            after=self.counts_mark.until if self.counts_mark else None,
+            levels=levels,
+            touches=self.touches,
+            marks=self.marks,
+            reach={key: span for key, span in reach.items() if key[0] in known},
+        )
+
+    def _read_events(self, model: type[Any]) -> None:
+        """The events that are new, and where they are in time; those of the last LAG are read again next time."""
+        label, mark = model._meta.label_lower, self.watermarks.get(model._meta.label_lower)
+        slugs = frozenset(slug for slug, found in self.models.items() if model in found)
+        rows: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
+        fresh = rows.filter(pk__gt=mark.event_id if mark else 0)
+        moves = fresh.exclude(origin=Origin.INITIAL).annotate(sf_day=TruncDate("timestamp", tzinfo=UTC))
+        found: dict[tuple[str, Any, str], Span] = {}
+        for source, sink, origin, day, low, high in moves.values_list(
+            "source", "sink", "origin", "sf_day"
+        ).annotate(low=Min("timestamp"), high=Max("timestamp")):
+            for slug in {source, sink} & slugs:
+                before = found.get((slug, day, origin), (low, high))
+                found[slug, day, origin] = min(low, before[0]), max(high, before[1])
+        self.touches += [
+            _Touch(frozenset({slug}), *span, CAUSES.get(Origin(origin), RECOMPUTED))
+            for (slug, _, origin), span in found.items()
+        ]
+        if found:
+            self._begin(slugs, min(low for low, _ in found.values()))
+        anew_since = mark.anew_since if mark else None
+        if anew_since is not None:
+            self.touches.append(_Touch(slugs, anew_since, self.at, CHANGED_IN_PLACE))
+            self._begin(slugs, anew_since)
+        recent = Q(recorded_at__gte=self.at - SETTLING)
+        self.marks.append(_Mark(label, _settled(fresh, recent, mark), anew_since))
+
+    def _read_counts(self) -> None:
+        mark = self.counts_mark
+        fresh = self.records.exclude(method="derived").filter(pk__gt=mark.event_id if mark else 0)
+        spans = {
+            slug: (low, high)
+            for slug, low, high in fresh.values_list("stock").annotate(
+                low=Min("timestamp"), high=Max("timestamp")
+            )
+        }
+        for count in self.counted.counts if self.counted else ():
+            at = self.counted.at if self.counted else self.at
+            if count.slug in self.models:
+                low, high = spans.get(count.slug, (at, at))
+                spans[count.slug] = min(low, at), max(high, at)
+        by_span: dict[Span, set[str]] = defaultdict(set)
+        for slug, span in spans.items():
+            by_span[span].add(slug)
+            self._begin([slug], span[0])
+        self.touches += [_Touch(frozenset(slugs), *span, OTHER_COUNT) for span, slugs in by_span.items()]
+        recent = Q(timestamp__gte=self.at - SETTLING)
+        self.marks.append(_Mark(COUNTS, _settled(fresh, recent, mark)))
+
+    def _begin(self, slugs: Iterable[str], at: datetime) -> None:
+        for slug in slugs:
+            self.first[slug] = min(at, self.first.get(slug, at))
+
+    def _unfinished(
+        self, since: datetime | None, until: datetime, reach: dict[tuple[str, str], Span]
+    ) -> Iterator[tuple[Stock, str, list[datetime]]]:
+        """The midnights that are new, those that aren't final yet, and those asked for; how far they reach then."""
+        self._begin_unmarked()
+        last_run = self.counts_mark.until if self.counts_mark else None
+        open_since = None if last_run is None else last_run - conf().allowed_lateness
+        midnights: dict[str, list[datetime]] = {}
+        for stock in self.stocks:
+            for calendar in self.zones[stock.slug]:
+                key = stock.slug, calendar.timezone
+                known = self.reached.get(key)
+                starts = [at for at in (self.first.get(stock.slug), known and known[0], since) if at]
+                if not starts:
+                    continue
+                start = calendar.midnight(calendar.local_date(min(starts)))
+                if start > self.at:
+                    continue
+                every = _midnights(midnights, calendar, start, self.at)
+                parts = [(start, self.at)]
+                if known is not None:
+                    new = known[0] - timedelta(microseconds=1)
+                    parts = [(start, new), (min(known[1], open_since or known[1]), self.at)]
+                if since is not None:
+                    parts.append((since, until))
+                yield (
+                    stock,
+                    calendar.timezone,
+                    [at for low, high in parts for at in _between(every, max(low, start), high)],
+                )
+                reach[key] = start, every[-1]
+
+    def _begin_unmarked(self) -> None:
+        """Find the first event or count of stocks whose levels were never kept."""
+        new = [
+            slug
+            for slug in self.slugs
+            if any((slug, calendar.timezone) not in self.reached for calendar in self.zones[slug])
+        ]
+        if not new:
+            return
+        for model in {model for slug in new for model in self.models[slug]}:
+            rows: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
+            first = rows.exclude(origin=Origin.INITIAL).aggregate(first=Min("timestamp"))["first"]
+            if first is not None:
+                self._begin([slug for slug in new if model in self.models[slug]], first)
+        counts = self.records.exclude(method="derived").filter(stock__in=new)
+        for slug, first in counts.values_list("stock").annotate(first=Min("timestamp")):
+            self._begin([slug], first)
+
+    def _touched(self) -> Iterator[tuple[Stock, str, datetime]]:
+        """The levels that the new events and counts concern, with the time zone of their midnight."""
+        stocks = {stock.slug: stock for stock in self.stocks}
+        zones: dict[str, list[Calendar]] = defaultdict(list)
+        for slug, timezone in self.reached:
+            zones[slug].append(Calendar(timezone))
+        touches = _joined(self.touches)
+        ours = self.records.filter(method="derived", carried_from__isnull=False)
+        for conditions in ([touch.forward for touch in touches], [touch.back for touch in touches]):
+            if not conditions:
+                return
+            found = ours.filter(Q(*conditions, _connector=Q.OR)).values_list("stock", "timestamp")
+            for slug, at in found:
+                for calendar in zones[slug]:
+                    if calendar.midnight(calendar.local_date(at)) == at:
+                        yield stocks[slug], calendar.timezone, at
+                        break
+
+
+def _settled(fresh: QuerySet[Any], recent: Q, mark: Watermark | None) -> int:
+    """Up to which key no transaction that is under way can add a row: before the first one that is recent."""
+    first = fresh.filter(recent).aggregate(first=Min("pk"))["first"]
+    before = fresh if first is None else fresh.filter(pk__lt=first)
+    last: int | None = before.aggregate(last=Max("pk"))["last"]
+    return last or (mark.event_id if mark else 0)
+
+
+def _zones(registry: Registry, stocks: Sequence[Stock]) -> dict[str, list[Calendar]]:
+    """Stock slug → a calendar for each time zone in which its midnights are wanted."""
+    default = Calendar.default()
+    found = {stock.slug: {default.timezone: default} for stock in stocks}
+    for process in registry.processes:
+        for stock in process.stocks:
+            if stock.slug in found:
+                found[stock.slug].setdefault(process.calendar.timezone, process.calendar)
+    return {slug: list(calendars.values()) for slug, calendars in found.items()}
+
+
+def _midnights(
+    known: dict[str, list[datetime]], calendar: Calendar, start: datetime, until: datetime
+) -> list[datetime]:
+    """All midnights of the calendar in ``start <= t <= until``; ``known`` remembers them by time zone."""
+    found = known.get(calendar.timezone)
+    if found is None or found[0] > start:
+        days = calendar.periods(Grain.DAY, start, until + timedelta(microseconds=1))
+        found = known[calendar.timezone] = [day.start for day in days]
+    return found[bisect_left(found, start) :]
+
+
+def _between(ordered: Sequence[datetime], low: datetime, high: datetime) -> Sequence[datetime]:
+    return ordered[bisect_left(ordered, low) : bisect_right(ordered, high)]
+
+
+def _joined(touches: Sequence[_Touch]) -> list[_Touch]:
+    """Touches that hold all of these, few enough for one query."""
+    found: list[_Touch] = []
+    counts = [touch for touch in touches if touch.cause == OTHER_COUNT]
+    events = [touch for touch in touches if touch.cause != OTHER_COUNT]
+    for alike in (counts, events):
+        spans = stretches(at for touch in alike for at in (touch.low, touch.high)) if alike else []
+        for low, high in spans:
+            here = [touch for touch in alike if touch.low <= high and touch.high >= low]
+            slugs = frozenset().union(*(touch.slugs for touch in here))
+            found.append(_Touch(slugs, low, high, here[0].cause))
+    return found
+
+
+def keep(derived: Derived) -> int | None:
+    """Write what differs from the levels that are kept, in one transaction; how many are new or changed.
+
+    A count of the very instant stays. A final level that changes becomes a new revision and leaves a restatement.
+    None, and nothing is written, where another run was quicker: what this one read is older. At most 12 queries, and
+    one more for every 1,000 records.
+    """
+    using = router.db_for_write(StockRecord)
+    with writing(using):
+        marks = Watermark.objects.using(using)
+        mark, _ = marks.get_or_create(event_model=COUNTS, calendar=LEVELS)
+        if marks.select_for_update().get(pk=mark.pk).until != derived.after:
+            return None
+        changed = _Difference(derived, using).write()
+        _advance(derived, using)
+        marks.filter(pk=mark.pk).update(until=derived.at)
+    return changed
+
+
+def _advance(derived: Derived, using: str) -> None:
+    """Note what was read, and how far the levels reach."""
+    marks = Watermark.objects.using(using)
+    for mark in derived.marks:
+        row, _ = marks.get_or_create(event_model=mark.event_model, calendar=LEVELS)
+        marks.filter(pk=row.pk, event_id__lt=mark.last).update(event_id=mark.last)
+        if mark.anew_since is not None:
+            # Unless another import asked for more meanwhile.
+            marks.filter(pk=row.pk, anew_since=mark.anew_since).update(anew_since=None)
+    reach = LevelWatermark.objects.using(using)
+    known = {
+        (one.stock, one.timezone): one for one in reach.filter(stock__in={slug for slug, _ in derived.reach})
+    }
+    moved = []
+    for key, (since, until) in derived.reach.items():
+        one = known.get(key) or LevelWatermark(stock=key[0], timezone=key[1])
+        if (one.since, one.until) != (since, until):
+            one.since, one.until = since, until
+            moved.append(one)
+    reach.bulk_create([one for one in moved if one.pk is None])
+    reach.bulk_update([one for one in moved if one.pk is not None], ["since", "until"])
+
+
+class _Difference:
+    """The levels of a run beside those that are kept."""
+
+    def __init__(self, derived: Derived, using: str) -> None:
+        self.derived, self.using = derived, using
+        self.old: dict[Known, StockRecord] = {}
+        self.old_facets: dict[int, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+        if derived.levels:
+            self._read()
+
+    def _read(self) -> None:
+        spans = stretches(at for _, at in self.derived.levels)
+        windows = Q(*(Q(timestamp__range=span) for span in spans), _connector=Q.OR)
+        slugs = {slug for slug, _ in self.derived.levels}
+        records = StockRecord.objects.using(self.using).filter(windows, stock__in=slugs).order_by()
+        self.old = {(one.stock, one.timestamp): one for one in records}
+        ours = records.filter(method="derived").values("pk")
+        facets = StockFacetRecord.objects.using(self.using).filter(stock_record__in=ours).order_by("id")
+        for pk, facet, value, count in facets.values_list("stock_record", "facet", "value", "count"):
+            self.old_facets[pk][facet][value] = count
+
+    def write(self) -> int:
+        """Write the new and the changed records, and tell of the others that they were derived anew."""
+        same: list[int] = []
+        changed: list[StockRecord] = []
+        emptied: list[int] = []
+        facets: dict[Known, Mapping[str, Mapping[str, int]]] = {}
+        restated: list[Restatement] = []
+        for key, level in self.derived.levels.items():
+            old = self.old.get(key)
+            if old is not None and (old.method != "derived" or old.carried_from is None):
+                continue  # a count, or a level that the project has brought
+            before = self.old_facets.get(old.pk, {}) if old else {}
+            if old and (old.count, old.carried_from, before) == (
+                level.count,
+                level.carried_from,
+                level.facets,
+            ):
+                same.append(old.pk)
+                continue
+            restatements = list(self._restatements(key, level, old, before)) if old else []
+            restated += restatements
+            revision = old.revision + bool(restatements) if old else 1
+            changed.append(self._record(key, level, revision))
+            if before != level.facets:
+                facets[key] = level.facets
+                emptied += [old.pk] if old and before else []
+        records = StockRecord.objects.using(self.using)
+        for pks in _batches(same):
+            records.filter(pk__in=pks).update(computed_at=self.derived.at)
+        for pks in _batches(emptied):
+            StockFacetRecord.objects.using(self.using).filter(stock_record__in=pks).delete()
+        StockRecord.objects.db_manager(self.using).put(changed)
+        self._write_facets(facets)
+        Restatement.objects.using(self.using).bulk_create(restated, batch_size=AT_ONCE)
+        return len(changed)
+
+    def _record(self, key: Known, level: Level, revision: int) -> StockRecord:
+        return StockRecord(
+            stock=key[0],
+            timestamp=key[1],
+            count=level.count,
+            method="derived",
+            computed_at=self.derived.at,
+            carried_from=level.carried_from,
+            revision=revision,
+        )
+
+    def _write_facets(self, facets: Mapping[Known, Mapping[str, Mapping[str, int]]]) -> None:
+        known = {key: values for key, values in facets.items() if values}
+        if not known:
+            return
+        spans = stretches(at for _, at in known)
+        windows = Q(*(Q(timestamp__range=span) for span in spans), _connector=Q.OR)
+        records = StockRecord.objects.using(self.using).filter(windows, method="derived")
+        keys = records.filter(stock__in={slug for slug, _ in known}).values_list("stock", "timestamp", "pk")
+        StockFacetRecord.objects.using(self.using).bulk_create(
+            [
+                StockFacetRecord(stock_record_id=pk, facet=facet, value=value, count=count)
+                for slug, at, pk in keys
+                for facet, values in known.get((slug, at), {}).items()
+                for value, count in values.items()
+            ],
+            batch_size=AT_ONCE,
+        )
+
+    def _restatements(
+        self, key: Known, level: Level, old: StockRecord, before: Mapping[str, Mapping[str, int]]
+    ) -> Iterator[Restatement]:
+        """What changes of a final level: the count, and the values of those facets that were known and still are."""
+        slug, at = key
+        if Status.of(at, old.computed_at, self.derived.at, conf().allowed_lateness) is not Status.FINAL:
+            return
+        numbers = {("", ""): (old.count, level.count)}
+        for facet in before.keys() & level.facets.keys():
+            for value in before[facet].keys() | level.facets[facet].keys():
+                numbers[facet, value] = before[facet].get(value, 0), level.facets[facet].get(value, 0)
+        cause = self.derived.cause(slug, at, old.carried_from)
+        for (facet, value), (old_count, new_count) in sorted(numbers.items()):
+            if old_count != new_count:
+                yield Restatement(
+                    kind="stock",
+                    slug=slug,
+                    start=at,
+                    end=at,
+                    facet=facet,
+                    value=value,
+                    revision=old.revision + 1,
+                    old_count=old_count,
+                    new_count=new_count,
+                    at=self.derived.at,
+                    cause=cause,
+                )
+
+
+def _batches(pks: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(pks), AT_ONCE):
+        yield pks[start : start + AT_ONCE]
