@@ -195,12 +195,10 @@ class _Counts:
                         recent[slug, at] = net
                     if (slug, at) in with_facets:
                         keys[pk] = slug, at
-        for slug, count in self.fresh.items():
+        for slug, new in self.fresh.items():
             if self.new is not None and (slug, self.new.at) in wanted - found.keys():
-                single = {
-                    one: values for one, values in count.facets.items() if one not in count.multi_valued
-                }
-                found[slug, self.new.at] = _Anchor(count.total, facets=single)
+                single = {name: values for name, values in new.facets.items() if name not in new.multi_valued}
+                found[slug, self.new.at] = _Anchor(new.total, facets=single)
                 recent[slug, self.new.at] = self.new.recent.get(slug, 0)
         settled = settled_moves(self.stocks, {at for _, at in recent})
         for (slug, at), net in recent.items():
