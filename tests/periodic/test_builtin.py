@@ -152,5 +152,4 @@ class TestSweeping:
         event = MemberFlowEvent.objects.get()
         assert (event.origin, event.sink) == (Origin.SWEEP, "trial")
         assert event.timestamp < StockRecord.objects.filter(stock="trial").latest().timestamp
-        assert event.timestamp < StockRecord.objects.filter(stock="trial").latest().timestamp
         assert FlowRecord.objects.get(flow="signing-up", source="*", grain="day").count == 1

@@ -150,7 +150,7 @@ def test_a_count_of_the_very_instant_stays(method: str) -> None:
     counted("cold", midnight(3) + HOUR, 1)
     StockRecord.objects.store([StockCount("cold", 99, {})], midnight(1), method=method)
     recording.record_levels(own)
-    recording.record_levels(own, since=midnight(4))
+    recording.record_levels(own, since=midnight(4), restate=True)
 
     record = StockRecord.objects.get(stock="cold", timestamp=midnight(1))
     assert (record.count, record.method, record.computed_at) == (99, method, None)
@@ -187,6 +187,7 @@ def test_running_twice_changes_nothing_but_when_it_was_derived() -> None:
     assert first == len(kept("cold")) == 10
     assert recording.record_levels(own) == 0
     assert recording.record_levels(own, since=midnight(9)) == 0
+    assert recording.record_levels(own, restate=True) == 0
     assert (
         list(StockRecord.objects.order_by("pk").values_list("pk", "stock", "timestamp", "count", "revision"))
         == rows
@@ -236,6 +237,20 @@ def test_a_restatement_tells_what_caused_it(origin: Origin, cause: str) -> None:
     recording.record_levels(own)
 
     assert set(Restatement.objects.values_list("cause", flat=True)) == {cause}
+
+
+def test_final_levels_are_derived_anew_on_request() -> None:
+    own, _, _ = declared()
+    counted("cold", midnight(5) + HOUR, 10)
+    moved("", "cold", midnight(4) + HOUR)
+    recording.record_levels(own)
+    MemberFlowEvent.objects.all().delete()  # behind everybody's back
+    recording.record_levels(own, since=midnight(5))
+    assert kept("cold")[midnight(2)] == 11
+    recording.record_levels(own, since=midnight(2), until=midnight(1), restate=True)
+
+    assert [kept("cold")[midnight(n)] for n in (3, 2, 1)] == [11, 10, 11]
+    assert Restatement.objects.get().cause == "recomputed"
 
 
 def test_events_that_were_changed_in_place_are_read_again() -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import router
@@ -31,22 +31,16 @@ from stockandflow.models.clock import SETTLING, snapshot, writing
 from stockandflow.periods import Calendar, Grain, Status, aware
 from stockandflow.recording.carrying import Known, Level, Span, levels_at, stretches
 from stockandflow.recording.counting import Counted
+from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked
 from stockandflow.registry import Registry
 
 LEVELS = ""
-"""The calendar of the watermarks up to which derived levels have read the events, whatever their own calendar."""
+"""The calendar of the watermarks up to which the derived levels of all calendars have read the events."""
 COUNTS = StockRecord._meta.label_lower
 """The watermark's event model for the counts that they have read."""
-CAUSES = {
-    Origin.LIVE: "late events",
-    Origin.IMPORT: "imported events",
-    Origin.SWEEP: "found by a sweep",
-}
-CHANGED_IN_PLACE, OTHER_COUNT, RECOMPUTED = "events changed in place", "another count", "recomputed"
+OTHER_COUNT = "another count"
 TRIES = 5
 AT_ONCE = 1000
-
-Ends = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -132,6 +126,7 @@ def derive(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
+    restate: bool = False,
     counted: Counted | None = None,
 ) -> Derived | None:
     """Derive the levels that a run must bring up to date, and write nothing; None where no stock is tracked.
@@ -146,18 +141,22 @@ def derive(
     with ExitStack() as stack:
         databases = sorted({router.db_for_read(model) for model in event_models})
         at = min([stack.enter_context(snapshot(using)) for using in databases])
-        return _Run(registry, stocks, at, counted).derive(
-            aware(since) if since else None, min(aware(until), at) if until else at
-        )
+        asked = Asked(aware(since) if since else None, aware(until) if until else None, restate)
+        return _Run(registry, stocks, at, counted, asked).derive()
 
 
 class _Run:
     """What one run reads."""
 
     def __init__(
-        self, registry: Registry, stocks: Sequence[Stock], at: datetime, counted: Counted | None
+        self,
+        registry: Registry,
+        stocks: Sequence[Stock],
+        at: datetime,
+        counted: Counted | None,
+        asked: Asked,
     ) -> None:
-        self.stocks, self.at, self.counted = stocks, at, counted
+        self.stocks, self.at, self.counted, self.asked = stocks, at, counted, asked
         self.slugs = [stock.slug for stock in stocks]
         self.zones = _zones(registry, stocks)
         self.models = {stock.slug: registry.event_models_of(stock) for stock in stocks}
@@ -175,13 +174,13 @@ class _Run:
         self.marks: list[_Mark] = []
         self.first: dict[str, datetime] = {}
 
-    def derive(self, since: datetime | None, until: datetime) -> Derived:
+    def derive(self) -> Derived:
         for model in sorted({model for models in self.models.values() for model in models}, key=str):
             self._read_events(model)
         self._read_counts()
         wanted: dict[str, dict[Stock, set[datetime]]] = defaultdict(lambda: defaultdict(set))
         reach: dict[tuple[str, str], Span] = {}
-        for stock, timezone, midnights in self._unfinished(since, until, reach):
+        for stock, timezone, midnights in self._unfinished(reach):
             wanted[timezone][stock].update(midnights)
         for stock, timezone, at in self._touched():
             wanted[timezone][stock].add(at)
@@ -191,7 +190,7 @@ class _Run:
         known = {slug for slug, _ in levels}
         return Derived(
             at=self.at,
-            after=self.counts_mark.until if self.counts_mark else None,
+            after=self.counts_mark.computed_at if self.counts_mark else None,
             levels=levels,
             touches=self.touches,
             marks=self.marks,
@@ -213,16 +212,16 @@ class _Run:
                 before = found.get((slug, day, origin), (low, high))
                 found[slug, day, origin] = min(low, before[0]), max(high, before[1])
         self.touches += [
-            _Touch(frozenset({slug}), *span, CAUSES.get(Origin(origin), RECOMPUTED))
+            _Touch(frozenset({slug}), *span, CAUSES.get(origin, RECOMPUTED))
             for (slug, _, origin), span in found.items()
         ]
         if found:
             self._begin(slugs, min(low for low, _ in found.values()))
         anew_since = mark.anew_since if mark else None
         if anew_since is not None:
-            self.touches.append(_Touch(slugs, anew_since, self.at, CHANGED_IN_PLACE))
+            self.touches.append(_Touch(slugs, anew_since, self.at, CHANGED))
             self._begin(slugs, anew_since)
-        recent = Q(recorded_at__gte=self.at - SETTLING)
+        recent = Q(recorded_at__gte=self.at - LAG)
         self.marks.append(_Mark(label, _settled(fresh, recent, mark), anew_since))
 
     def _read_counts(self) -> None:
@@ -244,26 +243,26 @@ class _Run:
             by_span[span].add(slug)
             self._begin([slug], span[0])
         self.touches += [_Touch(frozenset(slugs), *span, OTHER_COUNT) for span, slugs in by_span.items()]
-        recent = Q(timestamp__gte=self.at - SETTLING)
+        recent = Q(timestamp__gte=self.at - LAG)
         self.marks.append(_Mark(COUNTS, _settled(fresh, recent, mark)))
 
     def _begin(self, slugs: Iterable[str], at: datetime) -> None:
         for slug in slugs:
             self.first[slug] = min(at, self.first.get(slug, at))
 
-    def _unfinished(
-        self, since: datetime | None, until: datetime, reach: dict[tuple[str, str], Span]
-    ) -> Iterator[tuple[Stock, str, list[datetime]]]:
+    def _unfinished(self, reach: dict[tuple[str, str], Span]) -> Iterator[tuple[Stock, str, list[datetime]]]:
         """The midnights that are new, those that aren't final yet, and those asked for; how far they reach then."""
         self._begin_unmarked()
-        last_run = self.counts_mark.until if self.counts_mark else None
+        last_run = self.counts_mark.computed_at if self.counts_mark else None
         open_since = None if last_run is None else last_run - conf().allowed_lateness
         midnights: dict[str, list[datetime]] = {}
         for stock in self.stocks:
             for calendar in self.zones[stock.slug]:
                 key = stock.slug, calendar.timezone
                 known = self.reached.get(key)
-                starts = [at for at in (self.first.get(stock.slug), known and known[0], since) if at]
+                starts = [
+                    at for at in (self.first.get(stock.slug), known and known[0], self.asked.since) if at
+                ]
                 if not starts:
                     continue
                 start = calendar.midnight(calendar.local_date(min(starts)))
@@ -272,10 +271,9 @@ class _Run:
                 every = _midnights(midnights, calendar, start, self.at)
                 parts = [(start, self.at)]
                 if known is not None:
-                    new = known[0] - timedelta(microseconds=1)
-                    parts = [(start, new), (min(known[1], open_since or known[1]), self.at)]
-                if since is not None:
-                    parts.append((since, until))
+                    parts = [(start, known[0] - TICK), (min(known[1], open_since or known[1]), self.at)]
+                if self.asked.restate:
+                    parts.append((self.asked.since or start, (self.asked.until or self.at) - TICK))
                 yield (
                     stock,
                     calendar.timezone,
@@ -345,7 +343,7 @@ def _midnights(
     """All midnights of the calendar in ``start <= t <= until``; ``known`` remembers them by time zone."""
     found = known.get(calendar.timezone)
     if found is None or found[0] > start:
-        days = calendar.periods(Grain.DAY, start, until + timedelta(microseconds=1))
+        days = calendar.periods(Grain.DAY, start, until + TICK)
         found = known[calendar.timezone] = [day.start for day in days]
     return found[bisect_left(found, start) :]
 
@@ -379,11 +377,11 @@ def keep(derived: Derived) -> int | None:
     with writing(using):
         marks = Watermark.objects.using(using)
         mark, _ = marks.get_or_create(event_model=COUNTS, calendar=LEVELS)
-        if marks.select_for_update().get(pk=mark.pk).until != derived.after:
+        if marks.select_for_update().get(pk=mark.pk).computed_at != derived.after:
             return None
         changed = _Difference(derived, using).write()
         _advance(derived, using)
-        marks.filter(pk=mark.pk).update(until=derived.at)
+        marks.filter(pk=mark.pk).update(computed_at=derived.at)
     return changed
 
 
