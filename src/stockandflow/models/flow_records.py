@@ -86,8 +86,8 @@ class Watermark(models.Model):
 
     ``since`` and ``until`` bound the days computed so far, without gap between them, the last time as of
     ``computed_at``. ``version`` grows with every recording and every change in place, so that a recording notices
-    what came between its reading and its writing. With the calendar "" it tells the same of the derived levels of
-    stocks, and ``until`` is then the instant of the last run.
+    what came between its reading and its writing. With the calendar "" it tells what the derived levels of stocks
+    have read, of events and of counts; ``LevelWatermark`` tells how far they reach.
     """
 
     event_model = models.CharField(max_length=200)

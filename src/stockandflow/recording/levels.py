@@ -105,14 +105,20 @@ class Derived:
         return ", ".join(dict.fromkeys(causes)) or RECOMPUTED
 
 
-def record_levels(registry: Registry, *, since: datetime | None = None, until: datetime | None = None) -> int:
+def record_levels(
+    registry: Registry,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    restate: bool = False,
+) -> int:
     """Bring the derived levels up to date: one for every tracked stock and midnight; how many are new or changed.
 
-    Derived are the midnights that are new, those that events or counts recorded since the last run concern, those that
-    are not final, and all in ``since <= t < until`` where given.
+    Derived are the midnights that are new, from ``since`` on where given; those that events or counts recorded since
+    the last run concern; those that aren't final; with ``restate`` all in ``since <= t < until``, or all there are.
     """
     for _ in range(TRIES):
-        derived = derive(registry, since=since, until=until)
+        derived = derive(registry, since=since, until=until, restate=restate)
         if derived is None:
             return 0
         changed = keep(derived)
