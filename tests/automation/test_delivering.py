@@ -112,6 +112,70 @@ def test_an_events_callables_get_the_object_as_it_is_and_the_states_as_declared(
 
 
 @pytest.mark.django_db
+def test_a_callable_that_asks_for_the_event_gets_it(item: Item) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    def plain(subject: Any, source: Any, sink: Any) -> None:
+        seen.append((subject, source, sink))
+
+    def asking(subject: Any, source: Any, sink: Any, event: Any) -> None:
+        seen.append((subject, event))
+
+    def by_name(*states: Any, event: Any) -> None:
+        seen.append((len(states), event))
+
+    def anything(*states: Any, **more: Any) -> None:
+        seen.append((len(states), more))
+
+    registry, flow = growing(plain, asking, by_name, anything, Post().__call__)
+    event = flow.add_event(item, small, large)
+    assert deliver(registry) == Delivered(done=1)
+    assert seen == [(item, small, large), (item, event), (3, event), (3, {})]
+
+
+@pytest.mark.django_db
+def test_events_of_one_subject_are_told_in_order_where_the_flow_says_so(item: Item) -> None:
+    other: Item = Item.objects.create(text="bush", number=3)
+    told: list[tuple[Item, Any]] = []
+    fails = True
+
+    def tell(subject: Item, source: Any, sink: Any) -> None:
+        if fails and subject == item and source is small:
+            raise RuntimeError("not yet")
+        told.append((subject, source))
+
+    registry, flow = growing(tell, ordered=True)
+    flow.add_event(item, small, large)
+    flow.add_event(item, None, large)
+    flow.add_event(other, None, large)
+    assert deliver(registry) == Delivered(done=1, failed=1)
+    assert told == [(other, None)], "the second event of the item waits for its first"
+    fails = False
+    assert deliver(registry, now=database_now("default") + LATER) == Delivered(done=2)
+    assert told == [(other, None), (item, small), (item, None)]
+
+
+@pytest.mark.django_db
+def test_without_order_an_event_overtakes_one_that_waits_and_a_dead_one_holds_up_nobody(item: Item) -> None:
+    told: list[Any] = []
+
+    def tell(subject: Item, source: Any, sink: Any) -> None:
+        if source is small:
+            raise RuntimeError("never")
+        told.append(source)
+
+    registry, flow = growing(tell)
+    flow.add_event(item, small, large)
+    flow.add_event(item, None, large)
+    assert deliver(registry) == Delivered(done=1, failed=1)
+    Delivery.objects.filter(status="pending").update(status="dead")
+    Delivery.objects.filter(status="done").update(status="pending", attempts=0, done_calls=0)
+    registry, _ = growing(tell, ordered=True)
+    assert deliver(registry) == Delivered(done=1)
+    assert told == [None, None]
+
+
+@pytest.mark.django_db
 def test_callables_are_called_in_order_and_a_retry_starts_at_the_one_that_failed(item: Item) -> None:
     first, second, third = Post(), Post(), Post()
     second.fails = lambda _: True
@@ -461,6 +525,16 @@ def in_threads(number: int, work: Callable[[], Any]) -> None:
         thread.join()
     if errors:
         raise errors[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_commit_of_two_ordered_events_is_told_at_once(item: Item) -> None:
+    told: list[Any] = []
+    registry, flow = growing(lambda subject, source, sink: told.append(source), ordered=True)
+    flow.add_event(item, small, large)
+    flow.add_event(item, None, large)
+    assert wake(registry, "default") == Delivered(done=2)
+    assert told == [small, None]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -29,7 +29,7 @@ from stockandflow.membership import reason_not_local
 from stockandflow.membership.predicate import nodes
 from stockandflow.models import Delivery
 from stockandflow.models.clock import DatabaseNow, writing
-from stockandflow.models.outbox import Claimed, Move, claim, moves, note
+from stockandflow.models.outbox import Claimed, Move, Ordered, claim, moves, note
 from stockandflow.periods import aware
 from stockandflow.registry import Registry
 
@@ -113,13 +113,16 @@ def wake(registry: Registry, using: str) -> Delivered:
     attempts, left = _Attempts(registry, using, None), WAKE_LIMIT
     # A process of an older release leaves the flows that it doesn't know to others.
     mine = [flow.slug for flow in registry.flows if flow.event_callables]
+    ordered = _ordered(registry)
     with _marked(using) as this:
         this.woken = True
         while this.woken and left > 0:
             this.woken = False
-            batch = claim(using, left, LEASE, tried=False, newest=True, flows=mine)
+            batch = claim(using, left, LEASE, tried=False, newest=True, flows=mine, ordered=ordered)
             total += attempts.make(batch)
             left -= len(batch)
+            if batch and ordered:
+                this.woken = True  # what waited for these
     return total
 
 
@@ -240,6 +243,15 @@ def _databases(registry: Registry) -> list[str]:
     return [alias for alias in dict.fromkeys(found) if router.allow_migrate_model(alias, Delivery)]
 
 
+def _ordered(registry: Registry) -> tuple[Ordered, ...]:
+    """The flows whose events are told in order, by event model."""
+    found: dict[type[Any], list[str]] = {}
+    for flow in registry.flows:
+        if flow.ordered and flow.event_callables:
+            found.setdefault(flow.flow_event_model, []).append(flow.slug)
+    return tuple(Ordered.of(model, slugs) for model, slugs in found.items())
+
+
 def _deliver_all(attempts: _Attempts, limit: int) -> Delivered:
     """New ones in batches and old ones one by one, in turns, so that neither kind holds up the other."""
     total, left, found = Delivered(), limit, True
@@ -247,7 +259,14 @@ def _deliver_all(attempts: _Attempts, limit: int) -> Delivered:
         found = False
         for tried, size in ((False, BATCH), (True, 1)):
             if left > 0 and (
-                batch := claim(attempts.using, min(size, left), LEASE, tried=tried, now=attempts.at)
+                batch := claim(
+                    attempts.using,
+                    min(size, left),
+                    LEASE,
+                    tried=tried,
+                    ordered=_ordered(attempts.registry),
+                    now=attempts.at,
+                )
             ):
                 total += attempts.make(batch)
                 left -= len(batch)
@@ -318,16 +337,17 @@ class _Attempts:
         flow = self.registry.flow(delivery.flow)
         subject, source, sink = events.arguments(delivery, flow)
         number = len(flow.event_callables)
-        left = flow.event_callables[delivery.done_calls :]
+        left = list(zip(flow.event_callables, flow.asking, strict=True))[delivery.done_calls :]
         lock = connections[self.using].in_atomic_block and connections[self.using].vendor == "sqlite"
-        for done, function in enumerate(left, delivery.done_calls + 1):
+        for done, (function, asks) in enumerate(left, delivery.done_calls + 1):
             with writing(self.using):
                 if lock:
                     # The transaction around us may have begun as a reader, which can be too late to write.
                     self.note(delivery, done - 1)
                 if subject is not None and subject.pk is None:
                     subject = None  # deleted by the callable before
-                function(subject, source, sink)
+                asked = {"event": events.event(delivery)} if asks else {}
+                function(subject, source, sink, **asked)
                 self.note(delivery, done, end=done == number)
         if not left:
             self.note(delivery, delivery.done_calls, end=True)
@@ -370,3 +390,10 @@ class _Events:
         subjects: QuerySet[Any] = QuerySet(field.related_model).using(self.using)
         subject = next(iter(subjects.filter(**{field.target_field.attname: move.subject})), None)
         return subject, flow.state(move.source), flow.state(move.sink)
+
+    def event(self, delivery: Claimed) -> models.Model:
+        """The event itself, for a callable that asks for it. One query."""
+        found: models.Model = (
+            apps.get_model(delivery.event_model)._base_manager.using(self.using).get(pk=delivery.event_id)
+        )
+        return found

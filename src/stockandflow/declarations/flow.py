@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from django.core.exceptions import FieldDoesNotExist
@@ -40,7 +41,9 @@ class Flow:
 
     ``None`` among ``sources`` or ``sinks`` is external. Any other object, such as a string, stands in for a state that
     has no stock. Each of ``event_callables`` is called with (flowed object, source, sink) after an event of this flow
-    was committed. Building a flow makes no query.
+    was committed, and with ``event=`` the event where it has a parameter of that name. With ``ordered`` the events of
+    one subject are told one after the other, in the order in which they happened: one that has to be tried again holds
+    up those that follow, until it succeeds or is given up. Building a flow makes no query.
     """
 
     slug: str
@@ -51,6 +54,9 @@ class Flow:
     event_callables: Sequence[EventCallable] = ()
     facets: Sequence[AppliedFacet | Facet | tuple[Facet, str]] = ()
     description: str = ""
+    ordered: bool = False
+    asking: tuple[bool, ...] = field(init=False, repr=False)
+    """Which of the event callables ask for the event."""
     _keys: tuple[frozenset[str], frozenset[str]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -93,6 +99,7 @@ class Flow:
                 "(flowed_obj, source, sink)."
             )
         object.__setattr__(self, "event_callables", tuple(self.event_callables))
+        object.__setattr__(self, "asking", tuple(map(_asks_for_event, self.event_callables)))
         object.__setattr__(self, "facets", applied(owner, self.facets))
         keys = frozenset(map(state_key, self.sources)), frozenset(map(state_key, self.sinks))
         object.__setattr__(self, "_keys", keys)
@@ -253,3 +260,11 @@ def _common_start(stocks: Sequence[Stock]) -> str:
             start = start[:-1]
     # Whole words only: were "lead-n" the start of lead-new and lead-nurtured, a choice more would rename the flow.
     return start[: max(start.rfind("-"), start.rfind("_")) + 1].rstrip("-_") if len(stocks) > 1 else ""
+
+
+def _asks_for_event(function: EventCallable) -> bool:
+    try:
+        asked = signature(function).parameters.get("event")
+    except (TypeError, ValueError):
+        return False  # some callables written in C tell nothing
+    return asked is not None and asked.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -47,6 +47,33 @@ class Move:
     sink: str
 
 
+@dataclass(frozen=True)
+class Ordered:
+    """The flows of one event model whose events are told one after the other for each subject."""
+
+    event_model: str
+    table: str
+    subject: str
+    flows: tuple[str, ...]
+
+    @classmethod
+    def of(cls, event_model: type[models.Model], flows: Sequence[str]) -> Ordered:
+        """Those flows of that event model."""
+        options: Any = event_model._meta
+        return cls(options.label_lower, options.db_table, options.get_field("subject").column, tuple(flows))
+
+    def sql(self, quote: Callable[[str], str]) -> str:
+        """The condition that no earlier event of the subject is still to be told."""
+        flows, table, subject = ", ".join(map(_text, self.flows)), quote(self.table), quote(self.subject)
+        return (
+            f"(flow NOT IN ({flows}) OR NOT EXISTS (SELECT 1 FROM {table} AS sf_mine "
+            f"JOIN {table} AS sf_before ON sf_before.{subject} = sf_mine.{subject} AND sf_before.id < sf_mine.id "
+            f"JOIN {TABLE} AS sf_waiting ON sf_waiting.event_id = sf_before.id "
+            f"AND sf_waiting.event_model = '{self.event_model}' WHERE sf_mine.id = {TABLE}.event_id "
+            f"AND sf_waiting.status = '{Delivery.Status.PENDING}' AND sf_waiting.flow IN ({flows})))"
+        )
+
+
 def claim(
     using: str,
     size: int,
@@ -55,13 +82,14 @@ def claim(
     tried: bool,
     newest: bool = False,
     flows: Sequence[str] | None = None,
+    ordered: tuple[Ordered, ...] = (),
     now: datetime | None = None,
 ) -> list[Claimed]:
     """Take up to ``size`` due deliveries, tried before or not, for the time of ``lease``; oldest first.
 
-    With ``newest`` the youngest are taken. ``flows`` are the slugs to choose from, all unless given; ``now`` decides
-    what is due, the database's clock unless given. One query when there are none. What another process is claiming
-    is left to it, rather than waited for, where the database can.
+    With ``newest`` the youngest are taken; of ``ordered`` flows none before which another one waits. ``flows`` are the
+    slugs to choose from, all unless given; ``now`` decides what is due, the database's clock unless given. One query
+    when there are none. What another process is claiming is left to it, rather than waited for, where the database can.
     """
     if flows is not None and not flows:
         return []
@@ -71,6 +99,7 @@ def claim(
         tried=tried,
         newest=newest,
         flows=None if flows is None else tuple(flows),
+        ordered=tuple(_sql(one.sql(connection.ops.quote_name)) for one in ordered),
         at=now is not None,
     )
     chosen = f"{chosen} LIMIT {size}"
@@ -153,7 +182,13 @@ def moves(event_model: type[models.Model], keys: Sequence[int], using: str) -> d
 
 @lru_cache
 def _choosing(
-    vendor: str, *, tried: bool, newest: bool, flows: tuple[str, ...] | None, at: bool
+    vendor: str,
+    *,
+    tried: bool,
+    newest: bool,
+    flows: tuple[str, ...] | None,
+    ordered: tuple[str, ...],
+    at: bool,
 ) -> tuple[str, str]:
     """The condition of deliveries that are due and free, and the query for their keys; ``at``: due at a parameter."""
     # Each statement has one now: where every row has its own, PostgreSQL can't look it up in an index.
@@ -164,6 +199,7 @@ def _choosing(
     )
     if flows is not None:
         where += f" AND flow IN ({', '.join(map(_text, flows))})"
+    where = " AND ".join([where, *ordered])
     direction = " DESC" if newest else ""
     return where, f"SELECT id FROM {TABLE} WHERE {where} ORDER BY due_at{direction}, id{direction}"
 
