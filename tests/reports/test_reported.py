@@ -15,9 +15,10 @@ from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, StockFacetRecord, StockRecord
 from stockandflow.periods import Calendar, Grain
+from stockandflow.recording import record_flows
 from stockandflow.registry import registry
 from stockandflow.reports import Kind, Number
-from tests.reports.history import SLUGS
+from tests.reports.history import SLUGS, written
 
 pytestmark = pytest.mark.django_db
 
@@ -277,3 +278,23 @@ def test_the_queries_depend_on_neither_range_nor_numbers() -> None:
         return len(captured)
 
     assert [queries(2), queries(25)] == [4, 4]
+
+
+def test_recording_keeps_since_when_a_number_stood_and_what_it_was() -> None:
+    written([[(day(0), "trial"), (day(0) + DAY / 2, "active")], [(day(0), "trial")]])
+    record_flows(registry)
+    first = timezone.now()
+    record_flows(registry, since=day(0), until=day(2))
+    written([[(day(0), "trial"), (day(0) + DAY / 3, "active"), (day(3), "paused")]])
+    record_flows(registry)
+
+    month = CALENDAR.period(Grain.MONTH, day(0))
+    for since, until in ((day(0), day(1)), (day(0), day(4)), (month.start, month.end)):
+        whole = Number.of_flow(CONVERTING, since, until)
+        assert [known(whole, at) for at in (day(9), first, timezone.now())] == [None, 1, 2]
+        sliced = Number.of_flow(CONVERTING, since, until, facets={"plan": "Basic"})
+        assert [known(sliced, at) for at in (first, timezone.now())] == [1, 2]
+    pausing = Number(
+        Kind.FLOW, flow=registry.flow("pausing"), source="active", sink="paused", since=day(3), until=day(4)
+    )
+    assert [known(pausing, at) for at in (day(9), first, timezone.now())] == [None, 0, 1]

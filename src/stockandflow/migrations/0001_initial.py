@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 ('grain', models.CharField(choices=[('hour', 'hour'), ('day', 'day'), ('week', 'week'), ('month', 'month'), ('quarter', 'quarter'), ('year', 'year')], max_length=10)),
                 ('start', models.DateTimeField()),
                 ('end', models.DateTimeField()),
-                ('computed_at', models.DateTimeField(help_text='The instant as of which the events were read.')),
+                ('computed_at', models.DateTimeField(help_text='The instant as of which the events were read; of a final number, the first since which it stands.')),
                 ('revision', models.PositiveIntegerField(default=1)),
                 ('imported', models.PositiveBigIntegerField(default=0)),
                 ('swept', models.PositiveBigIntegerField(default=0)),

@@ -43,7 +43,9 @@ class FlowRecord(Moves):
     grain = models.CharField(max_length=10, choices=[(grain.value, grain.value) for grain in Grain])
     start = models.DateTimeField()
     end = models.DateTimeField()
-    computed_at = models.DateTimeField(help_text="The instant as of which the events were read.")
+    computed_at = models.DateTimeField(
+        help_text="The instant as of which the events were read; of a final number, the first since which it stands."
+    )
     revision = models.PositiveIntegerField(default=1)
     imported = models.PositiveBigIntegerField(default=0)
     swept = models.PositiveBigIntegerField(default=0)

@@ -35,6 +35,7 @@ class Stored(Line):
 
     pk: int = 0
     revision: int = 1
+    computed_at: datetime | None = None
     facet_pks: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def says(self, line: Line) -> bool:
@@ -47,9 +48,13 @@ def stored(ledger: Ledger, grain: Grain, starts: Iterable[datetime]) -> dict[dat
     found: dict[datetime, dict[Pair, Stored]] = {}
     by_pk: dict[int, Stored] = {}
     records = ledger.records().filter(grain=grain, start__in=list(starts))
-    rows = records.values_list("pk", "start", "flow", "source", "sink", "revision", *ORIGINS, *MEASURES)
-    for pk, start, flow, source, sink, revision, *numbers in rows.iterator():
-        by_pk[pk] = Stored(tuple(numbers[3:]), origins=tuple(numbers[:3]), pk=pk, revision=revision)
+    names = "pk", "start", "flow", "source", "sink", "revision", "computed_at"
+    for pk, start, flow, source, sink, revision, at, *numbers in records.values_list(
+        *names, *ORIGINS, *MEASURES
+    ).iterator():
+        by_pk[pk] = Stored(
+            tuple(numbers[3:]), origins=tuple(numbers[:3]), pk=pk, revision=revision, computed_at=at
+        )
         found.setdefault(start, {})[flow, source, sink] = by_pk[pk]
     facets = FlowFacetRecord.objects.using(ledger.writing).filter(flow_record__in=records.values("pk"))
     for record, pk, facet, value, *measures in (
@@ -67,6 +72,7 @@ class Differences:
     ledger: Ledger
     at: datetime
     periods: list[Period] = field(default_factory=list)
+    """Those that weren't final: what is final keeps since when it has said so."""
     made: list[tuple[Period, Pair, Line, int]] = field(default_factory=list)
     """With the revision of each."""
     changed: list[tuple[Period, Pair, Stored, Line, int]] = field(default_factory=list)
@@ -88,13 +94,17 @@ class Differences:
         grain = next(iter(lines)).grain
         before = stored(self.ledger, grain, [period.start for period in lines])
         for period, new in lines.items():
-            self.periods.append(period)
             written = self.records
             why, old = cause(period), before.get(period.start, {})
+            if why is None:
+                self.periods.append(period)
             # A flow without its total row wasn't computed, so that nothing was said of it.
-            said = {flow for flow, *pair in old if pair == [ALL, ALL]} | {""}
+            said = {flow: line.computed_at for (flow, *pair), line in old.items() if pair == [ALL, ALL]}
+            said[""] = max((at for at in said.values() if at is not None), default=None)
             for pair, line in new.items():
-                self._note(period, pair, old.pop(pair, None), line, why if pair[0] in said else None)
+                flow = pair[0]
+                nothing = Stored(computed_at=said.get(flow))
+                self._note(period, pair, old.pop(pair, nothing), line, why if flow in said else None)
             for pair, line in old.items():
                 self.gone.append(line.pk)
                 self.facets_gone += line.facet_pks.values()
@@ -103,20 +113,20 @@ class Differences:
             if self.first_changed is None and self.records > written:
                 self.first_changed = period.start
 
-    def _note(self, period: Period, pair: Pair, old: Stored | None, line: Line, why: str | None) -> None:
-        if old is not None and old.says(line):
+    def _note(self, period: Period, pair: Pair, old: Stored, line: Line, why: str | None) -> None:
+        is_new = not old.pk
+        if not is_new and old.says(line):
             return
-        before = old or Stored(revision=1)
-        revision = before.revision
-        if why is not None and self._restate(period, pair, before, line, revision + 1, why):
+        revision = old.revision
+        if why is not None and self._restate(period, pair, old, line, revision + 1, why):
             revision += 1
-        if old is None:
+        if is_new:
             self.made.append((period, pair, line, revision))
             return
         self.changed.append((period, pair, old, line, revision))
         self.facets_gone += [pk for key, pk in old.facet_pks.items() if key not in line.facets]
 
-    def _restate(self, period: Period, pair: Pair, old: Line, new: Line, revision: int, why: str) -> bool:
+    def _restate(self, period: Period, pair: Pair, old: Stored, new: Line, revision: int, why: str) -> bool:
         """Note the numbers that change; whether there are any. First moves are no number of their own."""
         numbers: list[tuple[str, str, Measures, Measures]] = [("", "", old.measures, new.measures)]
         for facet, value in sorted(old.facets.keys() | new.facets.keys()):
@@ -139,6 +149,7 @@ class Differences:
                 new_count=after[0],
                 old_subjects=before[1],
                 new_subjects=after[1],
+                old_computed_at=old.computed_at,
                 at=self.at,
                 cause=why,
             )
@@ -149,7 +160,7 @@ class Differences:
         return bool(found)
 
     def write(self) -> None:
-        """Write it all, and that the periods were computed. To be called in a transaction."""
+        """Write it all, and that periods that weren't final were computed. To be called in a transaction."""
         using = self.ledger.writing
         records, facets = FlowRecord.objects.using(using), FlowFacetRecord.objects.using(using)
         for pks in _in_parts(self.facets_gone):
