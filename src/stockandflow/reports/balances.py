@@ -167,8 +167,15 @@ class _Report:
             if anchor.at != at
         }
         counted_at = {a.at for ones in self.anchors.values() for a in ones.values() if a.recent is not None}
-        columns = self.slicing.columns() if self.slicing else None
-        found = read(self.process, spans, self.now, counted_at=counted_at, facet=self.facet, columns=columns)
+        found = read(
+            self.process,
+            spans,
+            self.now,
+            counted_at=counted_at,
+            facet=self.facet,
+            columns=self.slicing.columns() if self.slicing else None,
+            split=self.slicing.flows() if self.slicing else (),
+        )
         self.anchors = {
             slug: {at: anchor.settled(found.settled, slug) for at, anchor in ones.items()}
             for slug, ones in self.anchors.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Literal, get_args
 
 from stockandflow.exceptions import InvalidInput
@@ -56,11 +56,11 @@ def _moved(at: datetime, calendar: Calendar) -> datetime:
 
 
 def _moved_end(until: datetime, calendar: Calendar) -> datetime:
-    """A year before: the end of the last day, which the 28th of February is as well as the 29th, or the moment."""
-    if not is_midnight(until, calendar):
-        return _moved(until, calendar)
-    last = calendar.local_date(until) - timedelta(days=1)
-    return calendar.midnight(_a_year_before(last) + timedelta(days=1))
+    """A year before; a range that ends with the 28th of February still holds that day."""
+    day = calendar.local_date(until)
+    if is_midnight(until, calendar) and (day.month, day.day) == (2, 29):
+        return calendar.midnight(date(day.year - 1, 3, 1))
+    return _moved(until, calendar)
 
 
 def _at(day: date, like: datetime, calendar: Calendar) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from django.db.models.functions import TruncHour
 
 from stockandflow.conf import conf
 from stockandflow.declarations import Process
-from stockandflow.membership.facets import NONE, FacetColumn, FacetText, facet_key
+from stockandflow.membership.facets import NONE, FacetColumn, FacetText
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Watermark, settling
 from stockandflow.periods import Grain, Period, Status
 from stockandflow.reports.planning import Plan, Span, atoms, beginning_of, plan, runs
@@ -65,13 +65,14 @@ def read(
     counted_at: Iterable[datetime] = (),
     facet: str = "",
     columns: Mapping[type[Any], FacetColumn] | None = None,
+    split: Collection[str] = (),
 ) -> Read:
-    """Read the moves that touch the process's stocks.
+    """Read the moves that touch the process's stocks, with a facet by its value: only flows of ``split`` have one.
 
     Queries: one for the watermarks, one for the flow records, one for their facet values where a ``facet`` is given,
     and two for each event model: which days have events that no record holds yet, and the events themselves.
     """
-    return _Reading(process, set(spans), now, facet, columns or {}).read(sorted(set(counted_at)))
+    return _Reading(process, set(spans), now, facet, columns or {}, split).read(sorted(set(counted_at)))
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,10 @@ class _Reading:
         now: datetime,
         facet: str,
         columns: Mapping[type[Any], FacetColumn],
+        split: Collection[str],
     ) -> None:
         self.process, self.spans, self.now, self.facet, self.columns = process, spans, now, facet, columns
-        self.calendar = process.calendar
+        self.split, self.calendar = split, process.calendar
         self.slugs = [stock.slug for stock in process.stocks]
         self.flows = {flow.slug for flow in process.flows}
         self.models = {flow.flow_event_model for flow in process.flows}
@@ -275,7 +277,8 @@ class _Reading:
                 yield (*move, None, *rest)
             else:
                 value, *numbers = rest
-                yield (*move, facet_key(None) if value is None else column.key(value), *numbers)
+                known = value is not None and move[0] in self.split
+                yield (*move, column.key(value) if known else NONE, *numbers)
 
     @staticmethod
     def _rows(model: type[Any]) -> QuerySet[Any]:
@@ -338,7 +341,7 @@ class _Reading:
 def _add_values(found: Moves, move: Move, number: int, values: Mapping[str, int]) -> None:
     for value, part in values.items():
         found.values[value][move] += part
-    # Where the facet came later than the record, the events are known to have kept nothing of it.
+    # A flow that doesn't have the facet, or had it later, has moves without a value.
     if rest := number - sum(values.values()):
         found.values[NONE][move] += rest
 

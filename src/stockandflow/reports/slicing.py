@@ -53,6 +53,15 @@ class Slicing:
             for model in stock.registry.event_models_of(stock)
         }
 
+    def flows(self) -> set[str]:
+        """The slugs of the flows whose moves are known by their value: those that have the facet."""
+        return {
+            flow.slug
+            for stock in self.stocks
+            for flow in (*stock.inflows, *stock.outflows)
+            if any(facet.slug == self.slug for facet in flow.applied_facets)
+        }
+
     def key(self, value: Any) -> str:
         """What records call a value, given as it is, by its label or by its key; it need not be known."""
         if isinstance(value, str) and value in (NONE, OTHER):
