@@ -15,7 +15,7 @@ from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, StockFacetRecord, StockRecord
 from stockandflow.periods import Calendar, Grain
-from stockandflow.recording import record_flows
+from stockandflow.recording import record_flows, record_levels
 from stockandflow.registry import registry
 from stockandflow.reports import Kind, Number
 from tests.reports.history import SLUGS, written
@@ -298,3 +298,23 @@ def test_recording_keeps_since_when_a_number_stood_and_what_it_was() -> None:
         Kind.FLOW, flow=registry.flow("pausing"), source="active", sink="paused", since=day(3), until=day(4)
     )
     assert [known(pausing, at) for at in (day(9), first, timezone.now())] == [None, 0, 1]
+
+
+def test_a_derived_level_is_told_as_it_was_derived() -> None:
+    StockRecord.objects.create(stock="trial", timestamp=day(0) + DAY / 4, count=5)
+    written([[(day(0) + DAY / 2, "trial")]])
+    record_levels(registry)
+    first = timezone.now()
+    record_levels(registry, restate=True)
+    level = Number.level(SLUGS["trial"], day(1))
+    assert [known(level, at) for at in (day(9), first, timezone.now())] == [None, 6, 6]
+
+    written([[(day(0) + DAY / 3, "trial")]])
+    record_levels(registry)
+    assert [known(level, at) for at in (day(9), first, timezone.now())] == [None, 6, 7]
+
+    StockRecord.objects.create(stock="trial", timestamp=day(0) + 3 * DAY / 4, count=7)
+    record_levels(registry)
+    assert [known(level, at) for at in (first, timezone.now())] == [6, 7], (
+        "carried from another count, it stands"
+    )

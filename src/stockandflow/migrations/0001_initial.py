@@ -148,7 +148,7 @@ class Migration(migrations.Migration):
                 ('timestamp', models.DateTimeField()),
                 ('count', models.PositiveBigIntegerField()),
                 ('method', models.CharField(choices=[('counted', 'counted'), ('derived', 'derived from events'), ('imported', 'imported')], default='counted', max_length=10)),
-                ('computed_at', models.DateTimeField(help_text='When it was derived; None where it was counted.', null=True)),
+                ('computed_at', models.DateTimeField(help_text='When it was derived; of a final level, since when it stands. None where it was counted.', null=True)),
                 ('carried_from', models.DateTimeField(help_text='The instant of the count that the events between carried here; None where it was counted.', null=True)),
                 ('revision', models.PositiveIntegerField(default=1)),
                 ('recent_net', models.BigIntegerField(editable=False, help_text="In less out by the events of the hour before that the count's snapshot held.", null=True)),

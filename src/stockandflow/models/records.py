@@ -164,7 +164,10 @@ class StockRecord(models.Model):
         default="counted",
         choices=[("counted", "counted"), ("derived", "derived from events"), ("imported", "imported")],
     )
-    computed_at = models.DateTimeField(null=True, help_text="When it was derived; None where it was counted.")
+    computed_at = models.DateTimeField(
+        null=True,
+        help_text="When it was derived; of a final level, since when it stands. None where it was counted.",
+    )
     carried_from = models.DateTimeField(
         null=True,
         help_text="The instant of the count that the events between carried here; None where it was counted.",

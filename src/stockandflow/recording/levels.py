@@ -452,12 +452,12 @@ class _Difference:
                 level.carried_from,
                 level.facets,
             ):
-                same.append(old.pk)
+                if not self._is_final(old):
+                    same.append(old.pk)
                 continue
             restatements = list(self._restatements(key, level, old, before)) if old else []
             restated += restatements
-            revision = old.revision + bool(restatements) if old else 1
-            changed.append(self._record(key, level, revision))
+            changed.append(self._record(key, level, old, restated=bool(restatements)))
             if before != level.facets:
                 facets[key] = level.facets
                 emptied += [old.pk] if old and before else []
@@ -471,15 +471,21 @@ class _Difference:
         Restatement.objects.using(self.using).bulk_create(restated, batch_size=AT_ONCE)
         return len(changed)
 
-    def _record(self, key: Known, level: Level, revision: int) -> StockRecord:
+    def _is_final(self, old: StockRecord) -> bool:
+        lateness = conf().allowed_lateness
+        return Status.of(old.timestamp, old.computed_at, self.derived.at, lateness) is Status.FINAL
+
+    def _record(self, key: Known, level: Level, old: StockRecord | None, *, restated: bool) -> StockRecord:
+        # A final number that stands keeps since when it has stood.
+        stands = old is not None and self._is_final(old) and not restated
         return StockRecord(
             stock=key[0],
             timestamp=key[1],
             count=level.count,
             method="derived",
-            computed_at=self.derived.at,
+            computed_at=old.computed_at if old and stands else self.derived.at,
             carried_from=level.carried_from,
-            revision=revision,
+            revision=old.revision + restated if old else 1,
         )
 
     def _write_facets(self, facets: Mapping[Known, Mapping[str, Mapping[str, int]]]) -> None:
@@ -505,7 +511,7 @@ class _Difference:
     ) -> Iterator[Restatement]:
         """What changes of a final level: the count, and the values of those facets that were known and still are."""
         slug, at = key
-        if Status.of(at, old.computed_at, self.derived.at, conf().allowed_lateness) is not Status.FINAL:
+        if not self._is_final(old):
             return
         numbers = {("", ""): (old.count, level.count)}
         for facet in before.keys() & level.facets.keys():
@@ -524,6 +530,7 @@ class _Difference:
                     revision=old.revision + 1,
                     old_count=old_count,
                     new_count=new_count,
+                    old_computed_at=old.computed_at,
                     at=self.derived.at,
                     cause=cause,
                 )
