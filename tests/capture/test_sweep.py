@@ -169,6 +169,30 @@ class TestOneSweep:
         assert Sweep.objects.get(tracker="swept").found == 6
         assert sweep(tracker, "default", chunk=2).moves == {("draft", "done"): 1}
 
+    def test_one_that_another_overtakes_leaves_the_progress_of_the_next_alone(self) -> None:
+        tracker = by_text()
+        items = [Item.objects.create(text="draft") for _ in range(6)]
+        left: list[dict[str, Any]] = []
+
+        class Killed(BaseException):
+            pass
+
+        def kill(*_: Any) -> None:
+            raise Killed
+
+        def overtaken(*_: Any) -> None:
+            if left:
+                return
+            assert sweep(tracker, "default").found == 4
+            Item.objects.filter(pk=items[-1].pk).update(text="done")
+            with pytest.raises(Killed):
+                sweep(tracker, "default", chunk=2, progress=kill)
+            left.append(Sweep.objects.values().get(tracker="swept"))
+
+        sweep(tracker, "default", chunk=2, progress=overtaken)
+        assert [Sweep.objects.values().get(tracker="swept")] == left
+        assert left[0]["cursor"] == str(items[1].pk)
+
     def test_it_loads_nothing_and_asks_no_more_of_more_subjects(self) -> None:
         tracker = opened(by_text())
         Item.objects.bulk_create(Item(text="draft") for _ in range(30))

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.functions import Coalesce
 
 from stockandflow.capture.event_sql import exactly
 from stockandflow.capture.install import databases, trackers_on
@@ -140,15 +141,20 @@ def chosen(
 def sweep(
     tracker: ModelTracker, using: str, *, chunk: int = CHUNK, progress: Progress | None = None
 ) -> Swept:
-    """Compare one tracker's events with its table from the beginning, or from where it was interrupted; see repair."""
+    """Compare one tracker's events with its table from the beginning, or from where it was interrupted; see repair.
+
+    Where another has completed meanwhile what was begun, the rest has been seen to, and is left alone.
+    """
     checked(chunk)
     if reason := why_left_out(tracker, using):
         return Swept(tracker, using, {}, left_out=reason)
     row = sweeps(using).get_or_create(tracker=tracker.slug, database=using)[0]
-    state = sweeps(using).filter(pk=row.pk)
     if row.started_at is None:
-        state.update(started_at=DatabaseNow(), cursor=None, found=0)
-        row.cursor, row.found = None, 0
+        idle = sweeps(using).filter(pk=row.pk, started_at=None)
+        idle.update(started_at=DatabaseNow(), cursor=None, found=0)
+        row.refresh_from_db()
+    # Another may go on with this one as well, complete it and begin the next, which isn't ours to write to.
+    state = sweeps(using).filter(pk=row.pk, started_at=row.started_at)
     opening = row.opened_at is None
     comparison = Comparison(tracker, using, opening=opening, opened_at=row.opened_at)
     counted: Counter[Move] = Counter()
@@ -164,13 +170,16 @@ def sweep(
         for some in batched(list(dict.fromkeys(gap.subject for gap in gaps)), BATCH):
             _write_gaps(comparison, some, row)
         looked += chunk
-        state.update(cursor=reached.text, found=row.found + sum(counted.values()))
+        under_way = state.update(cursor=reached.text, found=row.found + sum(counted.values()))
         if progress:
             progress(tracker.slug, looked, sum(counted.values()))
-    state.update(completed_at=DatabaseNow(), started_at=None, cursor=None)
-    if opening:
-        StockRecord.objects.take(tracker.stocks)  # what is missed from now on shows beside a later count
-        state.filter(opened_at=None).update(opened_at=DatabaseNow())
+        if not under_way:
+            break
+    else:
+        if opening:
+            StockRecord.objects.take(tracker.stocks)  # what is missed from now on shows beside a later count
+        opened_at = Coalesce("opened_at", DatabaseNow())
+        state.update(completed_at=DatabaseNow(), opened_at=opened_at, started_at=None, cursor=None)
     return Swept(tracker, using, dict(counted), opened=opening)
 
 
