@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from example.membership.models import Member, Plan
-from stockandflow.models import FlowRecord, StockRecord
+from stockandflow.models import FlowRecord, Restatement, StockRecord
 from stockandflow.registry import registry
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +29,33 @@ def test_every_stock_is_counted_under_one_instant_and_the_run_is_told() -> None:
     assert {found.stock for found in records} == {stock.slug for stock in registry.stocks}
     assert len({found.timestamp for found in records}) == 1
     assert records.get(stock="trial").count == 1
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_goes_to_a_terminal_alone() -> None:
+    err, piped = Terminal(), StringIO()
+    call_command("stockandflow", "record", since="2026-07-01", stdout=StringIO(), stderr=err)
+    call_command("stockandflow", "record", stdout=StringIO(), stderr=piped)
+    assert "\rmembership.memberflowevent in Europe/London: " in err.getvalue()
+    assert piped.getvalue() == ""
+
+
+def test_a_final_number_is_computed_anew_on_request_alone() -> None:
+    record(since="2026-07-01")
+    days = FlowRecord.objects.filter(flow="signing-up", grain="day", start="2026-06-30T23:00:00Z")
+    days.update(count=7)
+
+    assert "restated" not in record(since="2026-07-01", until="2026-07-03")
+    assert days.get().count == 7
+    assert record(since="2026-07-01", until="2026-07-03", restate=True).endswith(
+        ", 1 final number restated.\n"
+    )
+    assert days.get().count == 0
+    assert Restatement.objects.get().cause == "recomputed"
 
 
 def test_quiet_says_nothing_and_records() -> None:

@@ -10,7 +10,7 @@ from stockandflow.periods import Calendar
 from stockandflow.recording.counting import Counted, count, store
 from stockandflow.recording.definitions import changed_definitions, note_definitions
 from stockandflow.recording.dirty import LAG
-from stockandflow.recording.flows import Computed, record_flows
+from stockandflow.recording.flows import Computed, Progress, record_flows
 from stockandflow.recording.levels import derive, keep, record_levels
 from stockandflow.registry import Registry
 
@@ -56,7 +56,8 @@ class Recording:
         )
 
     def __str__(self) -> str:
-        restated = f", {self.restatements} restated" if self.restatements else ""
+        number = self.restatements
+        restated = f", {number} final {'number' if number == 1 else 'numbers'} restated" if number else ""
         return (
             f"{self.stocks} stocks with {self.facet_values} facet values, "
             f"{self.flow_records} flow records over {self.periods} {'day' if self.periods == 1 else 'days'}{restated}"
@@ -70,18 +71,21 @@ def record(
     until: datetime | None = None,
     restate: bool = False,
     calendar: Calendar | None = None,
+    progress: Progress | None = None,
 ) -> Recording:
     """Count every registered stock now, note what is meant by all, and bring flow records and levels up to date.
 
     Flow records are kept in the project's calendar and in those of processes, or in the one that is given. They are
     computed for the days that got events since the last run, that are open or have become final since, that were
     never computed, and that overlap ``since <= t < until`` where given; final days among these only with
-    ``restate``, which without ``since`` stands for all days. Running twice changes nothing but adds the stock records
-    of another instant.
+    ``restate``, which without ``since`` stands for all days. ``progress`` is called after each year of days. Running
+    twice changes nothing but adds the stock records of another instant.
     """
     counted = count(registry.stocks)
     note_definitions(registry, counted.at if counted else None)
     store(counted)
-    computed = record_flows(registry, since=since, until=until, restate=restate, calendar=calendar)
+    computed = record_flows(
+        registry, since=since, until=until, restate=restate, calendar=calendar, progress=progress
+    )
     record_levels(registry, since=since, until=until, restate=restate)
     return Recording.of(counted, computed)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from django.db import connections
 
+from stockandflow.conf import conf
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement
 from stockandflow.periods import Grain, Period
 from stockandflow.recording.ledgers import Ledger, Pair
@@ -36,6 +37,7 @@ class Stored(Line):
     pk: int = 0
     revision: int = 1
     computed_at: datetime | None = None
+    """Of what isn't stored, that of the flow's total."""
     facet_pks: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def says(self, line: Line) -> bool:
@@ -48,14 +50,18 @@ def stored(ledger: Ledger, grain: Grain, starts: Iterable[datetime]) -> dict[dat
     found: dict[datetime, dict[Pair, Stored]] = {}
     by_pk: dict[int, Stored] = {}
     records = ledger.records().filter(grain=grain, start__in=list(starts))
-    names = "pk", "start", "flow", "source", "sink", "revision", "computed_at"
-    for pk, start, flow, source, sink, revision, at, *numbers in records.values_list(
-        *names, *ORIGINS, *MEASURES
-    ).iterator():
-        by_pk[pk] = Stored(
-            tuple(numbers[3:]), origins=tuple(numbers[:3]), pk=pk, revision=revision, computed_at=at
+    rows = records.values_list(
+        "pk", "start", "flow", "source", "sink", "revision", "computed_at", *ORIGINS, *MEASURES
+    )
+    for pk, start, flow, source, sink, revision, computed_at, *numbers in rows.iterator():
+        line = Stored(
+            tuple(numbers[3:]),
+            origins=tuple(numbers[:3]),
+            pk=pk,
+            revision=revision,
+            computed_at=computed_at,
         )
-        found.setdefault(start, {})[flow, source, sink] = by_pk[pk]
+        by_pk[pk] = found.setdefault(start, {})[flow, source, sink] = line
     facets = FlowFacetRecord.objects.using(ledger.writing).filter(flow_record__in=records.values("pk"))
     for record, pk, facet, value, *measures in (
         facets.order_by().values_list("flow_record", "pk", "facet", "value", *MEASURES).iterator()
@@ -71,8 +77,9 @@ class Differences:
 
     ledger: Ledger
     at: datetime
-    periods: list[Period] = field(default_factory=list)
-    """Those that weren't final: what is final keeps since when it has said so."""
+    lateness: timedelta = field(default_factory=lambda: conf().allowed_lateness)
+    unsettled: list[Period] = field(default_factory=list)
+    """Those with records that aren't final. A final number keeps the instant since when it has stood."""
     made: list[tuple[Period, Pair, Line, int]] = field(default_factory=list)
     """With the revision of each."""
     changed: list[tuple[Period, Pair, Stored, Line, int]] = field(default_factory=list)
@@ -94,40 +101,42 @@ class Differences:
         grain = next(iter(lines)).grain
         before = stored(self.ledger, grain, [period.start for period in lines])
         for period, new in lines.items():
-            written = self.records
-            why, old = cause(period), before.get(period.start, {})
-            if why is None:
-                self.periods.append(period)
-            # A flow without its total row wasn't computed, so that nothing was said of it.
-            said = {flow: line.computed_at for (flow, *pair), line in old.items() if pair == [ALL, ALL]}
-            said[""] = max((at for at in said.values() if at is not None), default=None)
-            for pair, line in new.items():
-                flow = pair[0]
-                nothing = Stored(computed_at=said.get(flow))
-                self._note(period, pair, old.pop(pair, nothing), line, why if flow in said else None)
-            for pair, line in old.items():
-                self.gone.append(line.pk)
-                self.facets_gone += line.facet_pks.values()
-                if why is not None:
-                    self._restate(period, pair, line, Line(), line.revision + 1, why)
+            old, written = before.get(period.start, {}), self.records
+            final = period.end + self.lateness
+            if any(line.computed_at is None or line.computed_at < final for line in old.values()):
+                self.unsettled.append(period)
+            self._compare(period, old, new, cause(period))
             if self.first_changed is None and self.records > written:
                 self.first_changed = period.start
 
-    def _note(self, period: Period, pair: Pair, old: Stored, line: Line, why: str | None) -> None:
-        is_new = not old.pk
-        if not is_new and old.says(line):
-            return
-        revision = old.revision
-        if why is not None and self._restate(period, pair, old, line, revision + 1, why):
-            revision += 1
-        if is_new:
-            self.made.append((period, pair, line, revision))
-            return
-        self.changed.append((period, pair, old, line, revision))
-        self.facets_gone += [pk for key, pk in old.facet_pks.items() if key not in line.facets]
+    def _compare(
+        self, period: Period, old: Mapping[Pair, Stored], new: Mapping[Pair, Line], why: str | None
+    ) -> None:
+        # A flow without its total row wasn't computed, so that nothing was said of it.
+        said = {flow: line.computed_at for (flow, *pair), line in old.items() if pair == [ALL, ALL]}
+        said[""] = max((at for at in said.values() if at is not None), default=None)
+        for pair, line in new.items():
+            known, flow = old.get(pair), pair[0]
+            if known is not None and known.says(line):
+                continue
+            was = known or Stored(computed_at=said.get(flow))
+            reason = why if flow in said else None
+            revision = was.revision + self._restate(period, pair, was, line, reason)
+            if known is None:
+                self.made.append((period, pair, line, revision))
+            else:
+                self.changed.append((period, pair, known, line, revision))
+                self.facets_gone += [pk for key, pk in known.facet_pks.items() if key not in line.facets]
+        for pair, was in old.items():
+            if pair not in new:
+                self.gone.append(was.pk)
+                self.facets_gone += was.facet_pks.values()
+                self._restate(period, pair, was, Line(), why)
 
-    def _restate(self, period: Period, pair: Pair, old: Stored, new: Line, revision: int, why: str) -> bool:
-        """Note the numbers that change; whether there are any. First moves are no number of their own."""
+    def _restate(self, period: Period, pair: Pair, old: Stored, new: Line, why: str | None) -> bool:
+        """Note the numbers of a final period that change; whether there are any. First moves are none of their own."""
+        if why is None:
+            return False
         numbers: list[tuple[str, str, Measures, Measures]] = [("", "", old.measures, new.measures)]
         for facet, value in sorted(old.facets.keys() | new.facets.keys()):
             key = facet, value
@@ -144,7 +153,7 @@ class Differences:
                 end=period.end,
                 facet=facet,
                 value=value,
-                revision=revision,
+                revision=old.revision + 1,
                 old_count=before[0],
                 new_count=after[0],
                 old_subjects=before[1],
@@ -160,15 +169,15 @@ class Differences:
         return bool(found)
 
     def write(self) -> None:
-        """Write it all, and that periods that weren't final were computed. To be called in a transaction."""
+        """Write it all, and that the periods were computed. To be called in a transaction."""
         using = self.ledger.writing
         records, facets = FlowRecord.objects.using(using), FlowFacetRecord.objects.using(using)
         for pks in _in_parts(self.facets_gone):
             facets.filter(pk__in=pks).delete()
         for pks in _in_parts(self.gone):
             records.filter(pk__in=pks)._raw_delete(using)
-        for grain in dict.fromkeys(period.grain for period in self.periods):
-            starts = [period.start for period in self.periods if period.grain is grain]
+        for grain in dict.fromkeys(period.grain for period in self.unsettled):
+            starts = [period.start for period in self.unsettled if period.grain is grain]
             for some in _in_parts(starts):
                 self.ledger.records().filter(grain=grain, start__in=some).update(computed_at=self.at)
         for made in _in_parts(self.made):
@@ -179,7 +188,11 @@ class Differences:
             facets.bulk_create(rows, batch_size=AT_ONCE)
         for changed in _in_parts(self.changed):
             records.bulk_create(
-                [self._record(period, pair, line, revision) for period, pair, _, line, revision in changed],
+                [
+                    # Where only first moves changed, a final number stands since it was computed.
+                    self._record(period, pair, line, revision, None if revision > old.revision else old)
+                    for period, pair, old, line, revision in changed
+                ],
                 update_conflicts=True,
                 update_fields=[*MEASURES, *ORIGINS, "computed_at", "revision"],
                 unique_fields=self._target("calendar", "grain", "start", "flow", "source", "sink"),
@@ -201,8 +214,12 @@ class Differences:
         features = connections[self.ledger.writing].features
         return list(names) if features.supports_update_conflicts_with_target else None
 
-    def _record(self, period: Period, pair: Pair, line: Line, revision: int) -> FlowRecord:
+    def _record(
+        self, period: Period, pair: Pair, line: Line, revision: int, known: Stored | None = None
+    ) -> FlowRecord:
         flow, source, sink = pair
+        final = period.end + self.lateness
+        stands = known.computed_at if known else None
         return FlowRecord(
             calendar=self.ledger.calendar.key,
             grain=period.grain,
@@ -211,7 +228,7 @@ class Differences:
             flow=flow,
             source=source,
             sink=sink,
-            computed_at=self.at,
+            computed_at=stands if stands and stands >= final else self.at,
             revision=revision,
             **dict(zip(MEASURES + ORIGINS, line.measures + line.origins, strict=True)),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +17,9 @@ from stockandflow.recording.ledgers import Ledger, Pair, ledgers
 from stockandflow.recording.moves import moves_of
 from stockandflow.recording.rollups import AT_ONCE, PARTS, summed, touched
 from stockandflow.registry import Registry
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of what is recorded, days computed so far and days to compute."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ def record_flows(
     until: datetime | None = None,
     restate: bool = False,
     calendar: Calendar | None = None,
+    progress: Progress | None = None,
 ) -> list[Computed]:
     """Bring the flow records up to date: see ``recording.record``. Each ledger is one transaction."""
     if since is not None and until is not None:
@@ -46,10 +50,10 @@ def record_flows(
     elif until is not None:
         raise InvalidInput(f"until is {until!r} and since is missing; give both, or since alone.")
     asked = Asked(aware(since) if since else None, until, restate)
-    return [_record(ledger, asked) for ledger in ledgers(registry, calendar)]
+    return [_record(ledger, asked, progress) for ledger in ledgers(registry, calendar)]
 
 
-def _record(ledger: Ledger, asked: Asked) -> Computed:
+def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed:
     """Compute a ledger's dirty days and write what differs; again where another recording came between."""
     marks = Watermark.objects.using(ledger.writing)
     key, _ = marks.get_or_create(event_model=ledger.label, calendar=ledger.calendar.key)
@@ -57,15 +61,18 @@ def _record(ledger: Ledger, asked: Asked) -> Computed:
         with snapshot(ledger.reading) as at:
             mark = marks.get(pk=key.pk)
             found = dirty(ledger, mark, at, asked)
-            days = Differences(ledger, at)
+            days, done = Differences(ledger, at), 0
             pairs: set[Pair] = set()
             for some in _by_year(ledger, found.days):
                 pairs |= _known_pairs(ledger, some)
                 lines = moves_of(ledger, some, pairs)
                 pairs |= {pair for found in lines.values() for pair in found}
                 days.compare(lines, _cause(mark, found))
-        if done := _write(mark, found, days):
-            return done
+                done += len(some)
+                if progress:
+                    progress(ledger.name, done, len(found.days))
+        if written := _write(mark, found, days):
+            return written
 
 
 def _by_year(ledger: Ledger, days: Iterable[Period]) -> Iterator[list[Period]]:

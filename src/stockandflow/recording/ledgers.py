@@ -36,6 +36,11 @@ class Ledger:
         return label
 
     @property
+    def name(self) -> str:
+        """What a person calls it: the event model, and the calendar's zone."""
+        return f"{self.label} in {self.calendar.timezone}"
+
+    @property
     def slugs(self) -> list[str]:
         """The slugs of the flows, each once, in registered order."""
         return list(dict.fromkeys(flow.slug for flow in self.flows))
