@@ -35,6 +35,7 @@ from stockandflow.membership import (
     MemberOf,
     asks_the_time,
     compiled_where,
+    member_of_each,
     reason_not_local,
     row_predicate,
 )
@@ -287,3 +288,34 @@ def test_who_asks_the_time_is_told_wherever_it_is_asked() -> None:
         items.annotate(now=Now()),
     ):
         assert not asks_the_time(quiet), quiet.query
+
+
+@pytest.mark.django_db
+def test_asked_each_by_its_key_the_same_rows_are_members() -> None:
+    items = Item.objects.all()
+    made = [items.create(text=text, number=number) for number, text in enumerate("abca")]
+    for item, number in zip(made, (0, 1, 2, 3), strict=True):
+        Part.objects.bulk_create(Part(item=item) for _ in range(number))
+    numbered = Window(RowNumber(), order_by=F("number").asc())
+    several = items.annotate(n=Count("parts")).filter(n__gt=1)
+    alone: list[QuerySet[Any]] = [
+        several,
+        items.filter(parts__isnull=False),
+        items.filter(Exists(Part.objects.filter(item=OuterRef("pk")))).order_by("text"),
+        items.filter(moment__gt=Now()) | items.filter(text="a"),
+        items.extra(where=["text = 'b'"]),
+        items.filter(pk__in=several),
+        SpecialItem.objects.filter(text="a"),
+    ]
+    together = [
+        items.annotate(place=numbered).filter(place__lte=2),
+        items.values("text").annotate(n=Count("pk")).filter(n=2),
+        *([items.order_by("text", "pk").distinct("text")] if connection.vendor == "postgresql" else []),
+    ]
+    assert {type(member_of_each(queryset)) for queryset in alone} <= {Exists, MemberOf}
+    assert {type(member_of_each(queryset)) for queryset in together} == {MemberOf}
+    assert isinstance(member_of_each(several), Exists)
+    for queryset in (*alone, *together):
+        members = Item.objects.filter(MemberOf(queryset))
+        each = [one for one in made if Item.objects.filter(member_of_each(queryset), pk=one.pk).exists()]
+        assert {one.pk for one in each} == set(members.values_list("pk", flat=True)), queryset.query

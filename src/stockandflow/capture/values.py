@@ -14,7 +14,7 @@ from django.db.models import Case, CharField, QuerySet, Value, When
 
 from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
-from stockandflow.membership import MemberOf
+from stockandflow.membership import member_of_each
 from stockandflow.models import Delivery
 from stockandflow.models.clock import database_now
 from stockandflow.models.events import subjects_facets
@@ -59,7 +59,7 @@ def read(
             # On its own: the values may come over outer joins, which PostgreSQL can't lock.
             list(rows.order_by("pk").select_for_update().values_list("pk"))
     if tracker.derived:
-        cases = [When(MemberOf(stock.queryset), then=Value(stock.slug)) for stock in tracker.stocks]
+        cases = [When(member_of_each(stock.queryset), then=Value(stock.slug)) for stock in tracker.stocks]
         values = rows.values_list("pk", Case(*cases, default=Value(""), output_field=CharField()))
     else:
         values = rows.values_list("pk", *tracker.fields_to_track)

@@ -17,7 +17,16 @@ from django.core.exceptions import EmptyResultSet, FullResultSet
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.sqlite3 import _functions as sqlite_functions  # type: ignore[attr-defined]
-from django.db.models.expressions import Col, Combinable, Expression, RawSQL, Subquery, Window
+from django.db.models.expressions import (
+    Col,
+    Combinable,
+    Exists,
+    Expression,
+    OuterRef,
+    RawSQL,
+    Subquery,
+    Window,
+)
 from django.db.models.functions import Now, Random
 from django.db.models.lookups import Exact, In, IsNull, Lookup
 from django.db.models.sql import Query
@@ -367,3 +376,16 @@ class MemberOf(Expression):
         except EmptyResultSet:
             return "1 = 0", ()
         return (sql, params) if sql else ("1 = 1", ())
+
+
+def member_of_each(queryset: models.QuerySet[Any]) -> Any:
+    """The condition of ``MemberOf`` for a query of few rows: each is asked by its key, where it can be asked alone.
+
+    What ``MemberOf`` asks of other rows is all members at once, whatever the number of rows in question.
+    """
+    query = queryset.query
+    together = query.distinct_fields or query.group_by not in (None, True) or query.where.contains_over_clause
+    if together or reason_not_local(queryset) is None:
+        return MemberOf(queryset)
+    # By the equality alone, PostgreSQL may choose to look up all members beforehand.
+    return Exists(queryset.order_by().filter(pk=OuterRef("pk"), pk__gte=OuterRef("pk")))
