@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from types import ModuleType
 from typing import Any, Literal
 
 from django.db import connections, models, transaction
@@ -46,6 +47,14 @@ class Cast:
     article: type[models.Model] | None = None
     label: type[models.Model] | None = None
     dated: type[models.Model] | None = None
+
+    @classmethod
+    def of(cls, module: ModuleType) -> Cast:
+        """The cast that a module of models holds, each role played by the model of its name; None for no such model."""
+        found: dict[str, Any] = {
+            role.name: getattr(module, role.name.capitalize(), None) for role in fields(cls)
+        }
+        return cls(**found)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from django.db.models.functions import Now
 
 from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
 from stockandflow.models import FlowEvent
+from tests.write_paths import models as cast_models
 from tests.write_paths.models import (
     Article,
     ArticleFlowEvent,
-    Child,
     Coded,
     CodedFlowEvent,
     Customer,
@@ -21,33 +21,14 @@ from tests.write_paths.models import (
     DatedFlowEvent,
     Identified,
     IdentifiedFlowEvent,
-    Keeper,
     Kept,
     KeptFlowEvent,
-    Label,
-    Owner,
-    Plan,
-    Proxy,
     Subject,
     SubjectFlowEvent,
 )
 from tests.write_paths.scene import STATUSES, Cast, Role
 
-CAST = Cast(
-    subject=Subject,
-    plan=Plan,
-    owner=Owner,
-    child=Child,
-    proxy=Proxy,
-    kept=Kept,
-    keeper=Keeper,
-    coded=Coded,
-    identified=Identified,
-    customer=Customer,
-    article=Article,
-    label=Label,
-    dated=Dated,
-)
+CAST = Cast.of(cast_models)
 
 
 def _tracker(

@@ -8,17 +8,7 @@ from benchmarks.peers.by_field_tracker import models
 from benchmarks.peers.peer import Peer
 from tests.write_paths.scene import Cast, Move, Role
 
-CAST = Cast(
-    subject=models.Subject,
-    plan=models.Plan,
-    owner=models.Owner,
-    child=models.Child,
-    proxy=models.Proxy,
-    kept=models.Kept,
-    keeper=models.Keeper,
-    coded=models.Coded,
-    identified=models.Identified,
-)
+CAST = Cast.of(models)
 
 
 def moves(role: Role, using: str) -> list[Move]:

@@ -10,17 +10,7 @@ from benchmarks.peers.by_simple_history import models
 from benchmarks.peers.peer import Peer, from_snapshots
 from tests.write_paths.scene import Cast, Move, Role
 
-CAST = Cast(
-    subject=models.Subject,
-    plan=models.Plan,
-    owner=models.Owner,
-    child=models.Child,
-    proxy=models.Proxy,
-    kept=models.Kept,
-    keeper=models.Keeper,
-    coded=models.Coded,
-    identified=models.Identified,
-)
+CAST = Cast.of(models)
 
 
 def log(model: Any) -> Any:
