@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,9 @@ class Stock:
     ``facets`` are Facets, or tuples (Facet, field_prefix) where the facet describes a related object: with the
     prefix ``"profile"`` the lookup ``"country"`` becomes ``"profile__country"``. Building a stock makes no query.
 
+    ``before_recording`` are called with the stock before it is counted for a record, ``after_recording`` with the stock
+    and the record once that is committed. One that raises is logged and stops neither the count nor the others.
+
     Two stocks are never equal; a stock can be a key of a dict.
     """
 
@@ -41,6 +44,8 @@ class Stock:
     queryset: QuerySet[Any]
     facets: Sequence[AppliedFacet | Facet | tuple[Facet, str]] = ()
     description: str = ""
+    before_recording: Sequence[Callable[[Stock], object]] = ()
+    after_recording: Sequence[Callable[[Stock, StockRecord], object]] = ()
     home: Home = field(default_factory=Home, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,6 +69,14 @@ class Stock:
         if wrong:
             raise DeclarationError(f"The queryset of the stock {self.slug!r} {wrong}.")
         object.__setattr__(self, "facets", applied(f"The stock {self.slug!r}", self.facets))
+        for name in ("before_recording", "after_recording"):
+            functions = getattr(self, name)
+            if not isinstance(functions, Sequence) or not all(map(callable, functions)):
+                raise DeclarationError(
+                    f"The stock {self.slug!r} has {name}={functions!r}; write a list of functions of (stock"
+                    f"{', record' if name == 'after_recording' else ''})."
+                )
+            object.__setattr__(self, name, tuple(functions))
 
     def __str__(self) -> str:
         return str(self.name)

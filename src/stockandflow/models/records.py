@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from stockandflow.periods import aware
 
 if TYPE_CHECKING:
     from stockandflow.declarations import Stock
+
+logger = logging.getLogger(__name__)
 
 SETTLED_AT_ONCE = 100
 """Instants whose settling moves are summed in one query."""
@@ -33,10 +36,13 @@ class StockRecordManager(models.Manager["StockRecord"]):
         """
         if not stocks:
             return []
+        call_before(stocks)
         with snapshot(stocks[0].queryset.db) as now:
             counts = count_stocks([stock.count_request() for stock in stocks])
             recent = recent_moves(stocks, now) if at is None else {}
-        return self.store(counts.values(), now if at is None else aware(at, "at"), recent=recent)
+        records = self.store(counts.values(), now if at is None else aware(at, "at"), recent=recent)
+        call_after(stocks, records)
+        return records
 
     def store(
         self,
@@ -95,6 +101,32 @@ class StockRecordManager(models.Manager["StockRecord"]):
             update_fields=["count", "method", "computed_at", "carried_from", "revision", "recent_net"],
             unique_fields=_conflict_target(self.db, ["stock", "timestamp"]),
         )
+
+
+def call_before(stocks: Sequence[Stock]) -> None:
+    """Call what the stocks have to be called before they are counted."""
+    for stock in stocks:
+        for function in stock.before_recording:
+            _call(stock, function)
+
+
+def call_after(stocks: Sequence[Stock], records: Sequence[StockRecord]) -> None:
+    """Once the records are committed, call what the stocks have to be called with them."""
+
+    def call() -> None:
+        for stock, record in zip(stocks, records, strict=True):
+            for function in stock.after_recording:
+                _call(stock, function, record)
+
+    if any(stock.after_recording for stock in stocks):
+        transaction.on_commit(call, using=router.db_for_write(StockRecord))
+
+
+def _call(stock: Stock, function: Callable[..., object], *more: object) -> None:
+    try:
+        function(stock, *more)
+    except Exception:
+        logger.exception("What was to be called with the recording of the stock %r failed.", stock.slug)
 
 
 def recent_moves(stocks: Sequence[Stock], at: datetime) -> dict[str, int]:

@@ -11,12 +11,14 @@ from stockandflow.declarations import Stock
 from stockandflow.membership import StockCount, count_stocks
 from stockandflow.models import StockRecord, recent_moves
 from stockandflow.models.clock import snapshot
+from stockandflow.models.records import call_after, call_before
 
 
 @dataclass(frozen=True)
 class Counted:
     """The stocks as they were at one instant, counted and not yet stored."""
 
+    stocks: tuple[Stock, ...]
     at: datetime
     counts: tuple[StockCount, ...]
     recent: Mapping[str, int]
@@ -27,6 +29,7 @@ def count(stocks: Sequence[Stock]) -> Counted | None:
 
     Queries: three for each database, and those of ``count_stocks`` and ``recent_moves``. None for no stocks.
     """
+    call_before(stocks)
     by_database: dict[str, list[Stock]] = defaultdict(list)
     for stock in stocks:
         by_database[stock.queryset.db].append(stock)
@@ -40,9 +43,13 @@ def count(stocks: Sequence[Stock]) -> Counted | None:
             recent.update(recent_moves(members, now))
     if at is None:
         return None
-    return Counted(at, tuple(counts[stock.slug] for stock in stocks), recent)
+    return Counted(tuple(stocks), at, tuple(counts[stock.slug] for stock in stocks), recent)
 
 
 def store(counted: Counted | None) -> list[StockRecord]:
     """Keep counts as records, in the stocks' order; counts of one instant replace each other."""
-    return StockRecord.objects.store(counted.counts, counted.at, recent=counted.recent) if counted else []
+    if counted is None:
+        return []
+    records = StockRecord.objects.store(counted.counts, counted.at, recent=counted.recent)
+    call_after(counted.stocks, records)
+    return records
