@@ -56,6 +56,14 @@ def test_what_went_round_the_capture_is_shown_with_its_meaning(members: None) ->
     assert "Trial           0  +3   −1   +2           −1    1  ▲ from 0" in table
     assert "Trial: −1 unexplained. Its flows lead from 0 to 2, but it has 1." in table
     assert re.search(r"^    Converting +from Trial +1  ██████▋$", table, re.MULTILINE)
+    causes = table.partition("\nWhere it comes from\n")[2]
+    assert re.match(r"Trial: −1 between the counts of .+ and", causes)
+    assert re.search(r"^Missing by now: 1 move from Trial to outside, of \d+\.$", causes, re.MULTILINE)
+    assert "Run 'manage.py stockandflow sweep'" in causes
+
+
+def test_where_everything_is_explained_no_causes_are_sought(members: None) -> None:
+    assert "Where it comes from" not in report()
 
 
 def test_by_default_it_is_the_last_thirty_days_in_progress(members: None) -> None:

@@ -13,13 +13,16 @@ from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import DEFAULT_DAYS, asked_range, instant
 from stockandflow.registry import registry
 from stockandflow.rendering import PLAIN, Paint, Signs, to_csv, to_json, to_table
-from stockandflow.reports import Balance, Compare, balance
+from stockandflow.rendering.causes import causes_text
+from stockandflow.reports import Balance, Compare, balance, causes
 
 HELP = "Show how a process moved: opening + in - out + unexplained = closing, for each of its stocks."
 
 WIDTHS = range(80, 101)
 """The table follows the terminal within these; elsewhere it has DEFAULT_WIDTH columns."""
 DEFAULT_WIDTH = 80
+NAMED = 3
+"""How many windows and objects of a kind are shown where something is unexplained."""
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -64,7 +67,10 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
-    """Write the report; raises InvalidInput, UnknownSlug among them. The queries are those of ``reports.balance``."""
+    """Write the report; raises InvalidInput, UnknownSlug among them. The queries are those of ``reports.balance``.
+
+    Those of ``reports.causes`` are added where the table shows something unexplained.
+    """
     process = registry.process(options["slug"])
     calendar = process.calendar
     since, until = (
@@ -100,14 +106,18 @@ def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: di
     encoding = getattr(command.stdout, "encoding", None) or "utf-8"
     terminal = command.stdout.isatty()
     columns = shutil.get_terminal_size().columns if terminal else DEFAULT_WIDTH
+    width, signs = min(max(columns, WIDTHS[0]), WIDTHS[-1]), Signs.for_encoding(encoding)
     text = to_table(
         found,
         calendar,
-        width=min(max(columns, WIDTHS[0]), WIDTHS[-1]),
-        signs=Signs.for_encoding(encoding),
+        width=width,
+        signs=signs,
         # Django's styles know --no-color and DJANGO_COLORS, but they look at sys.stdout, not at where we write.
         paint=_paint(command) if terminal or options["force_color"] else PLAIN,
     )
+    if found.unexplained:
+        why = causes(found.process, found.since, found.until, limit=NAMED)
+        text += f"\n{causes_text(why, calendar, width=width, signs=signs)}"
     return text.encode(encoding, "replace").decode(encoding)
 
 

@@ -332,18 +332,7 @@ class _Table:
         return text + " " * (columns - columns_of(text))
 
     def wrapped(self, text: str, indent: int = 0) -> list[str]:
-        """The text in lines that fit, all but the first with an indent; a word that is too long is broken."""
-        rows, row = [], ""
-        for word in clean(text).split():
-            if row.strip() and columns_of(f"{row} {word}") > self.width:
-                rows.append(row)
-                row = " " * indent
-            row += f" {word}" if row.strip() else word
-            while columns_of(row) > self.width:
-                kept = cut(row, self.width)
-                rows.append(kept)
-                row = " " * indent + row[len(kept) :]
-        return [*rows, row]
+        return wrapped(text, self.width, indent)
 
 
 def _numbers(line: StockBalance, other: StockBalance, signs: Signs) -> list[tuple[str, str]]:
@@ -351,6 +340,21 @@ def _numbers(line: StockBalance, other: StockBalance, signs: Signs) -> list[tupl
     pairs = [(one.inflow, -one.outflow, one.net) for one in (line, other)]
     flows = [(signed(mine, signs), signed(theirs, signs)) for mine, theirs in zip(*pairs, strict=True)]
     return [*flows, (count(line.closing, signs), count(other.closing, signs))]
+
+
+def wrapped(text: str, width: int, indent: int = 0) -> list[str]:
+    """The text in lines that fit, all but the first with an indent; a word that is too long is broken."""
+    rows, row = [], ""
+    for word in clean(text).split():
+        if row.strip() and columns_of(f"{row} {word}") > width:
+            rows.append(row)
+            row = " " * indent
+        row += f" {word}" if row.strip() else word
+        while columns_of(row) > width:
+            kept = cut(row, width)
+            rows.append(kept)
+            row = " " * indent + row[len(kept) :]
+    return [*rows, row]
 
 
 def clean(text: Any) -> str:

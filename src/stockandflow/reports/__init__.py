@@ -9,12 +9,14 @@ from stockandflow.reports.rates import rate, rates
 from stockandflow.reports.reported import Known, as_reported
 from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
 from stockandflow.reports.series import Break, Point, Series, series
+from stockandflow.reports.unexplained import Causes, Watched, Window, causes
 
 __all__ = [
     "OTHER",
     "OUTSIDE",
     "Balance",
     "Break",
+    "Causes",
     "Compare",
     "FlowLine",
     "Kind",
@@ -26,8 +28,11 @@ __all__ = [
     "Point",
     "Series",
     "StockBalance",
+    "Watched",
+    "Window",
     "as_reported",
     "balance",
+    "causes",
     "events_of",
     "members",
     "net",
