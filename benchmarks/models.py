@@ -82,3 +82,24 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return self.customer
+
+
+class Case(models.Model):
+    """What moves between twenty steps; its past is in the events alone."""
+
+    step = models.PositiveSmallIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.pk} at {self.step}"
+
+
+class FewFlowEvent(FlowEvent):
+    """A move of a case, in a table of few."""
+
+    subject = SubjectForeignKey(Case)
+
+
+class ManyFlowEvent(FlowEvent):
+    """A move of a case, in a table of many."""
+
+    subject = SubjectForeignKey(Case)

@@ -10,7 +10,21 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import router
-from django.db.models import Case, Count, IntegerField, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DateTimeField,
+    F,
+    IntegerField,
+    Max,
+    Min,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+    When,
+)
 from django.db.models.functions import TruncHour
 
 from stockandflow.conf import conf
@@ -22,7 +36,10 @@ from stockandflow.reports.planning import Plan, Span, atoms, beginning_of, plan,
 
 Move = tuple[str, str, str]
 """Flow slug, source key, sink key."""
+SUMMED = ("count", "subjects")
 FIRSTS = ("first_in_week", "first_in_month", "first_in_quarter", "first_in_year")
+ORIGINS = {"imported": Origin.IMPORT, "swept": Origin.SWEEP, "initial": Origin.INITIAL}
+"""Column → the origin that it counts."""
 
 
 @dataclass
@@ -69,21 +86,40 @@ def read(
 ) -> Read:
     """Read the moves that touch the process's stocks, with a facet by its value: only flows of ``split`` have one.
 
-    Queries: one for the watermarks, one for the flow records, one for their facet values where a ``facet`` is given,
-    and two for each event model: which days have events that no record holds yet, and the events themselves.
+    Queries: one for the watermarks, one for the flow records, one more where a flow is recorded for some of the periods
+    alone, one for the facet values where a ``facet`` is given, and two for each event model: which days have events
+    that no record holds yet, and the events themselves.
     """
     return _Reading(process, set(spans), now, facet, columns or {}, split).read(sorted(set(counted_at)))
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """The records of one period. ``missing`` are flows of the process that have no total there."""
+@dataclass
+class _Sum:
+    """What the records of some periods hold of one move, added up."""
 
-    rows: list[tuple[Move, int, int, dict[str, int], dict[str, int]]]
-    values: Mapping[Move, Counter[str]]
+    count: int
+    subjects: int
+    firsts: dict[str, int]
+    origins: dict[str, int]
+    revision: int
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Periods that the same spans hold, so that their records are added up by the database."""
+
+    periods: list[Period]
+    spans: frozenset[Span]
+    sums: dict[Move, _Sum] = field(default_factory=dict)
+    values: defaultdict[Move, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+
+@dataclass(frozen=True)
+class _Total:
+    """Whether a period is computed: ``missing`` are flows of the process that have no total there."""
+
     status: Status
-    missing: frozenset[str]
-    revised: bool
+    missing: frozenset[str] = frozenset()
 
 
 class _Reading:
@@ -106,20 +142,18 @@ class _Reading:
     def read(self, counted_at: list[datetime]) -> Read:
         computed, apart = self._computed()
         plans = {span: plan(span, self.calendar, computed, apart) for span in self.spans}
-        stored = self._stored({period for one in plans.values() for period in one.periods})
-        unread = {day for day in apart if day in stored and stored[day].status is not Status.FINAL}
-        unread |= {period for period, found in stored.items() if self.flows and found.missing == self.flows}
+        batches = _batches(plans, apart)
+        totals = self._totals(batches)
+        unread = {day for day in apart if day in totals and totals[day].status is not Status.FINAL}
+        unread |= {period for period, total in totals.items() if self.flows and total.missing == self.flows}
         by_events = {span for one in plans.values() for span in one.events}
         by_events |= {
             (period.start, period.end)
-            for period, found in stored.items()
-            if found.missing or period in unread
+            for period, total in totals.items()
+            if total.missing or period in unread
         }
         cells, settled = self._events(by_events, counted_at)
-        found = {
-            span: self._moves(span, one, {p: s for p, s in stored.items() if p not in unread}, cells)
-            for span, one in plans.items()
-        }
+        found = {span: self._moves(span, one, batches, totals, unread, cells) for span, one in plans.items()}
         return Read(found, settled)
 
     def _computed(self) -> tuple[Span | None, set[Period]]:
@@ -152,73 +186,74 @@ class _Reading:
                 apart.update(self.calendar.periods(Grain.DAY, max(low, since), min(high, until)))
         return (since, until), apart
 
-    def _stored(self, periods: set[Period]) -> dict[Period, _Stored]:
-        """What is stored of these periods; those that have no record at all are left to the events, too."""
+    def _totals(self, batches: list[_Batch]) -> dict[Period, _Total]:
+        """How far each period is computed; fills the batches with what is stored. One query, two where flows miss."""
+        periods = {(one.grain.value, one.start): one for batch in batches for one in batch.periods}
         if not periods:
             return {}
-        by_key = {(period.grain.value, period.start): period for period in periods}
-        rows: dict[Period, list[Any]] = {period: [] for period in periods}
-        totals: dict[Period, dict[str, datetime]] = {period: {} for period in periods}
-        revised: set[Period] = set()
-        records = FlowRecord.objects.order_by().filter(self._wanted(periods))
-        for flow, source, sink, grain, start, computed_at, revision, number, subjects, *more in records.values_list(
-            "flow", "source", "sink", "grain", "start", "computed_at", "revision", "count", "subjects",
-            *FIRSTS, "imported", "swept", "initial",
-        ):  # fmt: skip
-            period = by_key.get((grain, start))
-            if period is None:
-                continue
+        is_total = Q(source=ALL)
+        rows = FlowRecord.objects.order_by().filter(self._wanted(periods.values()))
+        rows = rows.annotate(
+            sf_place=_place(batches),
+            sf_flow=Case(When(is_total, then=Value("")), default=F("flow"), output_field=CharField()),
+            sf_grain=Case(When(is_total, then=F("grain")), default=Value(""), output_field=CharField()),
+            sf_start=Case(When(is_total, then=F("start")), default=None, output_field=DateTimeField()),
+        )
+        named = {f"sf_{name}": Sum(name) for name in (*SUMMED, *FIRSTS, *ORIGINS)}
+        known: dict[Period, tuple[datetime, int]] = {}
+        for place, flow, source, sink, grain, start, revision, computed_at, number, *sums in rows.values_list(
+            "sf_place", "sf_flow", "source", "sink", "sf_grain", "sf_start"
+        ).annotate(sf_revision=Max("revision"), sf_at=Min("computed_at"), sf_rows=Count("pk"), **named):
             if source == ALL:
-                totals[period][flow] = computed_at
+                known[periods[grain, start]] = computed_at, number
                 continue
-            firsts = dict(zip(FIRSTS, more, strict=False))
-            origins = dict(
-                zip((Origin.IMPORT, Origin.SWEEP, Origin.INITIAL), more[len(FIRSTS) :], strict=True)
-            )
-            rows[period].append(((flow, source, sink), number, subjects, firsts, origins))
-            if revision > 1:
-                revised.add(period)
-        values = self._stored_values(periods, by_key)
+            count, subjects, *rest = sums
+            firsts = dict(zip(FIRSTS, rest, strict=False))
+            origins = dict(zip(ORIGINS.values(), rest[len(FIRSTS) :], strict=True))
+            batches[place].sums[flow, source, sink] = _Sum(count, subjects, firsts, origins, revision)
+        self._fill_values(batches, periods.values())
+        short = [one for one in periods.values() if known.get(one, (None, 0))[1] < len(self.flows)]
+        there = self._flows_in(short)
         lateness = conf().allowed_lateness
         return {
-            period: _Stored(
-                rows[period],
-                values[period],
-                Status.of(period.end, min(totals[period].values(), default=None), self.now, lateness),
-                frozenset(self.flows - totals[period].keys()),
-                period in revised,
+            one: _Total(
+                Status.of(one.end, known[one][0] if one in known else None, self.now, lateness),
+                frozenset(self.flows - there[one]) if one in there else frozenset(),
             )
-            for period in periods
+            for one in periods.values()
         }
 
-    def _stored_values(
-        self, periods: set[Period], by_key: Mapping[tuple[str, datetime], Period]
-    ) -> dict[Period, dict[Move, Counter[str]]]:
-        found: dict[Period, dict[Move, Counter[str]]] = {period: defaultdict(Counter) for period in periods}
-        if not self.facet:
-            return found
-        records = FlowFacetRecord.objects.order_by().filter(
-            self._wanted(periods, "flow_record__"), facet=self.facet
-        )
-        names = ("grain", "start", "flow", "source", "sink")
-        for grain, start, flow, source, sink, value, number in records.values_list(
-            *(f"flow_record__{name}" for name in names), "value", "count"
-        ):
-            if (period := by_key.get((grain, start))) is not None and source != ALL:
-                found[period][flow, source, sink][value] += number
+    def _flows_in(self, periods: list[Period]) -> dict[Period, set[str]]:
+        """Period → the process's flows that have a total there."""
+        found: dict[Period, set[str]] = {period: set() for period in periods}
+        by_key = {(period.grain.value, period.start): period for period in periods}
+        if periods:
+            totals = FlowRecord.objects.order_by().filter(self._wanted(periods), source=ALL)
+            for grain, start, flow in totals.values_list("grain", "start", "flow"):
+                found[by_key[grain, start]].add(flow)
         return found
 
-    def _wanted(self, periods: set[Period], prefix: str = "") -> Q:
+    def _fill_values(self, batches: list[_Batch], periods: Collection[Period]) -> None:
+        if not self.facet:
+            return
+        records = FlowFacetRecord.objects.order_by().filter(
+            self._wanted(periods, "flow_record__"), ~Q(flow_record__source=ALL), facet=self.facet
+        )
+        names = [f"flow_record__{name}" for name in ("flow", "source", "sink")]
+        rows = records.annotate(sf_place=_place(batches, "flow_record__"))
+        for place, flow, source, sink, value, number in rows.values_list(
+            "sf_place", *names, "value"
+        ).annotate(sf_count=Sum("count")):
+            batches[place].values[flow, source, sink][value] += number
+
+    def _wanted(self, periods: Iterable[Period], prefix: str = "") -> Q:
         """The condition on flow records, or on what leads to them: of these periods, and of the process's stocks."""
 
         def q(**conditions: Any) -> Q:
             return Q(**{f"{prefix}{name}": value for name, value in conditions.items()})
 
-        when = Q()
-        for grain, low, high in runs(periods):
-            when |= q(grain=grain.value, start__gte=low, start__lt=high)
         whose = q(source__in=self.slugs) | q(sink__in=self.slugs) | q(source=ALL, flow__in=sorted(self.flows))
-        return q(calendar=self.calendar.key) & when & whose
+        return q(calendar=self.calendar.key) & _within(periods, prefix) & whose
 
     def _events(
         self, spans: set[Span], counted_at: list[datetime]
@@ -289,53 +324,90 @@ class _Reading:
         self,
         span: Span,
         how: Plan,
-        stored: Mapping[Period, _Stored],
+        batches: list[_Batch],
+        totals: Mapping[Period, _Total],
+        unread: set[Period],
         cells: Mapping[Span, list[tuple[Move, str, str | None, int]]],
     ) -> Moves:
-        kept = tuple(period for period in how.periods if period in stored)
+        kept = tuple(period for period in how.periods if period not in unread)
+        missing = {(period.start, period.end): totals[period].missing for period in kept}
+        stored = [one for one in batches if span in one.spans and unread.isdisjoint(one.periods)]
         found = Moves(
             periods=kept,
             final=not how.events
             and len(kept) == len(how.periods)
-            and all(stored[one].status is Status.FINAL and not stored[one].missing for one in kept),
-            revised=any(stored[one].revised for one in kept),
+            and all(totals[one].status is Status.FINAL and not totals[one].missing for one in kept),
+            revised=any(known.revision > 1 for batch in stored for known in batch.sums.values()),
         )
-        for period in kept:
-            for move, number, _, _, origins in stored[period].rows:
-                if move[0] in stored[period].missing:
-                    continue
-                found.counts[move] += number
-                found.origins.update(origins)
-                found.origins[Origin.LIVE] += number - origins[Origin.IMPORT] - origins[Origin.SWEEP]
+        for batch in stored:
+            for move, known in batch.sums.items():
+                found.counts[move] += known.count
+                found.origins.update(known.origins)
+                found.origins[Origin.LIVE] += (
+                    known.count - known.origins[Origin.IMPORT] - known.origins[Origin.SWEEP]
+                )
                 if self.facet:
-                    _add_values(found, move, number, stored[period].values.get(move, Counter()))
-            for cell in cells.get((period.start, period.end), ()):
-                if cell[0][0] in stored[period].missing:
+                    _add_values(found, move, known.count, batch.values.get(move, Counter()))
+        for part, flows in missing.items():
+            for cell in cells.get(part, ()):
+                if cell[0][0] in flows:
                     _add_cell(found, cell)
-        read_apart = [(period.start, period.end) for period in how.periods if period not in stored]
-        for part in (*how.events, *read_apart):
+        for part in (*how.events, *((one.start, one.end) for one in how.periods if one in unread)):
             for cell in cells[part]:
                 _add_cell(found, cell)
-        if not how.events and not read_apart:
+        if len(kept) == len(how.periods) and not how.events and not any(missing.values()):
             found.subjects = self._subjects(span, kept, stored)
         found.counts += Counter()
         found.origins += Counter()
         return found
 
     def _subjects(
-        self, span: Span, kept: tuple[Period, ...], stored: Mapping[Period, _Stored]
+        self, span: Span, kept: tuple[Period, ...], stored: Iterable[_Batch]
     ) -> Counter[Move] | None:
         """Distinct subjects by move: those of the one period, or of whom it is the first move of a longer one."""
-        if any(stored[period].missing for period in kept):
-            return None
-        found: Counter[Move] = Counter()
         grain = None if len(kept) == 1 else beginning_of(span, kept, self.calendar)
         if len(kept) > 1 and grain is None:
             return None
-        for period in kept:
-            for move, _, subjects, firsts, _ in stored[period].rows:
-                found[move] += subjects if grain is None else firsts[f"first_in_{grain.value}"]
+        found: Counter[Move] = Counter()
+        for batch in stored:
+            for move, known in batch.sums.items():
+                found[move] += known.subjects if grain is None else known.firsts[f"first_in_{grain.value}"]
         return found
+
+
+def _batches(plans: Mapping[Span, Plan], apart: Collection[Period]) -> list[_Batch]:
+    """The periods of all plans, together where the same spans hold them; days apart by themselves."""
+    spans: dict[Period, set[Span]] = defaultdict(set)
+    for span, one in plans.items():
+        for period in one.periods:
+            spans[period].add(span)
+    found: dict[Any, _Batch] = {}
+    for period, holders in spans.items():
+        key = frozenset(holders), period if period in apart else None
+        found.setdefault(key, _Batch([], key[0])).periods.append(period)
+    return list(found.values())
+
+
+def _within(periods: Iterable[Period], prefix: str = "") -> Q:
+    """The condition that a flow record is of one of these periods."""
+    found = Q()
+    for grain, low, high in runs(periods):
+        found |= Q(
+            **{
+                f"{prefix}grain": grain.value,
+                f"{prefix}start__gte": low,
+                f"{prefix}start__lt": high,
+            }
+        )
+    return found
+
+
+def _place(batches: list[_Batch], prefix: str = "") -> Case:
+    """In which of the batches a flow record is."""
+    return Case(
+        *(When(_within(batch.periods, prefix), then=Value(place)) for place, batch in enumerate(batches)),
+        output_field=IntegerField(),
+    )
 
 
 def _add_values(found: Moves, move: Move, number: int, values: Mapping[str, int]) -> None:

@@ -1,0 +1,209 @@
+"""Series hold closed periods; the open one and the gaps stand apart, and no gap is drawn as zero."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from example.membership.models import Member, MemberFlowEvent
+from stockandflow import recording, reports
+from stockandflow.declarations import Process, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import Definition, FlowRecord, StockRecord
+from stockandflow.periods import Calendar, Grain, Status
+from stockandflow.registry import registry
+from tests.reports.history import SLUGS, counted, written
+from tests.reports.test_reading import LONDON, SINCE, UNTIL, histories, midnight, recorded_long_ago
+
+pytestmark = pytest.mark.django_db
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+TRIAL = SLUGS["trial"]
+SIGNING_UP, CANCELLING = registry.flow("signing-up"), registry.flow("cancelling")
+MONTHS = midnight(2025, 3, 1), midnight(2025, 7, 1)
+
+
+@pytest.fixture
+def past() -> Process:
+    moves = histories(60, SINCE, UNTIL)
+    written(moves)
+    for at in (SINCE, midnight(2025, 7, 4) + 3 * HOUR, UNTIL):
+        counted(moves, at)
+    recorded_long_ago()
+    recording.record(registry)
+    return registry.process("membership")
+
+
+def starts(found: reports.Series) -> list[str]:
+    return [LONDON.local_date(point.start).isoformat() for point in found]
+
+
+def test_a_flow_by_month_is_what_its_balances_say(past: Process) -> None:
+    found = reports.series(SIGNING_UP, *MONTHS, "month")
+    parts = reports.balance(past, *MONTHS, grain="month").parts
+
+    assert starts(found) == ["2025-03-01", "2025-04-01", "2025-05-01", "2025-06-01"]
+    assert [point.value for point in found] == [part.stocks[0].inflows[0].count for part in parts]
+    assert {point.status for point in found} == {Status.FINAL}
+    subjects = reports.series(SIGNING_UP, *MONTHS, "month", measure="subjects")
+    assert [point.value for point in subjects] == [part.stocks[0].inflows[0].subjects for part in parts]
+
+
+def test_periods_are_whole_where_the_range_cuts_them(past: Process) -> None:
+    found = reports.series(SIGNING_UP, midnight(2025, 3, 9), midnight(2025, 4, 2), Grain.MONTH)
+
+    assert starts(found) == ["2025-03-01", "2025-04-01"]
+
+
+def test_the_period_under_way_stands_apart(past: Process) -> None:
+    now = timezone.now()
+    found = reports.series(SIGNING_UP, now - 3 * DAY, now + 3 * DAY, "day")
+
+    assert found.open is not None
+    assert found.open.status is Status.IN_PROGRESS
+    assert found.open.start <= now < found.open.end
+    assert len(found) == 3
+    assert all(point.end <= now for point in found)
+    level = reports.series(TRIAL, now - 3 * DAY, now + 3 * DAY, "day").open
+    assert level is not None
+    assert level.value == TRIAL.count()
+
+
+def test_what_was_not_computed_is_a_gap_and_a_day_without_moves_is_zero(past: Process) -> None:
+    FlowRecord.objects.filter(start=midnight(2025, 5, 3), grain="day", flow="signing-up").delete()
+    found = reports.series(SIGNING_UP, midnight(2025, 5, 1), midnight(2025, 5, 6), "day")
+
+    assert [LONDON.local_date(gap.start).day for gap in found.gaps] == [3]
+    assert [LONDON.local_date(point.start).day for point in found] == [1, 2, 4, 5]
+    assert all(point.value is not None for point in found)
+    before = reports.series(SIGNING_UP, midnight(2024, 5, 1), midnight(2024, 7, 1), "month")
+    assert (len(before), len(before.gaps)) == (0, 2)
+
+
+def test_a_rate_is_the_moves_as_a_share_of_the_opening(past: Process) -> None:
+    StockRecord.objects.filter(stock="active", timestamp__in=[MONTHS[0], midnight(2025, 4, 1)]).delete()
+    for at, count in ((MONTHS[0], 40), (midnight(2025, 4, 1), 0)):
+        StockRecord.objects.create(stock="active", timestamp=at, count=count)
+    moves = reports.series(CANCELLING, *MONTHS, "month").points[0].value
+    found = reports.series(CANCELLING, *MONTHS, "month", measure="rate")
+
+    assert found.points[0].value == moves / 40
+    assert midnight(2025, 4, 1) in {gap.start for gap in found.gaps}, "a share of nothing is no number"
+
+
+@pytest.fixture
+def levels() -> Stock:
+    """Trial at the midnights from 1 to 10 June 2025: 1 to 10."""
+    StockRecord.objects.filter(stock="trial").delete()
+    for day in range(1, 11):
+        StockRecord.objects.create(stock="trial", timestamp=midnight(2025, 6, day), count=day)
+    return TRIAL
+
+
+def test_a_stock_closes_with_the_level_at_the_end_unless_asked_otherwise(levels: Stock) -> None:
+    week = midnight(2025, 6, 2), midnight(2025, 6, 9)  # levels 3 to 9 end its days
+
+    def value(**asked: Any) -> float:
+        (point,) = reports.series(levels, *week, "week", **asked)
+        return point.value
+
+    assert value() == value(aggregate="closing") == 9
+    assert value(aggregate="first") == 2
+    assert (value(aggregate="min"), value(aggregate="max"), value(aggregate="mean")) == (3, 9, 6)
+
+
+def test_a_level_that_was_not_recorded_is_a_gap(levels: Stock) -> None:
+    StockRecord.objects.filter(timestamp=midnight(2025, 6, 5)).delete()
+
+    by_day = reports.series(levels, midnight(2025, 6, 2), midnight(2025, 6, 9), "day")
+    assert [LONDON.local_date(gap.start).day for gap in by_day.gaps] == [4]
+    by_week = reports.series(levels, midnight(2025, 6, 2), midnight(2025, 6, 9), "week", aggregate="mean")
+    assert (len(by_week), len(by_week.gaps)) == (0, 1), "the mean of six days isn't that of the week"
+
+
+def test_a_stock_in_no_tracker_has_points_where_it_was_counted() -> None:
+    everyone = Stock("everyone", "Everyone", Member.objects.all())
+    for at, count in (
+        (midnight(2025, 6, 1) + HOUR, 4),
+        (midnight(2025, 6, 1) + 9 * HOUR, 5),
+        (midnight(2025, 6, 4), 7),
+    ):
+        StockRecord.objects.create(stock="everyone", timestamp=at, count=count)
+    found = reports.series(everyone, midnight(2025, 6, 1), midnight(2025, 6, 5), "day")
+
+    assert [(LONDON.local_date(x.start).day, x.value) for x in found] == [(1, 5), (3, 7)]
+    assert [LONDON.local_date(gap.start).day for gap in found.gaps] == [2, 4]
+
+
+def event(timestamp: datetime, source: str, sink: str, subject: int = 1, flow: str = "") -> None:
+    MemberFlowEvent.objects.create(
+        tracker="membership.member", flow=flow, source=source, sink=sink, subject_id=subject,
+        timestamp=timestamp, recorded_at=timestamp,
+    )  # fmt: skip
+
+
+def test_hours_are_told_by_events_where_the_clocks_go_back_too() -> None:
+    sunday = midnight(2025, 10, 26)  # 02:00 is 01:00 again
+    for minutes, subject in ((70, 1), (80, 1), (130, 2), (190, 3)):
+        event(sunday + timedelta(minutes=minutes), "", "trial", subject, "signing-up")
+
+    found = reports.series(SIGNING_UP, sunday, sunday + 4 * HOUR, "hour")
+    assert [point.value for point in found] == [0, 2, 1, 1]
+    assert [point.start for point in found] == [sunday + n * HOUR for n in range(4)]
+    subjects = reports.series(SIGNING_UP, sunday, sunday + 4 * HOUR, "hour", measure="subjects")
+    assert [point.value for point in subjects] == [0, 1, 1, 1]
+
+
+def test_hours_are_those_of_the_calendar_where_it_is_half_an_hour_off() -> None:
+    lord_howe = Calendar("Australia/Lord_Howe")
+    jump = datetime(2026, 4, 4, 15, tzinfo=UTC)  # 02:00 is 01:30 again
+    for minutes in (-70, -40, -10, 10, 40):
+        event(jump + timedelta(minutes=minutes), "", "trial", flow="signing-up")
+
+    found = reports.series(SIGNING_UP, jump - 2 * HOUR, jump + HOUR, "hour", calendar=lord_howe)
+    assert [(point.start - jump, point.value) for point in found] == [
+        (-2 * HOUR, 1), (-HOUR, 2), (timedelta(0), 1), (HOUR / 2, 1),
+    ]  # fmt: skip
+
+
+def test_a_level_by_the_hour_is_carried_on_by_events() -> None:
+    at = midnight(2025, 6, 2)
+    StockRecord.objects.create(stock="trial", timestamp=at - 3 * HOUR, count=10)
+    event(at - HOUR, "", "trial")
+    event(at + HOUR / 2, "", "trial")
+    event(at + 2 * HOUR + HOUR / 2, "trial", "active")
+
+    found = reports.series(TRIAL, at, at + 4 * HOUR, "hour")
+    assert [point.value for point in found] == [12, 12, 11, 11]
+
+
+def test_where_the_meaning_changed_there_is_a_break() -> None:
+    for since, text in ((SINCE, "at first"), (midnight(2025, 4, 9), "changed"), (UNTIL, "later")):
+        Definition.objects.create(kind="stock", slug="trial", since=since, digest=text, text=text)
+    found = reports.series(TRIAL, midnight(2025, 1, 1), midnight(2025, 7, 1), "month")
+
+    assert [(one.at, one.text) for one in found.breaks] == [(midnight(2025, 4, 9), "changed")]
+
+
+@pytest.mark.parametrize(
+    ("of", "asked", "words"),
+    [
+        (registry.process("membership"), {}, "ask for one of its stocks or flows"),
+        ("trial", {}, "give a Stock or a Flow"),
+        (TRIAL, {"measure": "count"}, "'trial' is a stock; write aggregate, one of closing, first"),
+        (SIGNING_UP, {"aggregate": "mean"}, "'signing-up' is a flow; write measure, one of count, subjects"),
+        (TRIAL, {"aggregate": "median"}, "write one of closing, first, mean, min, max"),
+        (SIGNING_UP, {"measure": "sum"}, "write one of count, subjects, rate"),
+        (SIGNING_UP, {"measure": "rate"}, "has no source stock"),
+        (TRIAL, {"grain": "decade"}, "'decade' is no grain"),
+        (TRIAL, {"grain": "hour"}, "31 days at most"),
+        (TRIAL, {"grain": "day", "aggregate": "mean"}, "take a grain above 'day'"),
+        (CANCELLING, {"grain": "hour", "measure": "rate", "until": SINCE + DAY}, "take grain 'day'"),
+        (TRIAL, {"grain": "day", "since": midnight(1990, 1, 1)}, "more than 4000 of these"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(of: Any, asked: dict[str, Any], words: str) -> None:
+    wanted: dict[str, Any] = {"since": SINCE, "until": UNTIL, "grain": "month"} | asked
+    with pytest.raises(InvalidInput, match=words):
+        reports.series(of, **wanted)
