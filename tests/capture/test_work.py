@@ -115,3 +115,26 @@ def test_four_times_the_rows_are_four_times_the_work_that_capture_adds(declare: 
     for name, (few, many) in captured.items():
         added = few - plain[name][0], many - plain[name][1]
         assert added[1] <= max(added[0], FEW / 10) * MANY / FEW * GENEROUS, (name, added)
+
+
+@pytest.mark.parametrize("stocks", [4, 60])
+def test_a_move_on_sqlite_fills_no_table_to_find_its_flow(stocks: int, declare: Declare) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite fills a table for IN")
+    places = [Stock(f"at-{n}", f"At {n}", Item.objects.filter(number=n)) for n in range(stocks)]
+    going = Flow("going", "Going", ItemFlowEvent, sources=places[:-1], sinks=places[-1:])
+    declare(ModelTracker(stocks=places, flows=[going]))
+    item = Item.objects.create(number=0)
+
+    table, column = map(
+        connection.ops.quote_name, (Item._meta.db_table, Item._meta.get_field("number").column)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN UPDATE {table} SET {column} = 1 WHERE id = {item.pk}")
+        steps = [step[1] for step in cursor.fetchall()]
+    Item.objects.update(number=stocks - 1)
+
+    assert "Program" in steps
+    assert ("OpenEphemeral" in steps) == (stocks > 50), "in many values a table is the quicker way"
+    event = ItemFlowEvent.objects.latest("pk")
+    assert (event.subject_id, event.flow, event.timestamp) == (item.pk, "going", event.recorded_at)

@@ -74,11 +74,17 @@ class EventSql:
             sources = [key for key in keys if key in set(map(state_key, flow.sources))]
             sinks = [key for key in keys if key in set(map(state_key, flow.sinks))]
             if sources and sinks:
-                ins = ", ".join(map(self.text, sources)), ", ".join(map(self.text, sinks))
-                cases.append(
-                    f"WHEN {source} IN ({ins[0]}) AND {sink} IN ({ins[1]}) THEN {self.text(flow.slug)}"
-                )
+                covers = f"{self.among(source, sources)} AND {self.among(sink, sinks)}"
+                cases.append(f"WHEN {covers} THEN {self.text(flow.slug)}")
         return f"(CASE {' '.join(cases)} ELSE {self.empty} END)" if cases else self.empty
+
+    def among(self, state: str, keys: list[str]) -> str:
+        """Whether a state, which is SQL, is one of those keys."""
+        # For IN with more than two values SQLite fills a table, in a trigger anew for every row. It takes no more than
+        # a thousand conditions that are nested.
+        if self.connection.vendor == "sqlite" and len(keys) <= 50:
+            return f"({' OR '.join(f'{state} = {self.text(key)}' for key in keys)})"
+        return f"{state} IN ({', '.join(map(self.text, keys))})"
 
     def facets(self, row: str) -> str:
         return facets_json_sql(self.facet_columns, row, self.connection)
@@ -92,17 +98,19 @@ class EventSql:
         *,
         flow: str | None = None,
         timestamp: str | None = None,
+        now: str | None = None,
         origin: str | None = None,
     ) -> str:
         """The values of an event, in the order of ``columns``; it happens now and live unless SQL says otherwise."""
+        now = now or self.now
         values = [
             self.text(self.tracker.slug),
             self.flow(source, sink) if flow is None else flow,
             source,
             sink,
             subject,
-            timestamp or self.now,
-            self.now,
+            timestamp or now,
+            now,
             facets,
             self.text(Origin.LIVE.value) if origin is None else origin,
         ]

@@ -132,11 +132,14 @@ class _Parts(EventSql):
 def _touched(tracker: ModelTracker, columns: list[str] | None, connection: BaseDatabaseWrapper) -> str:
     """Whether an update gave a column that decides another value: a shorter question than whether the row moves.
 
-    "" where a column's type may call two values equal that a filter tells apart, and on SQLite, where the columns that
-    an update names are enough. Texts are compared to the letter, whatever their collation.
+    "" where a column's type may call two values equal that a filter tells apart. Texts are compared to the letter,
+    whatever their collation.
     """
-    if columns is None or connection.vendor == "sqlite":
+    if columns is None:
         return ""
+    if connection.vendor == "sqlite":
+        names = map(connection.ops.quote_name, columns)
+        return " OR ".join(f"old.{name} IS NOT new.{name} COLLATE BINARY" for name in names)
     fields = {field.column: field for field in tracker.model._meta.concrete_fields}
     postgresql = connection.vendor == "postgresql"
     found = []
@@ -163,14 +166,14 @@ def _sqlite(parts: _Parts) -> Templates:
         if change.row == "new" and source == parts.empty:
             source = _last_known(parts)
             moves = f"({moves} OR EXISTS (SELECT 1 FROM {_events_of_new(parts)}))"
-        when = " AND ".join(filter(None, (moves, change.only)))
-        values = parts.values(
-            "sf.source", "sf.sink", f"{change.row}.{parts.subject}", parts.facets(change.row)
-        )
+        when = " AND ".join(filter(None, (change.only, moves)))
+        subject, facets = f"{change.row}.{parts.subject}", parts.facets(change.row)
+        values = parts.values("sf.source", "sf.sink", subject, facets, now="sf.now")
+        # With a limit it is worked out once, rather than wherever the values name it.
+        once = f"SELECT {source} AS source, {change.sink} AS sink, {parts.now} AS now LIMIT 1"
         body = (
             f"INSERT INTO {parts.event_table} ({parts.columns}) SELECT {values} "
-            # With a limit it is worked out once, rather than wherever the values name it.
-            f"FROM (SELECT {source} AS source, {change.sink} AS sink LIMIT 1) AS sf WHERE sf.source <> sf.sink; "
+            f"FROM ({once}) AS sf WHERE sf.source <> sf.sink; "
         )
         if parts.with_callables:
             flows = ", ".join(map(parts.text, parts.with_callables))
