@@ -177,13 +177,18 @@ def save(compare: Compare, sizes: Sizes) -> list[Line]:
         for subscription in kept[side.name]:
             subscription.seats += 1
 
-    def save_all(side: Side) -> None:
+    def save_each(side: Side) -> None:
         for subscription in kept[side.name]:
             subscription.save()
 
+    def save_all(side: Side) -> None:
+        save_each(side)
+        written_back()
+
     def save_together(side: Side) -> None:
         with transaction.atomic():
-            save_all(side)
+            save_each(side)
+        written_back()
 
     for name, work, change, bounds in (
         ("move", save_all, next_status, [Bound(1.25)]),
@@ -197,6 +202,13 @@ def save(compare: Compare, sizes: Sizes) -> list[Line]:
         moved = sizes.saves * (sizes.many + 1) if change is next_status else 0
         equal_numbers([number + moved for number in before])
     return found
+
+
+def written_back() -> None:
+    """Copy SQLite's log into the database's file: each way pays for the pages that it wrote, and for no other's."""
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
 def bulk_create(compare: Compare, sizes: Sizes) -> list[Line]:
