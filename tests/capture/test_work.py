@@ -126,11 +126,10 @@ def test_a_move_on_sqlite_fills_no_table_to_find_its_flow(stocks: int, declare: 
     declare(ModelTracker(stocks=places, flows=[going]))
     item = Item.objects.create(number=0)
 
-    table, column = map(
-        connection.ops.quote_name, (Item._meta.db_table, Item._meta.get_field("number").column)
-    )
+    quote, field = connection.ops.quote_name, Item._meta.get_field("number")
+    update = f"UPDATE {quote(Item._meta.db_table)} SET {quote(str(field.column))} = 1 WHERE id = {item.pk}"
     with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN UPDATE {table} SET {column} = 1 WHERE id = {item.pk}")
+        cursor.execute(f"EXPLAIN {update}")
         steps = [step[1] for step in cursor.fetchall()]
     Item.objects.update(number=stocks - 1)
 
