@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
-from stockandflow import reports
+from stockandflow import recording, reports
 from stockandflow.capture import suspended
 from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Origin
+from stockandflow.periods import Calendar
 from stockandflow.registry import Registry, registry
 from stockandflow.reports import Kind, Number
 from tests.reports.history import SLUGS, Step, counted, written
@@ -90,6 +91,56 @@ def assert_lists_are_numbers(balance: reports.Balance) -> None:
             assert len(events) == number.value == flow.count, number
             objects = balance.number(flow, "subjects")
             assert set(reports.subjects(objects)) == {event.subject_id for event in events}
+
+
+def test_numbers_that_are_read_from_records_are_the_lengths_of_their_lists_too() -> None:
+    midnight = Calendar.default().midnight(date(2026, 3, 1))
+    lives = [
+        [(START + n * DAY / 3, ("trial", "active", "paused", "past-due", "churned")[(n * n + first) % 5])]
+        for first in range(9)
+        for n in range(first, 9)
+    ]
+    histories = [[(START, "trial")], *([steps[0], (steps[0][0] + DAY, "")] for steps in lives)]
+    written(histories)
+    counted(histories, midnight + DAY)
+    recording.record_flows(registry)
+    recording.record_levels(registry)
+
+    for until in (midnight + 2 * DAY, midnight + 9 * DAY):
+        balance = reports.balance(membership(), midnight + DAY, until, grain="day")
+        assert balance.status == "final"
+        for one in (balance, *balance.parts):
+            assert_lists_are_numbers(one)
+        for line in balance.stocks:
+            for flow in (*line.inflows, *line.outflows):
+                number = balance.number(flow, "subjects")
+                assert number.value is None or reports.subjects(number).count() == number.value
+
+
+def test_moves_of_a_slice_are_the_length_of_their_list() -> None:
+    pro = Plan.objects.create(name="Pro", monthly_price=29)
+    for plan in (None, pro):
+        written([[(START, "trial"), (START + DAY, "active"), (START + 2 * DAY, "past-due")]], plan)
+    written(
+        [[(START, "paused"), (START + DAY, "trial")], [(START, "trial"), (START + DAY, "active")]],
+        pro,
+        country="FR",
+    )
+    counted([], START + DAY / 2)
+
+    for facets in ({"plan": "Pro"}, {"plan": "Basic"}, {"country": "(none)"}, {"country": "France"}):
+        balance = reports.balance(membership(), START + DAY / 2, START + 5 * DAY, facets=facets)
+        assert any(line.inflow for line in balance.stocks)
+        for line in balance.stocks:
+            for name in ("inflow", "outflow"):
+                number = balance.number(line, name)
+                assert reports.members(number).count() == number.value, number
+            for flow in (*line.inflows, *line.outflows):
+                number = balance.number(flow, "count")
+                assert reports.members(number).count() == number.value, number
+            if line.reclassified:
+                with pytest.raises(InvalidInput, match="leaves no event"):
+                    reports.members(balance.number(line, "reclassified"))
 
 
 def test_a_late_event_is_in_the_list_before_any_record_knows_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -37,24 +37,24 @@ def touching(slugs: Collection[str]) -> Q:
     return Q(source__in=slugs) | Q(sink__in=slugs)
 
 
-def sliced(events: QuerySet[Any], facets: Iterable[tuple[AppliedFacet, str]]) -> QuerySet[Any]:
-    """The events whose subjects had these facet values when they moved; each value by its key. One query a facet.
+def sliced(events: QuerySet[Any], facet: AppliedFacet, key: str, flows: Collection[str]) -> QuerySet[Any]:
+    """The events whose subjects had the facet value with that key when they moved. One query.
 
-    What events keep is text, and several texts can share a key, so the texts that they have are asked first.
+    ``flows`` are the slugs of those that have the facet; moves of all others count under ``(none)``. What events keep
+    is text, and several texts can share a key, so the texts that they have are asked first.
     """
     subject_model: Any = events.model._meta.get_field("subject").related_model
-    for place, (facet, key) in enumerate(facets):
-        column, name = facet.column(subject_model), f"sf_facet_{place}"
-        events = events.annotate(**{name: FacetText(facet.slug)})
-        texts = [text for text in events.values_list(name, flat=True).distinct() if text is not None]
-        if key == NONE:
-            events = events.filter(**{f"{name}__isnull": True})
-            continue
-        keys = {text: column.key(text) for text in texts}
-        if key == OTHER and OTHER not in keys.values():
-            declared = {column.key(value) for _, value in facet.facet.choices() or ()}
-            wanted = [text for text, found in keys.items() if found not in declared]
-        else:
-            wanted = [text for text, found in keys.items() if found == key]
-        events = events.filter(**{f"{name}__in": wanted})
-    return events
+    column, name = facet.column(subject_model), f"sf_facet_{facet.slug.replace('-', '_')}"
+    events = events.annotate(**{name: FacetText(facet.slug)})
+    known = Q(flow__in=flows)
+    if key == NONE:
+        return events.filter(~known | Q(**{f"{name}__isnull": True}))
+    events = events.filter(known)
+    texts = events.order_by().values_list(name, flat=True).distinct()
+    keys = {text: column.key(text) for text in texts if text is not None}
+    if key == OTHER and OTHER not in keys.values():
+        declared = {column.key(value) for _, value in facet.facet.choices() or ()}
+        wanted = [text for text, found in keys.items() if found not in declared]
+    else:
+        wanted = [text for text, found in keys.items() if found == key]
+    return events.filter(**{f"{name}__in": wanted})

@@ -97,8 +97,9 @@ def _events(number: Number) -> QuerySet[Any]:
         return moves_within(model, number.since, number.until).filter(pk__in=moved.values("pk"))
     where = _where(number)
     events = moves_within(_event_model(number), number.since, number.until).filter(where)
-    if number.slice:
-        events = sliced(events, _facets(number))
+    for slug, key in number.slice:
+        facet, flows = _facet(number, slug)
+        events = sliced(events, facet, key, flows)
     return events.order_by("timestamp", "id")
 
 
@@ -118,12 +119,15 @@ def _where(number: Number) -> Q:
     return found
 
 
-def _facets(number: Number) -> list[tuple[AppliedFacet, str]]:
-    owners: list[Stock | Flow] = [one for one in (number.flow, number.stock) if one is not None]
-    owners += number.process.stocks if number.process else ()
-    known = {facet.slug: facet for owner in owners for facet in owner.applied_facets}
-    # The first owner raises for a facet that nobody has.
-    return [(known.get(slug) or owners[0].get_facet(slug), key) for slug, key in number.slice]
+def _facet(number: Number, slug: str) -> tuple[AppliedFacet, set[str]]:
+    """The facet of a number, and the slugs of the flows that have it; raises UnknownSlug where nobody does."""
+    stocks = [number.stock] if number.stock else list(number.process.stocks if number.process else ())
+    flows = [number.flow] if number.flow else []
+    flows += [flow for stock in stocks for flow in (*stock.inflows, *stock.outflows)]
+    with_it = {flow.slug for flow in flows if any(facet.slug == slug for facet in flow.applied_facets)}
+    owners: list[Stock | Flow] = [*flows, *stocks]
+    known = [facet for owner in owners for facet in owner.applied_facets if facet.slug == slug]
+    return known[0] if known else owners[0].get_facet(slug), with_it
 
 
 def _event_model(number: Number) -> type[Any]:
