@@ -35,8 +35,6 @@ class Window:
         }
         self.since, self.until = min(starts[days[0]]), days[-1].end
         self.by_date: dict[date, Period] = {calendar.local_date(day.start): day for day in days}
-        offsets = calendar.offsets(self.since, self.until)
-        self.local_date = local_date_sql(self.connection, "moved", offsets)
         self.starts = ", ".join(
             f"({self._date(day)}, {', '.join(map(self._instant, starts[period]))})"
             for day, period in self.by_date.items()
@@ -48,6 +46,8 @@ class Window:
             name: f"{self.table}.{quote(meta.get_field(name).column)}"
             for name in ("id", "flow", "source", "sink", "subject", "timestamp", "origin")
         }
+        offsets = calendar.offsets(self.since, self.until)
+        self.local_date = local_date_sql(self.connection, self.column["timestamp"], offsets)
 
     def _instant(self, at: datetime) -> str:
         return instant_literal(self.connection, at)
@@ -88,11 +88,12 @@ class Window:
         order = f"{self.column['timestamp']}, {self.column['id']}"
         grouped = ", ".join(named)
         join = "CROSS JOIN" if self.connection.vendor == "sqlite" else "JOIN"
+        materialized = "" if self.connection.vendor == "mysql" else "MATERIALIZED"
         sql = (
             "WITH days (on_date, day_start, week_start, month_start, quarter_start, year_start) AS "
-            f"(VALUES {self.starts}) SELECT {grouped}, on_date, COUNT(*), {firsts} FROM (SELECT {selected}, "
-            f"{self.column['timestamp']} AS moved, LAG({self.column['timestamp']}) OVER (PARTITION BY {partition} "
-            f"ORDER BY {order}) AS before_it FROM {inner}) moves {join} days ON on_date = {self.local_date} "
+            f"{materialized} (VALUES {self.starts}) SELECT {grouped}, on_date, COUNT(*), {firsts} "
+            f"FROM (SELECT {selected}, {self.local_date} AS moved_on, LAG({self.column['timestamp']}) "
+            f"OVER (PARTITION BY {partition} ORDER BY {order}) AS before_it FROM {inner}) moves {join} days ON on_date = moved_on "
             f"GROUP BY {grouped}, on_date"
         )
         with self.connection.cursor() as cursor:
