@@ -122,8 +122,11 @@ def history(database: str, events: int) -> None:
 
 
 def insert(events: int, since: datetime, until: datetime, *, fresh: bool) -> None:
-    """Events one after the other, each as far from the next; ``fresh`` ones are recorded now, else when they happen."""
-    subjects = max(1, TrackedFlowEvent._default_manager.count() or events) // EVENTS_OF_ONE
+    """Events one after the other, each as far from the next; ``fresh`` ones are recorded now, else when they happen.
+
+    Of the fresh ones two are of one subject, whatever the history, of which each subject has EVENTS_OF_ONE.
+    """
+    subjects = max(1, events // (2 if fresh else EVENTS_OF_ONE))
     step_us = max(1, (until - since) // timedelta(microseconds=1) // events)
     at, us = instant_literal(connection, since), f"i * {step_us}"
     happened = {

@@ -17,12 +17,14 @@ from stockandflow.models import (
     Delivery,
     FlowFacetRecord,
     FlowRecord,
+    Restatement,
     ScheduleEntry,
     ScheduleRun,
     StockFacetRecord,
     StockRecord,
     Sweep,
 )
+from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
 
@@ -66,6 +68,16 @@ class ByFlow(ByDeclaration):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [*((flow.slug, flow.name) for flow in registry.flows), ("", OTHER)]
+
+
+class ByCalendar(ByDeclaration):
+    """Choose the records of one of the calendars in use: the project's and those of processes."""
+
+    title = parameter_name = "calendar"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        calendars = [Calendar.default(), *(process.calendar for process in registry.processes)]
+        return [(calendar.key, calendar.timezone) for calendar in dict.fromkeys(calendars)]
 
 
 class FacetRecords(ReadOnly, TabularInline):
@@ -121,14 +133,16 @@ class FlowRecordAdmin(StoredAdmin):
     list_display = (
         "start",
         "grain",
+        "calendar",
         "flow_shown",
         "source_shown",
         "sink_shown",
         "count",
         "subjects",
         "computed_at",
+        "revision",
     )
-    list_filter = (ByFlow, "grain")
+    list_filter = (ByFlow, "grain", ByCalendar)
     date_hierarchy = "start"
     inlines = (FlowFacetRecords,)
 
@@ -159,6 +173,31 @@ class DefinitionAdmin(StoredAdmin):
     def meaning(self, definition: Definition) -> str:
         """The beginning; all of it stands on the definition's own page."""
         return Truncator(definition.text).chars(100)
+
+
+@admin.register(Restatement)
+class RestatementAdmin(StoredAdmin):
+    """The final numbers that were changed, latest first."""
+
+    list_display = (
+        "at",
+        "kind",
+        "slug",
+        "source",
+        "sink",
+        "grain",
+        "start",
+        "facet",
+        "value",
+        "old_count",
+        "new_count",
+        "old_subjects",
+        "new_subjects",
+        "cause",
+    )
+    list_filter = ("kind", "grain")
+    search_fields = ("slug",)
+    date_hierarchy = "at"
 
 
 @admin.register(Delivery)

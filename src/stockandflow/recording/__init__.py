@@ -51,7 +51,7 @@ class Recording:
             stocks=len(counts),
             facet_values=sum(len(values) for count in counts for values in count.facets.values()),
             periods=len({day for one in computed for day in one.days}),
-            flow_records=sum(one.written for one in computed),
+            flow_records=sum(one.records for one in computed),
             restatements=sum(one.restated for one in computed),
         )
 

@@ -31,6 +31,8 @@ class Computed:
     days: tuple[Period, ...]
     changed_since: datetime | None
     """The start of the first day whose records have changed; None where none has."""
+    records: int
+    """The records that these days have, written now or before."""
     written: int
     restated: int
 
@@ -61,7 +63,7 @@ def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed
         with snapshot(ledger.reading) as at:
             mark = marks.get(pk=key.pk)
             found = dirty(ledger, mark, at, asked)
-            days, done = Differences(ledger, at), 0
+            days, done, records = Differences(ledger, at), 0, 0
             pairs: set[Pair] = set()
             for some in _by_year(ledger, found.days):
                 pairs |= _known_pairs(ledger, some)
@@ -69,10 +71,11 @@ def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed
                 pairs |= {pair for found in lines.values() for pair in found}
                 days.compare(lines, _cause(mark, found))
                 done += len(some)
+                records += sum(map(len, lines.values()))
                 if progress:
                     progress(ledger.name, done, len(found.days))
         if written := _write(mark, found, days):
-            return written
+            return Computed(ledger, at, tuple(found.days), days.first_changed, records, *written)
 
 
 def _by_year(ledger: Ledger, days: Iterable[Period]) -> Iterator[list[Period]]:
@@ -110,8 +113,10 @@ def _cause(mark: Watermark, found: Dirty) -> Cause:
     return why
 
 
-def _write(mark: Watermark, found: Dirty, days: Differences) -> Computed | None:
+def _write(mark: Watermark, found: Dirty, days: Differences) -> tuple[int, int] | None:
     """Write the days, the longer periods that hold them, and the watermark; None where it isn't as it was read.
+
+    Gives how many records are new, changed or gone, and how many final numbers were restated.
 
     All in one transaction, one at a time: all wait for the same rows in one order, since on MariaDB recordings of two
     event models lock some of each other's records.
@@ -140,4 +145,4 @@ def _write(mark: Watermark, found: Dirty, days: Differences) -> Computed | None:
             anew_since=None,
             version=mark.version + 1,
         )
-    return Computed(ledger, at, tuple(found.days), days.first_changed, written, restated)
+    return written, restated

@@ -89,12 +89,14 @@ class Window:
         grouped = ", ".join(named)
         join = "CROSS JOIN" if self.connection.vendor == "sqlite" else "JOIN"
         materialized = "" if self.connection.vendor == "mysql" else "MATERIALIZED"
+        moves = (
+            f"SELECT {selected}, {self.local_date} AS moved_on, LAG({self.column['timestamp']}) "
+            f"OVER (PARTITION BY {partition} ORDER BY {order}) AS before_it FROM {inner}"
+        )
         sql = (
             "WITH days (on_date, day_start, week_start, month_start, quarter_start, year_start) AS "
             f"{materialized} (VALUES {self.starts}) SELECT {grouped}, on_date, COUNT(*), {firsts} "
-            f"FROM (SELECT {selected}, {self.local_date} AS moved_on, LAG({self.column['timestamp']}) "
-            f"OVER (PARTITION BY {partition} ORDER BY {order}) AS before_it FROM {inner}) moves {join} days ON on_date = moved_on "
-            f"GROUP BY {grouped}, on_date"
+            f"FROM ({moves}) moves {join} days ON on_date = moved_on GROUP BY {grouped}, on_date"
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql, [*params, *params, *wanted])
