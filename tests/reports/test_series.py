@@ -207,3 +207,36 @@ def test_what_cannot_be_had_is_refused(of: Any, asked: dict[str, Any], words: st
     wanted: dict[str, Any] = {"since": SINCE, "until": UNTIL, "grain": "month"} | asked
     with pytest.raises(InvalidInput, match=words):
         reports.series(of, **wanted)
+
+
+def test_behind_each_point_is_a_list(past: Process) -> None:
+    for measure in ("count", "subjects"):
+        found = reports.series(SIGNING_UP, *MONTHS, "month", measure=measure)
+        for point in found:
+            number = found.number(point)
+            listed = reports.members if measure == "count" else reports.subjects
+            assert listed(number).count() == number.value == point.value
+            assert reports.as_reported(number, timezone.now() + DAY).value == point.value
+    ends: dict[Any, str] = {"closing": "end", "first": "start"}
+    for aggregate, end in ends.items():
+        levels = reports.series(TRIAL, *MONTHS, "month", aggregate=aggregate)
+        for point in levels:
+            number = levels.number(point)
+            assert number.until == getattr(point, end)
+            assert reports.subjects(number).count() == number.value == point.value
+
+
+def test_behind_the_level_of_the_open_period_are_the_members_now(past: Process) -> None:
+    now = timezone.now()
+    found = reports.series(TRIAL, now - DAY, now + DAY, "day")
+    assert found.open is not None
+    assert set(reports.members(found.number(found.open))) == set(TRIAL.all())
+
+
+def test_behind_what_is_worked_out_there_is_no_list(past: Process) -> None:
+    for found in (
+        reports.series(CANCELLING, *MONTHS, "month", measure="rate"),
+        reports.series(TRIAL, *MONTHS, "month", aggregate="mean"),
+    ):
+        with pytest.raises(InvalidInput, match="is worked out of several numbers"):
+            found.number(found.points[0])

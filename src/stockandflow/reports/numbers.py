@@ -10,7 +10,7 @@ from typing import Literal
 
 from stockandflow.declarations import Flow, Process, State, Stock, state_key
 from stockandflow.declarations.flow import ANY
-from stockandflow.periods import aware, checked_range
+from stockandflow.periods import Calendar, aware, checked_range
 
 Measure = Literal["count", "subjects"]
 
@@ -43,6 +43,7 @@ class Number:
     A level is that before ``until``, or now where that is None. All else counts over ``since <= t < until``; an
     ``until`` to come means until now. ``source`` and ``sink`` are keys, "" for external and ``*`` for any. A FLOW
     without ``flow`` is of the moves that no flow of ``process`` covers. ``slice`` holds (facet slug, value key).
+    ``calendar`` is the one whose records have it, the process's or the project's where it is None.
     """
 
     kind: Kind
@@ -55,6 +56,7 @@ class Number:
     until: datetime | None = None
     measure: Measure = "count"
     slice: tuple[tuple[str, str], ...] = ()
+    calendar: Calendar | None = None
     value: int | None = field(default=None, compare=False)
 
     @classmethod

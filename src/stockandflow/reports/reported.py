@@ -246,7 +246,7 @@ def _slug(number: Number) -> str:
 
 
 def _calendar(number: Number) -> Calendar:
-    return number.process.calendar if number.process else Calendar.default()
+    return number.calendar or (number.process.calendar if number.process else Calendar.default())
 
 
 def _stocks(number: Number) -> list[Stock]:

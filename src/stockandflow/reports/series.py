@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
@@ -19,6 +19,7 @@ from stockandflow.models.clock import snapshot
 from stockandflow.periods import Calendar, Grain, Period, Status, checked_range
 from stockandflow.reports.hours import by_hour
 from stockandflow.reports.levels import between, live, nearest_to, recorded
+from stockandflow.reports.numbers import Number
 
 Measure = Literal["count", "subjects", "rate"]
 Aggregate = Literal["closing", "first", "mean", "min", "max"]
@@ -76,6 +77,24 @@ class Series:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def number(self, point: Point) -> Number:
+        """The number of one point, for ``members`` and ``as_reported``; the level of an open period is that of now.
+
+        Raises InvalidInput for what is worked out of several numbers: ``rate``, ``mean``, ``min`` and ``max``.
+        """
+        if self.measure not in ("count", "subjects", "closing", "first"):
+            raise InvalidInput(
+                f"The {self.measure} of {self.of.slug!r} is worked out of several numbers, so that no one list is "
+                f"behind it; ask for the numbers of a series of its {'counts' if self.measure == 'rate' else 'levels'}."
+            )
+        if isinstance(self.of, Flow):
+            measure: Any = self.measure
+            found = Number.of_flow(self.of, point.start, point.end, measure=measure)
+        else:
+            last = None if point is self.open else point.end
+            found = Number.level(self.of, point.start if self.measure == "first" else last)
+        return replace(found, calendar=self.calendar, value=int(point.value))
 
 
 def series(
