@@ -50,11 +50,16 @@ def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
         "WEEK_START",
         "YEAR_START_MONTH",
         "ALLOWED_LATENESS",
+        "RETENTION",
         "RECORD_FREQUENCY",
         "SWEEP_FREQUENCY",
         "DELIVER_FREQUENCY",
     )
-    wanted = ("Asia/Tokyo", 6, 4, timedelta(days=2), "daily", "weekly", "never")
+    wanted: tuple[Any, ...] = (
+        *("Asia/Tokyo", 6, 4, timedelta(days=2)),
+        {"events": timedelta(days=900)},
+        *("daily", "weekly", "never"),
+    )
     settings.STOCKANDFLOW = dict(zip(NAMES, wanted, strict=True))
     assert conf() == Conf(*wanted)
     assert Calendar.default() == Calendar("Asia/Tokyo", 6, 4)
@@ -92,6 +97,8 @@ def test_unknown_keys_of_any_type_are_told_together(settings: Any) -> None:
         ("YEAR_START_MONTH", "april"),
         ("ALLOWED_LATENESS", timedelta(days=-1)),
         ("ALLOWED_LATENESS", 3600),
+        ("RETENTION", timedelta(days=90)),
+        ("RETENTION", {"events": 90, "records": 90}),
     ],
 )
 def test_a_setting_of_time_that_cannot_be_used_is_told(settings: Any, key: str, value: Any) -> None:

@@ -38,7 +38,7 @@ from stockandflow.membership.canonical import instants_to_the_microsecond
 from stockandflow.membership.overlap import surely_overlap
 from stockandflow.models import Definition, FlowEvent, SubjectForeignKey
 from stockandflow.periods import Calendar
-from stockandflow.recording import changed_definitions
+from stockandflow.recording import Retention, changed_definitions
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project_registry
 
@@ -628,6 +628,12 @@ def _settings_are_sound(_: Registry) -> Messages:
             f"STOCKANDFLOW['ALLOWED_LATENESS'] is {lateness!r}, which is no time to wait.",
             "Write a timedelta, zero or more, e.g. timedelta(days=1).",
             None,
+        )
+    try:
+        Retention.of_settings()
+    except InvalidInput as error:
+        yield _error(
+            "E021", f"STOCKANDFLOW['RETENTION'] can't be used: {error}", "Correct the setting.", None
         )
 
 

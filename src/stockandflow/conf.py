@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +24,8 @@ class Conf:
     """First month of the year, 1–12; quarters follow from it."""
     allowed_lateness: timedelta = timedelta(days=1)
     """How long after its end a period stays provisional; events that come later restate a final number."""
+    retention: Mapping[str, Any] = field(default_factory=dict)
+    """The ages at which events and records go (see ``stockandflow.recording.Retention``); what isn't named stays."""
     record_frequency: str = "hourly"
     """How often the schedule records everything registered (a frequency of ``stockandflow.periodic``)."""
     sweep_frequency: str = "hourly"

@@ -39,11 +39,14 @@ def members() -> None:
     Member.objects.filter(name="Ada").update(status=Status.ACTIVE)
 
 
-def test_sweeping_and_then_recording_are_hourly_and_delivery_every_minute(schedule: Schedule) -> None:
+def test_sweeping_and_then_recording_are_hourly_delivery_every_minute_and_pruning_daily(
+    schedule: Schedule,
+) -> None:
     assert [(entry.name, str(entry.frequency)) for entry in schedule.entries] == [
         ("stockandflow.sweep", "hourly"),
         ("stockandflow.record", "hourly"),
         ("stockandflow.deliver", "minutely"),
+        ("stockandflow.prune", "daily"),
     ]
 
 
@@ -55,8 +58,8 @@ def test_the_settings_retime_them_and_turn_them_off(settings: Any) -> None:
     }
     schedule = Schedule()
     built_in(schedule, registry)
-    assert [str(entry.frequency) for entry in schedule.entries] == ["weekly", "daily", "never"]
-    assert [entry.period(AT) is None for entry in schedule.entries] == [False, False, True]
+    assert [str(entry.frequency) for entry in schedule.entries] == ["weekly", "daily", "never", "daily"]
+    assert [entry.period(AT) is None for entry in schedule.entries] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("key", ["SWEEP_FREQUENCY", "RECORD_FREQUENCY", "DELIVER_FREQUENCY"])
@@ -69,8 +72,9 @@ def test_a_setting_that_is_no_frequency_is_told(settings: Any, key: str) -> None
 @pytest.mark.django_db
 @pytest.mark.usefixtures("members")
 def test_every_period_is_recorded_and_delivered_once(schedule: Schedule) -> None:
-    swept, recorded, delivered = run(schedule, now=AT).results
-    assert (swept.state, recorded.state, delivered.state) == (State.DONE,) * 3
+    swept, recorded, delivered, pruned = run(schedule, now=AT).results
+    assert (swept.state, recorded.state, delivered.state, pruned.state) == (State.DONE,) * 4
+    assert pruned.message == "nothing deleted"
     assert recorded.message.startswith(f"{len(registry.stocks)} stocks with ")
     assert delivered.message == "1 delivered"
     assert StockRecord.objects.get(stock="active", method="counted").count == 1
@@ -106,6 +110,7 @@ def test_a_project_without_declarations_records_nothing() -> None:
         "nothing to sweep",
         "0 stocks with 0 facet values, 0 flow records over 0 days",
         "nothing to deliver",
+        "nothing deleted",
     ]
 
 

@@ -69,6 +69,7 @@ class TestWithoutADatabase(SimpleTestCase):
                 "stockandflow.sweep",
                 "stockandflow.record",
                 "stockandflow.deliver",
+                "stockandflow.prune",
             ]
 
     @isolated_registry(copy=True)

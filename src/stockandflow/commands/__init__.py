@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from stockandflow.commands import explain, import_events, record, report, suggest, sweep, sync
+from stockandflow.commands import explain, import_events, prune, record, report, suggest, sweep, sync
 from stockandflow.commands.migrated import told_to_migrate
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "told_to_migrate"]
@@ -33,4 +33,5 @@ SUBCOMMANDS: dict[str, Subcommand] = {
     "sweep": sweep,
     "explain": explain,
     "import-events": import_events,
+    "prune": prune,
 }

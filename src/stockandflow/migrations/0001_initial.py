@@ -192,6 +192,7 @@ class Migration(migrations.Migration):
                 ('computed_at', models.DateTimeField(null=True)),
                 ('version', models.PositiveBigIntegerField(default=0)),
                 ('anew_since', models.DateTimeField(help_text='Events from here on were changed in place, so these days are computed anew.', null=True)),
+                ('horizon', models.DateTimeField(help_text='Events before it were pruned, but for the last one of each subject.', null=True)),
             ],
             options={
                 'default_permissions': (),

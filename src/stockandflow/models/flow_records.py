@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.db import models
 
 from stockandflow.models.keys import KeyField
@@ -103,6 +106,11 @@ class Watermark(models.Model):
         null=True, help_text="Events from here on were changed in place, so these days are computed anew."
     )
 
+    horizon = models.DateTimeField(
+        null=True,
+        help_text="Events before it were pruned, but for the last one of each subject.",
+    )
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["event_model", "calendar"], name="sf_watermark_calendar")
@@ -111,3 +119,11 @@ class Watermark(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event_model}, {self.calendar}: {self.event_id}"
+
+    @classmethod
+    def horizon_of(cls, *event_models: type[Any]) -> datetime | None:
+        """From when on the events of all these models are kept; None where none were pruned. One query."""
+        labels = [model._meta.label_lower for model in event_models]
+        marks = cls._default_manager.filter(event_model__in=labels)
+        found: datetime | None = marks.aggregate(last=models.Max("horizon"))["last"]
+        return found

@@ -12,6 +12,7 @@ from django.db.models.functions import FirstValue, RowNumber
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models.clock import database_now
+from stockandflow.models.flow_records import Watermark
 from stockandflow.models.origin import Origin
 from stockandflow.models.sweeps import Sweep
 from stockandflow.periods import aware
@@ -32,7 +33,15 @@ class Exactness:
 
 
 def exactness(tracker: ModelTracker) -> Exactness:
-    """Since when the tracker's history is exact. Three queries, and one more for a tracker that isn't opened yet."""
+    """Since when the tracker's history is exact. Four queries, and one more for a tracker that isn't opened yet."""
+    found, horizon = _told(tracker), Watermark.horizon_of(tracker.events)
+    if horizon is None or found.since is None or found.since > horizon:
+        return found
+    return Exactness(horizon, "the events before it were pruned")
+
+
+def _told(tracker: ModelTracker) -> Exactness:
+    """Since when the events that are there tell it."""
     events = _events(tracker)
     opened = _opened_at(tracker)
     found = events.aggregate(
@@ -85,7 +94,7 @@ def standing(tracker: ModelTracker, slug: str, at: datetime) -> QuerySet[Any]:
     """The events by which subjects came to where they stood at ``at``, the stock ``slug``; one for each subject.
 
     The last one of a subject by (timestamp, id) at or before ``at`` counts. Raises InvalidInput for a naive or future
-    instant, and for one before the history is exact. Four queries, and one more when the events are asked for.
+    instant, and for one before the history is exact. Five queries, and one more when the events are asked for.
     """
     at = aware(at, "at")
     now, exact = database_now(tracker.database), exactness(tracker)

@@ -1,4 +1,7 @@
-"""The entries that every project has: sweeping, recording what is registered, delivering events to their callables."""
+"""The entries that every project has.
+
+Sweeping, recording what is registered, delivering events to their callables, and deleting what is too old to be kept.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,14 @@ from stockandflow.registry import Registry
 SWEEP = "stockandflow.sweep"
 RECORD = "stockandflow.record"
 DELIVER = "stockandflow.deliver"
+PRUNE = "stockandflow.prune"
 
 
 def built_in(schedule: Schedule, registry: Registry) -> None:
-    """Register the three entries, as often as the settings say; with "never" they are there and never due.
+    """Register the four entries, as often as the settings say; with "never" they are there and never due.
 
-    Sweeping comes before recording: what is recorded in the same run then holds what was missed.
+    Sweeping comes before recording: what is recorded in the same run then holds what was missed. Pruning is daily, and
+    does nothing unless the setting RETENTION names ages.
 
     Raises DeclarationError when a setting is no frequency.
     """
@@ -49,6 +54,7 @@ def built_in(schedule: Schedule, registry: Registry) -> None:
         name=DELIVER,
         atomic=False,
     )
+    schedule.register(Frequency.DAILY, _prune, [registry], name=PRUNE, atomic=False)
 
 
 def record(registry: Registry) -> Callable[[], str]:
@@ -81,6 +87,12 @@ def _sweep(registry: Registry) -> str:
         f"{len(looked)} {'tracker' if len(looked) == 1 else 'trackers'} swept, "
         f"{found or 'no'} missing {'move' if found == 1 else 'moves'} found"
     )
+
+
+def _prune(registry: Registry) -> str:
+    done = recording.prune(registry)
+    kept = [f"the events of {label} are kept: {'; '.join(why)}" for label, why in done.refused.items()]
+    return ". ".join([f"{done} deleted", *kept])
 
 
 def _deliver(registry: Registry) -> str:

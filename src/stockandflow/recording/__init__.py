@@ -12,18 +12,23 @@ from stockandflow.recording.definitions import changed_definitions, note_definit
 from stockandflow.recording.dirty import LAG
 from stockandflow.recording.flows import Computed, Progress, record_flows
 from stockandflow.recording.levels import derive, keep, record_levels
+from stockandflow.recording.pruning import Pruned, prune
+from stockandflow.recording.retention import Retention
 from stockandflow.registry import Registry
 
 __all__ = [
     "LAG",
     "Computed",
     "Counted",
+    "Pruned",
     "Recording",
+    "Retention",
     "changed_definitions",
     "count",
     "derive",
     "keep",
     "note_definitions",
+    "prune",
     "record",
     "record_flows",
     "record_levels",

@@ -15,6 +15,7 @@ from stockandflow.models import Origin, Watermark
 from stockandflow.models.clock import SETTLING
 from stockandflow.periods import Calendar, Grain, Period
 from stockandflow.recording.buckets import LocalDate
+from stockandflow.recording.horizons import computable_since
 from stockandflow.recording.ledgers import Ledger
 
 LAG = SETTLING
@@ -58,9 +59,10 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
 
     These days are dirty: those of events after the watermark, and of the same subjects' later moves in that year; all
     from ``mark.anew_since`` on; those that are open or have become final since they were computed; those that were
-    never computed; and those that were asked for.
+    never computed; and those that were asked for. Days whose events were pruned are none of them.
     """
     calendar = ledger.calendar
+    kept_since = computable_since(calendar, mark.horizon)
     today = calendar.period(Grain.DAY, at)
     found = _Found(ledger, today)
     fresh = ledger.events().filter(pk__gt=mark.event_id, timestamp__lt=today.end)
@@ -70,6 +72,7 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
     first = min([today.start, *(period.start for period in found.days)])
     if asked.since is not None:
         first = min(first, calendar.period(Grain.DAY, asked.since).start)
+    first = max(first, kept_since or first)
     if mark.since is None or mark.until is None or mark.computed_at is None:
         since = first
         found.add(first, today.end)
@@ -84,9 +87,13 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
             if was_open or mark.computed_at < period.end + lateness <= at:
                 found.add_day(period)
         _add_asked(found, asked, mark, today, at)
-        if _lacks_a_flow(ledger, mark.since):
+        if _lacks_a_flow(ledger, max(mark.since, kept_since or mark.since)):
             found.add(mark.since, today.end)
-    days = {day: frozenset(causes) for day, causes in sorted(found.days.items())}
+    days = {
+        day: frozenset(causes)
+        for day, causes in sorted(found.days.items())
+        if kept_since is None or day.start >= kept_since
+    }
     return Dirty(days, _settled(ledger, mark, at), since, today.end)
 
 

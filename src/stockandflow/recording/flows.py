@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 
 from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
@@ -13,6 +15,7 @@ from stockandflow.models.clock import snapshot, writing
 from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
 from stockandflow.recording.differences import Cause, Differences
 from stockandflow.recording.dirty import CHANGED, Asked, Dirty, dirty
+from stockandflow.recording.horizons import computable_since
 from stockandflow.recording.ledgers import Ledger, Pair, ledgers
 from stockandflow.recording.moves import moves_of
 from stockandflow.recording.rollups import AT_ONCE, PARTS, summed, touched
@@ -46,19 +49,41 @@ def record_flows(
     calendar: Calendar | None = None,
     progress: Progress | None = None,
 ) -> list[Computed]:
-    """Bring the flow records up to date: see ``recording.record``. Each ledger is one transaction."""
+    """Bring the flow records up to date: see ``recording.record``. Each ledger is one transaction.
+
+    Raises InvalidInput for a ``since`` whose events were pruned.
+    """
     if since is not None and until is not None:
         since, until = checked_range(since, until)
     elif until is not None:
         raise InvalidInput(f"until is {until!r} and since is missing; give both, or since alone.")
     asked = Asked(aware(since) if since else None, until, restate)
-    return [_record(ledger, asked, progress) for ledger in ledgers(registry, calendar)]
+    found = ledgers(registry, calendar)
+    if asked.since is not None:
+        _refuse_pruned(found, asked.since)
+    return [_record(ledger, asked, progress) for ledger in found]
+
+
+def _refuse_pruned(found: Iterable[Ledger], since: datetime) -> None:
+    """Raise InvalidInput for days that can't be computed any more. One query for each ledger."""
+    for ledger in found:
+        kept_since = computable_since(ledger.calendar, Watermark.horizon_of(ledger.event_model))
+        if kept_since is not None and since < kept_since:
+            raise InvalidInput(
+                f"since is {since.isoformat()}, and events of {ledger.event_model._meta.label} from before "
+                f"{kept_since.isoformat()} were pruned, so that its records can't be computed anew; give that instant "
+                "or a later one."
+            )
 
 
 def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed:
     """Compute a ledger's dirty days and write what differs; again where another recording came between."""
     marks = Watermark.objects.using(ledger.writing)
-    key, _ = marks.get_or_create(event_model=ledger.label, calendar=ledger.calendar.key)
+    # What was pruned is gone for a calendar too that comes later.
+    horizon: Any = partial(Watermark.horizon_of, ledger.event_model)
+    key, _ = marks.get_or_create(
+        event_model=ledger.label, calendar=ledger.calendar.key, defaults={"horizon": horizon}
+    )
     while True:
         with snapshot(ledger.reading) as at:
             mark = marks.get(pk=key.pk)

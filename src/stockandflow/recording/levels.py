@@ -32,6 +32,7 @@ from stockandflow.periods import Calendar, Grain, Status, aware
 from stockandflow.recording.carrying import Known, Level, Span, levels_at, stretches
 from stockandflow.recording.counting import Counted
 from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked
+from stockandflow.recording.horizons import computable_since
 from stockandflow.registry import Registry
 
 LEVELS = ""
@@ -116,6 +117,7 @@ def record_levels(
 
     Derived are the midnights that are new, from ``since`` on where given; those that events or counts recorded since
     the last run concern; those that aren't final; with ``restate`` all in ``since <= t < until``, or all there are.
+    Levels whose events were pruned stay as they are.
     """
     for _ in range(TRIES):
         derived = derive(registry, since=since, until=until, restate=restate)
@@ -192,7 +194,11 @@ class _Run:
             wanted[timezone][stock].add(at)
         levels: dict[Known, Level] = {}
         for timezone, of_stocks in wanted.items():
-            levels |= levels_at(of_stocks, Calendar(timezone), self.counted)
+            kept = {
+                stock: {at for at in midnights if at >= (self._kept_since(stock) or at)}
+                for stock, midnights in of_stocks.items()
+            }
+            levels |= levels_at(kept, Calendar(timezone), self.counted)
         known = {slug for slug, _ in levels}
         return Derived(
             at=self.at,
@@ -202,6 +208,13 @@ class _Run:
             marks=self.marks,
             reach={key: span for key, span in reach.items() if key[0] in known},
         )
+
+    def _kept_since(self, stock: Stock) -> datetime | None:
+        """From when on the events tell the stock's levels, None for ever; those before stay as they are."""
+        marks = (self.watermarks.get(model._meta.label_lower) for model in self.models[stock.slug])
+        horizon = max((mark.horizon for mark in marks if mark and mark.horizon), default=None)
+        found = (computable_since(calendar, horizon) for calendar in self.zones[stock.slug])
+        return min((at for at in found if at is not None), default=None)
 
     def _read_events(self, model: type[Any]) -> None:
         """The events that are new, and where they are in time; those of the last LAG are read again next time."""
@@ -272,6 +285,9 @@ class _Run:
                 if not starts:
                     continue
                 start = calendar.midnight(calendar.local_date(min(starts)))
+                kept_since = self._kept_since(stock)
+                if kept_since is not None and start < kept_since:
+                    start = min(kept_since, known[0]) if known else kept_since
                 if start > self.at:
                     continue
                 every = _midnights(midnights, calendar, start, self.at)

@@ -52,7 +52,8 @@ def balance(
 
     Whole days that are over and recorded are read from records, in the coarsest periods that fit; the rest, and days
     that aren't final and got events since, from events. Raises InvalidInput for naive datetimes, for ``until`` not
-    after ``since``, for a ``since`` in the future, and for a grain, facet, value or comparison that there isn't.
+    after ``since``, for a ``since`` in the future, for a grain, facet, value or comparison that there isn't, and where
+    it takes events that were pruned.
 
     Queries, whatever the range, the history and the number of stocks, flows and parts: those of the snapshot; one each
     for the stock records, the watermarks and the flow records; two for each event model; one for each model where live
@@ -65,11 +66,16 @@ def balance(
     if compare is not None:
         compared_span((since, until), until, compare, process.calendar)
     # One snapshot for counts and events: a move between the two would seem unexplained.
+    # What is raised inside the snapshot would spoil a transaction that was open before.
+    refused = InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
+    report = None
     with snapshot(process.stocks[0].queryset.db) as now:
-        report = _Report(process, (since, until), now, bounds, slicing, compare) if since < now else None
-    # Raised inside the snapshot, it would spoil a transaction that was open before.
+        try:
+            report = _Report(process, (since, until), now, bounds, slicing, compare) if since < now else None
+        except InvalidInput as error:
+            refused = error
     if report is None:
-        raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
+        raise refused
     if slicing is not None and value is not None:
         slicing.check(value, report.values)
     return report.balance(value, split=split_by is not None)

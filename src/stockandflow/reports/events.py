@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -10,8 +10,9 @@ from django.db import router
 from django.db.models import Model, Q, QuerySet
 
 from stockandflow.declarations import AppliedFacet, Process
+from stockandflow.exceptions import InvalidInput
 from stockandflow.membership.facets import NONE, OTHER, FacetText
-from stockandflow.models import Origin
+from stockandflow.models import Origin, Watermark
 
 
 def models_of(process: Process) -> list[type[Any]]:
@@ -30,6 +31,17 @@ def moves_within(model: type[Model], since: datetime | None, until: datetime | N
     if until is not None:
         events = events.filter(timestamp__lt=until)
     return events.exclude(origin=Origin.INITIAL)
+
+
+def refuse_pruned(event_models: Iterable[type[Any]], since: datetime | None) -> None:
+    """Raise InvalidInput where events from ``since`` on, None for all, are needed and were pruned. One query."""
+    horizon = Watermark.horizon_of(*event_models)
+    if horizon is not None and (since is None or since < horizon):
+        asked = "all events are asked for" if since is None else f"since is {since.isoformat()}"
+        raise InvalidInput(
+            f"{asked}, and those before {horizon.isoformat()} were pruned; ask for that instant or a later one. "
+            "Balances of whole days before it are told by records."
+        )
 
 
 def touching(slugs: Collection[str]) -> Q:

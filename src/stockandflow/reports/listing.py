@@ -10,7 +10,7 @@ from django.db.models.functions import Coalesce
 
 from stockandflow.declarations import ANY, AppliedFacet, Flow, ModelTracker, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.reports.events import models_of, moves_within, sliced, touching
+from stockandflow.reports.events import models_of, moves_within, refuse_pruned, sliced, touching
 from stockandflow.reports.netting import netted
 from stockandflow.reports.numbers import Kind, Number
 
@@ -27,9 +27,10 @@ def members(number: Number) -> QuerySet[Any]:
     past by now: the list is always of what is known now. So is that of what is ``unexplained``: the objects whose row
     and last event disagree about the stock by now, whatever the range.
 
-    No query is made until the list is evaluated, but those of ``Stock.members`` for a level of the past, and one a
-    facet for a slice of a flow. Raises InvalidInput for what can't be listed: a level before the history is exact or
-    of a stock in no tracker, a slice of the past, what is unexplained of a stock in no tracker, what was reclassified.
+    No query is made until the list is evaluated, but those of ``Stock.members`` for a level of the past, one for moves,
+    and one a facet for a slice of a flow. Raises InvalidInput for what can't be listed: moves whose events were pruned,
+    a level before the history is exact or of a stock in no tracker, a slice of the past, what is unexplained of a stock
+    in no tracker, what was reclassified.
     """
     if _counts_events(number):
         return _events(number)
@@ -92,11 +93,13 @@ def _events(number: Number) -> QuerySet[Any]:
         )
     if number.kind is Kind.NETTED:
         model = _event_model(number)
+        refuse_pruned([model], number.since)
         moved = netted(model, _process(number), number.since, number.until)
         moved = moved.filter(sf_first_source=number.source, sf_last_sink=number.sink)
         return moves_within(model, number.since, number.until).filter(pk__in=moved.values("pk"))
-    where = _where(number)
-    events = moves_within(_event_model(number), number.since, number.until).filter(where)
+    where, model = _where(number), _event_model(number)
+    refuse_pruned([model], number.since)
+    events = moves_within(model, number.since, number.until).filter(where)
     for slug, key in number.slice:
         facet, flows = _facet(number, slug)
         events = sliced(events, facet, key, flows)

@@ -14,7 +14,7 @@ from django.db.models.functions import FirstValue, LastValue, RowNumber
 
 from stockandflow.declarations import Process
 from stockandflow.periods import checked_range
-from stockandflow.reports.events import models_of, moves_within, touching
+from stockandflow.reports.events import models_of, moves_within, refuse_pruned, touching
 from stockandflow.reports.numbers import Kind, Number
 
 
@@ -59,10 +59,12 @@ class Net:
 def net(process: Process, since: datetime, until: datetime) -> Net:
     """Each subject that moved over ``since <= t < until``: where it stood before its first move and after its last.
 
-    Only moves that touch the process's stocks are looked at, and those of each tracker by themselves. One query for
-    each event model, one sort of the range's events. Raises InvalidInput for a range that is none.
+    Only moves that touch the process's stocks are looked at, and those of each tracker by themselves. One query, and
+    one for each event model, one sort of the range's events. Raises InvalidInput for a range that is none, or whose
+    events were pruned.
     """
     since, until = checked_range(since, until)
+    refuse_pruned(models_of(process), since)
     found: Counter[tuple[str, str]] = Counter()
     for model in models_of(process):
         moved = netted(model, process, since, until).values_list("sf_first_source", "sf_last_sink")

@@ -29,6 +29,7 @@ from django.db.models.functions import TruncHour
 
 from stockandflow.conf import conf
 from stockandflow.declarations import Process
+from stockandflow.exceptions import InvalidInput
 from stockandflow.membership.facets import NONE, FacetColumn, FacetText
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Watermark, settling
 from stockandflow.periods import Grain, Period, Status
@@ -86,6 +87,8 @@ def read(
 ) -> Read:
     """Read the moves that touch the process's stocks, with a facet by its value: only flows of ``split`` have one.
 
+    Raises InvalidInput where that takes events that were pruned.
+
     Queries: one for the watermarks, one for the flow records, one more where a flow is recorded for some of the periods
     alone, one for the facet values where a ``facet`` is given, and two for each event model: which days have events
     that no record holds yet, and the events themselves.
@@ -134,6 +137,7 @@ class _Reading:
     ) -> None:
         self.process, self.spans, self.now, self.facet, self.columns = process, spans, now, facet, columns
         self.split, self.calendar = split, process.calendar
+        self.horizon: datetime | None = None
         self.slugs = [stock.slug for stock in process.stocks]
         self.flows = {flow.slug for flow in process.flows}
         self.models = {flow.flow_event_model for flow in process.flows}
@@ -150,20 +154,20 @@ class _Reading:
         by_events |= {
             (period.start, period.end)
             for period, total in totals.items()
-            if total.missing or period in unread
+            if period in unread or (total.missing and not self._was_pruned(period.start))
         }
+        self._refuse_pruned(by_events, computed)
         cells, settled = self._events(by_events, counted_at)
         found = {span: self._moves(span, one, batches, totals, unread, cells) for span, one in plans.items()}
         return Read(found, settled)
 
     def _computed(self) -> tuple[Span | None, set[Period]]:
         """Which days are in the records, and those among them with events that these may not hold yet."""
-        marks = {
-            mark.event_model: mark
-            for mark in Watermark.objects.filter(
-                calendar=self.calendar.key, event_model__in=[model._meta.label_lower for model in self.models]
-            )
-        }
+        found = list(
+            Watermark.objects.filter(event_model__in=[model._meta.label_lower for model in self.models])
+        )
+        self.horizon = max((mark.horizon for mark in found if mark.horizon is not None), default=None)
+        marks = {mark.event_model: mark for mark in found if mark.calendar == self.calendar.key}
         known = [mark for mark in marks.values() if mark.since is not None and mark.until is not None]
         if not known or len(known) < len(self.models):
             return None, set()
@@ -185,6 +189,22 @@ class _Reading:
             for low, high in stretches:
                 apart.update(self.calendar.periods(Grain.DAY, max(low, since), min(high, until)))
         return (since, until), apart
+
+    def _was_pruned(self, at: datetime) -> bool:
+        """Whether events at that instant were pruned, so that records alone tell of it."""
+        return self.horizon is not None and at < self.horizon
+
+    def _refuse_pruned(self, spans: set[Span], computed: Span | None) -> None:
+        """Raise InvalidInput for spans of pruned events; before the first day that was computed there were none."""
+        pruned = [
+            low for low, high in spans if self._was_pruned(low) and (not computed or high > computed[0])
+        ]
+        if pruned and self.horizon:
+            raise InvalidInput(
+                f"Events from {min(pruned).isoformat()} on are needed, and those before {self.horizon.isoformat()} "
+                f"were pruned; ask for whole days in the calendar {self.calendar.key!r} that records still tell, or "
+                "for whole months or years."
+            )
 
     def _totals(self, batches: list[_Batch]) -> dict[Period, _Total]:
         """How far each period is computed; fills the batches with what is stored. One query, two where flows miss."""

@@ -17,6 +17,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ALL, Definition, FlowRecord, Origin, StockRecord, Watermark, settled_moves
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import Calendar, Grain, Period, Status, checked_range
+from stockandflow.reports.events import refuse_pruned
 from stockandflow.reports.hours import by_hour
 from stockandflow.reports.levels import between, live, nearest_to, recorded
 from stockandflow.reports.numbers import Number
@@ -115,7 +116,7 @@ def series(
     levels at the ends of the days. ``calendar`` is the project's unless given.
 
     Read from records, days and coarser; where none stands, there is a gap. Hours are read from events, for 31 days at
-    most. Raises InvalidInput for a range, grain, measure or aggregate that can't be. At most six queries and those of
+    most. Raises InvalidInput for a range, grain, measure or aggregate that can't be. At most seven queries and those of
     the snapshot.
     """
     calendar = calendar or Calendar.default()
@@ -130,8 +131,16 @@ def series(
             f"aggregate is {kind!r}, of the levels at the ends of days; take a grain above 'day'."
         )
     using = of.queryset.db if isinstance(of, Stock) else router.db_for_read(of.flow_event_model)
+    if wanted is Grain.HOUR:
+        refuse_pruned(_event_models(of), since)
     with snapshot(using) as now:
         return _Series(of, kind, calendar, periods, now).read()
+
+
+def _event_models(of: Stock | Flow) -> set[type[Any]]:
+    if isinstance(of, Stock):
+        return of.registry.event_models_of(of) if of.is_registered else set()
+    return {of.flow_event_model}
 
 
 def _kind(of: Any, measure: str | None, aggregate: str | None) -> str:
