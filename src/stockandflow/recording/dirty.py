@@ -117,11 +117,13 @@ class _Found:
         Those were the first ones of their week, month … perhaps, and aren't any more. Two queries, and one more for
         each year that has events of other days than today.
         """
-        bounds = fresh.aggregate(first=Min("timestamp"), last=Max("timestamp"))
-        if bounds["first"] is None:
+        # Not by MIN: a database would look for it along the index of timestamps, through all of history.
+        utc = LocalDate("timestamp", [(self.today.start, timedelta(0))])
+        dates = set(fresh.annotate(sf_day=utc).values_list("sf_day", flat=True).distinct())
+        if not dates:
             return
         calendar = self.ledger.calendar
-        first = calendar.period(Grain.DAY, bounds["first"]).start
+        first = min(calendar.midnight(min(dates) - timedelta(days=1)), self.today.start)
         local = LocalDate("timestamp", calendar.offsets(first, self.today.end))
         rows = fresh.annotate(sf_day=local)
         for date, origin in rows.values_list("sf_day", "origin").distinct():

@@ -125,8 +125,13 @@ class Window:
             params += flows
         table = self.table
         if narrow := self._subjects():
-            join = {"sqlite": "CROSS JOIN", "mysql": "STRAIGHT_JOIN"}.get(self.connection.vendor, "JOIN")
-            table = f"({narrow}) movers {join} {table} ON {column['subject']} = movers.mover"
+            # Subject by subject along the index, whatever a planner thinks of reading the whole year.
+            conditions.append(f"{column['subject']} = movers.mover")
+            join = {"sqlite": "CROSS JOIN", "mysql": "STRAIGHT_JOIN"}.get(self.connection.vendor)
+            if join is None:
+                theirs = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} OFFSET 0"
+                return f"({narrow}) movers CROSS JOIN LATERAL ({theirs}) {table}", params
+            table = f"({narrow}) movers {join} {table}"
         return f"{table} WHERE {' AND '.join(conditions)}", params
 
     def _within(self, since: datetime, until: datetime) -> str:
