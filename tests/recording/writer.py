@@ -22,7 +22,7 @@ WANTED, AT_ONCE = 300, 8
 def main(database: str, seed: str) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     django.setup()
-    from django.db import OperationalError, connection
+    from django.db import IntegrityError, OperationalError, connection
 
     connection.settings_dict["NAME"] = database
     chance, done, ended = random.Random(seed), 0, threading.Event()
@@ -38,6 +38,8 @@ def main(database: str, seed: str) -> None:
         try:
             write(chance)
             done += 1
+        except IntegrityError:
+            continue  # a note was written meanwhile about a member that was to go
         except OperationalError:  # a deadlock, or SQLite's lock was awaited for too long
             connection.close()
         time.sleep(chance.random() * PAUSE_S)
