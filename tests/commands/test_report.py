@@ -7,11 +7,13 @@ import re
 import shutil
 from datetime import datetime, timedelta
 from io import BytesIO, StringIO, TextIOWrapper
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from openpyxl import load_workbook
 
 from example.membership.models import Member, Plan
 from stockandflow.capture import suspended
@@ -93,8 +95,38 @@ def test_instants_with_an_offset_are_taken_as_they_are(members: None) -> None:
 def test_the_csv_holds_what_the_json_holds(members: None) -> None:
     rows = list(csv.DictReader(StringIO(report(format="csv"))))
     assert {row["kind"] for row in rows} == {"opening", "inflow", "outflow", "unexplained", "closing"}
-    (converting,) = (row for row in rows if row["kind"] == "inflow" and row["stock"] == "active")
-    assert (converting["flow"], converting["source"], converting["count"]) == ("converting", "trial", "1")
+    moves = [row for row in rows if row["kind"] == "inflow" and row["stock"] == "active"]
+    (converting,) = (row for row in moves if row["measure"] == "count")
+    assert (converting["flow"], converting["source"], converting["value"]) == ("converting", "trial", "1")
+
+
+def test_a_workbook_holds_what_the_json_holds(members: None, tmp_path: Path) -> None:
+    path = tmp_path / "report.xlsx"
+    assert report(format="xlsx", output=str(path), grain="month") == ""
+    book = load_workbook(path)
+    heading, *lines = book["Numbers"].iter_rows(values_only=True)
+    rows = [dict(zip(heading, line, strict=True)) for line in lines]
+    for stock in json.loads(report(format="json"))["stocks"]:
+        mine = [row for row in rows if (row["scope"], row["stock"]) == ("range", stock["slug"])]
+        counts = [row for row in mine if row["measure"] == "count"]
+        for kind, key in (("opening", "opening"), ("closing", "closing"), ("unexplained", "unexplained")):
+            assert [row["value"] for row in counts if row["kind"] == kind] == [stock[key]]
+        for kind in ("inflow", "outflow"):
+            assert sum(row["value"] for row in counts if row["kind"] == kind) == stock[kind]
+    assert {row["scope"] for row in rows} == {"range", "part"}
+    assert book["Balance"]["A1"].value == "Membership"
+
+
+@pytest.mark.parametrize("kind", ["table", "json", "csv"])
+def test_a_file_gets_what_the_output_would_get(members: None, tmp_path: Path, kind: str) -> None:
+    path, options = tmp_path / "report", {"since": "2026-06-01", "until": "2026-07-01", "format": kind}
+    report(output=str(path), out=Terminal(), **options)
+    assert path.read_text() == report(**options)
+
+
+def test_a_workbook_is_not_written_to_a_terminal(members: None) -> None:
+    with pytest.raises(CommandError, match=r"binary, and a terminal can't show it; .* --output report.xlsx"):
+        report(out=Terminal(), format="xlsx")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +157,7 @@ def test_what_was_asked_wrong_is_told_with_what_to_write(options: dict[str, str]
 
 @pytest.mark.django_db
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
-    with pytest.raises(CommandError, match=r"choose from '?table'?, '?json'?, '?csv'?"):
+    with pytest.raises(CommandError, match=r"choose from '?table'?, '?json'?, '?csv'?, '?xlsx'?"):
         call_command("stockandflow", "report", "membership", "--format", "xml")
 
 
@@ -186,6 +218,6 @@ def test_csv_is_refused_rather_than_spoilt(odd_state: Process) -> None:
             "csv",
             stdout=TextIOWrapper(BytesIO(), encoding="ascii"),
         )
-    assert "inflow,trial,asking,Straße,trial,1" in report("odd", format="csv")
+    assert "inflow,count,trial,Trial,asking,Asking,Straße,Straße,trial,Trial,1" in report("odd", format="csv")
     inflows = json.loads(report("odd", format="json"))["stocks"][0]["inflows"]
     assert {line["source"] for line in inflows} == {"Straße", None}

@@ -8,11 +8,12 @@ from typing import Any, get_args
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
+from stockandflow.commands.output import STANDARD, add_output, deliver
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import DEFAULT_DAYS, asked_range, instant
 from stockandflow.registry import registry
-from stockandflow.rendering import PLAIN, Paint, Signs, to_csv, to_json, to_table
+from stockandflow.rendering import PLAIN, Paint, Signs, balance_rows, to_csv, to_json, to_table, to_xlsx
 from stockandflow.rendering.causes import causes_text
 from stockandflow.reports import Balance, Compare, balance, causes
 
@@ -60,10 +61,11 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("table", "json", "csv"),
+        choices=("table", "json", "csv", "xlsx"),
         default="table",
-        help="A table to read (default), or JSON or CSV for other programs.",
+        help="A table to read (default), JSON or CSV for other programs, or a workbook for Excel and its like.",
     )
+    add_output(parser)
 
 
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
@@ -85,12 +87,19 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         split_by=options["split_by"],
         compare=options["compare"],
     )
+    deliver(command, _content(command, found, calendar, options), options["output"])
+
+
+def _content(
+    command: BaseCommand, found: Balance, calendar: Calendar, options: dict[str, Any]
+) -> str | bytes:
     if options["format"] == "json":
-        command.stdout.write(to_json(found, calendar))
-    elif options["format"] == "csv":
-        command.stdout.write(_writable(to_csv(found), command), ending="")
-    else:
-        command.stdout.write(_table(command, found, calendar, options), ending="")
+        return f"{to_json(found, calendar)}\n"
+    if options["format"] == "csv":
+        return to_csv(balance_rows(found, calendar))
+    if options["format"] == "xlsx":
+        return to_xlsx(balance_rows(found, calendar), calendar, found)
+    return _table(command, found, calendar, options)
 
 
 def _facet(given: str | None) -> dict[str, str] | None:
@@ -103,8 +112,9 @@ def _facet(given: str | None) -> dict[str, str] | None:
 
 
 def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: dict[str, Any]) -> str:
-    encoding = getattr(command.stdout, "encoding", None) or "utf-8"
-    terminal = command.stdout.isatty()
+    to_file = options["output"] != STANDARD
+    encoding = "utf-8" if to_file else getattr(command.stdout, "encoding", None) or "utf-8"
+    terminal = not to_file and command.stdout.isatty()
     columns = shutil.get_terminal_size().columns if terminal else DEFAULT_WIDTH
     width, signs = min(max(columns, WIDTHS[0]), WIDTHS[-1]), Signs.for_encoding(encoding)
     text = to_table(
@@ -129,16 +139,3 @@ def _paint(command: BaseCommand) -> Paint:
         outflow=style.HTTP_NOT_FOUND,
         warning=style.WARNING,
     )
-
-
-def _writable(text: str, command: BaseCommand) -> str:
-    """The text itself; raises InvalidInput where the output can't hold it, rather than change data."""
-    encoding = getattr(command.stdout, "encoding", None) or "utf-8"
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError as error:
-        raise InvalidInput(
-            f"The output's encoding {encoding!r} can't hold {error.object[error.start : error.end]!r}; set "
-            "PYTHONIOENCODING=utf-8, or ask for --format json, which is ASCII."
-        ) from error
-    return text

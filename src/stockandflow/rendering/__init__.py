@@ -1,10 +1,25 @@
-"""Reports as something to read: a table for a terminal, JSON and CSV for other programs. No query, no settings."""
+"""Reports as something to read: a table for a terminal, JSON, CSV and workbooks for others. No query, no settings."""
 
 from __future__ import annotations
 
 from stockandflow.rendering.comma import to_csv
 from stockandflow.rendering.document import as_document, to_json
+from stockandflow.rendering.rows import COLUMNS, Row, balance_rows, series_rows
 from stockandflow.rendering.table import PLAIN, Paint, to_table
 from stockandflow.rendering.words import Signs
+from stockandflow.rendering.workbook import to_xlsx
 
-__all__ = ["PLAIN", "Paint", "Signs", "as_document", "to_csv", "to_json", "to_table"]
+__all__ = [
+    "COLUMNS",
+    "PLAIN",
+    "Paint",
+    "Row",
+    "Signs",
+    "as_document",
+    "balance_rows",
+    "series_rows",
+    "to_csv",
+    "to_json",
+    "to_table",
+    "to_xlsx",
+]

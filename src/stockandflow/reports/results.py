@@ -176,6 +176,31 @@ class Balance:
             value=getattr(line, name),
         )
 
+    def restated_of(self, line: StockBalance | FlowLine, name: str) -> tuple[Restatement, ...]:
+        """The restatements in force on that number, newest first; of a number worked out, on any that it is made of.
+
+        Names are those of ``number``.
+        """
+        if isinstance(line, FlowLine):
+            covered = {flow.slug for flow in self.process.flows}
+            return tuple(
+                one
+                for one in self.restated
+                if one.kind == "flow"
+                and (one.source, one.sink) == (line.source, line.sink)
+                and (one.slug == line.flow.slug if line.flow else one.slug not in covered)
+            )
+        slug = line.stock.slug
+        if name in ("opening", "closing"):
+            at = self.since if name == "opening" else self.at
+            return tuple(
+                one for one in line.restated if (one.kind, one.slug, one.start) == ("stock", slug, at)
+            )
+        if name in ("inflow", "outflow"):
+            side = "sink" if name == "inflow" else "source"
+            return tuple(one for one in line.restated if one.kind == "flow" and getattr(one, side) == slug)
+        return line.restated
+
     @property
     def unexplained(self) -> bool:
         """Whether any stock has a change that no event accounts for."""

@@ -1,0 +1,171 @@
+"""Balances and series in long form: one row for each number, for spreadsheets, data frames and databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stockandflow.declarations import Stock
+from stockandflow.periods import Calendar, Grain, Period, Status
+from stockandflow.reports import Balance, FlowLine, Series, StockBalance, rate
+
+
+class Row(NamedTuple):
+    """One number with all that it is of; ``docs/reference/report-json.md`` says what each column holds.
+
+    Instants are aware and in UTC, save for the local ones: what the clocks of ``time_zone`` show, without an offset.
+    Slugs and names that don't apply are "".
+    """
+
+    process: str
+    scope: str
+    """``range``, ``part``, ``slice``, ``compared`` or ``series``: numbers of two scopes don't sum."""
+    period_start: datetime
+    period_end: datetime
+    local_start: datetime
+    local_end: datetime
+    time_zone: str
+    grain: str
+    """Of which the period is a whole one; "" where it is none."""
+    status: str
+    slice: str
+    kind: str
+    measure: str
+    stock: str = ""
+    stock_name: str = ""
+    flow: str = ""
+    flow_name: str = ""
+    source: str = ""
+    source_name: str = ""
+    sink: str = ""
+    sink_name: str = ""
+    value: float | None = None
+    method: str = ""
+    restated: int = 0
+    redefined: int = 0
+    computed_at: datetime | None = None
+
+
+COLUMNS = Row._fields
+
+
+def balance_rows(balance: Balance, calendar: Calendar) -> Iterator[Row]:
+    """The rows of the range, then those of its parts, its slices, and what it is compared with."""
+    yield from _of_balance(balance, "range", calendar)
+    for part in balance.parts:
+        yield from _of_balance(part, "part", calendar)
+    for one in balance.slices.values():
+        yield from _of_balance(one, "slice", calendar)
+    if balance.compared:
+        yield from _of_balance(balance.compared, "compared", calendar)
+
+
+def series_rows(found: Iterable[Series], process: str = "") -> Iterator[Row]:
+    """The periods of each series in their order: points, gaps without a value, and the open one with its status."""
+    for series in found:
+        points = [*series.points, *([series.open] if series.open else [])]
+        rows = [
+            _of_period(series, process, point.start, point.end, point.status, point.value, point.computed_at)
+            for point in points
+        ]
+        rows += [_of_period(series, process, gap.start, gap.end, Status.GAP) for gap in series.gaps]
+        yield from sorted(rows, key=lambda row: row.period_start)
+
+
+def _of_balance(balance: Balance, scope: str, calendar: Calendar) -> Iterator[Row]:
+    about = {
+        "process": balance.process.slug,
+        "scope": scope,
+        **_period(balance.since, balance.until, calendar),
+        "grain": _whole_grain(balance.since, balance.until, calendar),
+        "slice": ",".join(f"{facet}={value}" for facet, value in balance.slice.items()),
+    }
+    for line in balance.stocks:
+        stock = {"status": line.status.value, "stock": line.stock.slug, "stock_name": str(line.stock.name)}
+        yield from _of_stock(balance, line, about | stock)
+
+
+def _of_stock(balance: Balance, line: StockBalance, about: dict[str, Any]) -> Iterator[Row]:
+    def level(
+        kind: str, value: int | None, method: str = "", computed_at: datetime | None = None
+    ) -> Iterator[Row]:
+        if value is not None:
+            yield Row(
+                kind=kind,
+                measure="count",
+                value=value,
+                method=method,
+                restated=len(balance.restated_of(line, kind)),
+                computed_at=computed_at,
+                **about,
+            )
+
+    yield from level("opening", line.opening, line.opening_method)
+    for kind, moves in (("inflow", line.inflows), ("outflow", line.outflows)):
+        for move in moves:
+            share = rate(move.count, [line.opening]) if kind == "outflow" else None
+            restated = len(balance.restated_of(move, "count"))
+            for measure, value in (("count", move.count), ("subjects", move.subjects), ("rate", share)):
+                if value is not None:
+                    yield Row(
+                        kind=kind, measure=measure, value=value, restated=restated, **_ends(move), **about
+                    )
+    yield from level("unexplained", line.unexplained)
+    yield from level("reclassified", line.reclassified)
+    counted_at = balance.at if balance.in_progress else None
+    yield from level("closing", line.closing, line.closing_method, counted_at)
+
+
+def _ends(move: FlowLine) -> dict[str, Any]:
+    return {
+        "flow": move.flow.slug if move.flow else "",
+        "flow_name": str(move.name),
+        "source": move.source,
+        "source_name": str(move.source_name),
+        "sink": move.sink,
+        "sink_name": str(move.sink_name),
+    }
+
+
+def _of_period(
+    series: Series,
+    process: str,
+    start: datetime,
+    end: datetime,
+    status: Status,
+    value: float | None = None,
+    computed_at: datetime | None = None,
+) -> Row:
+    kind = "stock" if isinstance(series.of, Stock) else "flow"
+    names: dict[str, Any] = {kind: series.of.slug, f"{kind}_name": str(series.of.name)}
+    return Row(
+        process=process,
+        scope="series",
+        **_period(start, end, series.calendar),
+        grain=series.grain.value,
+        status=status.value,
+        slice="",
+        kind="level" if kind == "stock" else "flow",
+        measure=series.measure,
+        value=value,
+        redefined=sum(start <= one.at < end for one in series.breaks),
+        computed_at=computed_at,
+        **names,
+    )
+
+
+def _period(since: datetime, until: datetime, calendar: Calendar) -> dict[str, Any]:
+    local_start, local_end = (at.astimezone(calendar.zone).replace(tzinfo=None) for at in (since, until))
+    return {
+        "period_start": since,
+        "period_end": until,
+        "local_start": local_start,
+        "local_end": local_end,
+        "time_zone": calendar.timezone,
+    }
+
+
+def _whole_grain(since: datetime, until: datetime, calendar: Calendar) -> str:
+    whole = (grain for grain in Grain if calendar.period(grain, since) == Period(since, until, grain))
+    return next(iter(whole), "")

@@ -1,0 +1,184 @@
+"""A report as a workbook for Excel and its like: the ledger to read, and its rows in long form; values, no formula."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from io import BytesIO
+from typing import Any
+
+from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import Calendar
+from stockandflow.rendering.document import iso
+from stockandflow.rendering.rows import COLUMNS, Row
+from stockandflow.rendering.words import said, span, unwatched
+from stockandflow.reports import Balance, StockBalance
+
+MOST_ROWS = 1_048_575
+"""What a sheet holds below its heading."""
+FIRST_YEAR = 1900
+"""Excel has no date before it."""
+NARROWEST, WIDEST = 8, 40
+"""Columns are as wide as what they hold, within these."""
+ARROW = 4
+"""Characters that the arrow of the filter takes beside a heading."""
+LEDGER = 4
+"""The line of the first ledger's heading, below the title."""
+
+
+def to_xlsx(rows: Iterable[Row], calendar: Calendar, balance: Balance | None = None) -> bytes:
+    """A workbook with the sheet ``Numbers``, a row for each; a balance given stands before it on ``Balance``.
+
+    Instants stay text, local ones are dates, numbers are numbers, and text is text whatever it begins with. Raises
+    InvalidInput where the library isn't installed, or there are more rows than a sheet can hold.
+    """
+    rows = list(rows)
+    if len(rows) > MOST_ROWS:
+        raise InvalidInput(
+            f"The report has {len(rows):,} rows, and a sheet holds {MOST_ROWS:,}; take a coarser grain, a shorter "
+            "range, or --format csv."
+        )
+    held = BytesIO()
+    book = _Book(held)
+    if balance is not None:
+        book.ledger(balance, calendar)
+    book.numbers(rows)
+    book.book.close()
+    return held.getvalue()
+
+
+class _Book:
+    def __init__(self, held: BytesIO) -> None:
+        plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
+        self.book = xlsxwriter().Workbook(held, {"constant_memory": True, **plain})
+        heading = {"bold": True, "bottom": 1, "bg_color": "#E8EEF4", "valign": "top"}
+        self.title = self.book.add_format({"bold": True, "font_size": 14})
+        self.heading = self.book.add_format(heading)
+        self.heading_right = self.book.add_format({**heading, "align": "right"})
+        self.bold = self.book.add_format({"bold": True})
+        self.integer = self.book.add_format({"num_format": "#,##0"})
+        self.signed = self.book.add_format({"num_format": "+#,##0;-#,##0;0"})
+        self.share = self.book.add_format({"num_format": "0.0000"})
+        self.date = self.book.add_format({"num_format": "yyyy-mm-dd hh:mm"})
+        self.percent = self.book.add_format({"num_format": "+0.0%;-0.0%;0.0%"})
+        self.right = self.book.add_format({"align": "right"})
+
+    def numbers(self, rows: Sequence[Row]) -> None:
+        """The rows in long form, under a heading that stays and filters."""
+        sheet = self.book.add_worksheet("Numbers")
+        for place, name in enumerate(COLUMNS):
+            sheet.set_column(place, place, _width((_text(row[place]) for row in rows), len(name) + ARROW))
+        sheet.freeze_panes(1, 0)
+        sheet.autofilter(0, 0, len(rows), len(COLUMNS) - 1)
+        for place, name in enumerate(COLUMNS):
+            sheet.write_string(0, place, name, self.heading)
+        for line, row in enumerate(rows, 1):
+            for place, value in enumerate(row):
+                self._cell(sheet, line, place, value)
+
+    def _cell(self, sheet: Any, line: int, place: int, value: str | float | datetime | None) -> None:
+        if isinstance(value, int | float):
+            sheet.write_number(line, place, value, self.integer if isinstance(value, int) else self.share)
+        elif isinstance(value, datetime) and value.tzinfo is None and value.year >= FIRST_YEAR:
+            sheet.write_datetime(line, place, value, self.date)
+        elif text := _text(value):
+            sheet.write_string(line, place, text)
+
+    def ledger(self, balance: Balance, calendar: Calendar) -> None:
+        """The balance to read: the range, then its parts, its slices, and what it is compared with."""
+        sheet = self.book.add_worksheet("Balance")
+        blocks = [("", balance)]
+        blocks += [(_range(part, calendar), part) for part in balance.parts]
+        blocks += [(_slice(one), one) for one in balance.slices.values()]
+        if balance.compared:
+            blocks.append((f"Compared with {_range(balance.compared, calendar)}", balance.compared))
+        names = [str(line.stock.name) for _, one in blocks for line in one.stocks]
+        sheet.set_column(0, 0, _width(names, NARROWEST))
+        sheet.set_column(1, len(_head(balance)) - 1, 13)
+        sheet.freeze_panes(LEDGER + 1, 1)
+        sheet.hide_gridlines(2)
+        sheet.set_landscape()
+        sheet.fit_to_pages(1, 0)
+        facts = [_range(balance, calendar), calendar.timezone, _slice(balance), said(balance.status)]
+        sheet.write_string(0, 0, str(balance.process.name), self.title)
+        sheet.write_string(1, 0, str(balance.process.description))
+        sheet.write_string(2, 0, " · ".join(filter(None, facts)))
+        top = LEDGER
+        for title, one in blocks:
+            if title:
+                sheet.write_string(top, 0, title, self.bold)
+                top += 1
+            top = self._block(sheet, top, one)
+
+    def _block(self, sheet: Any, top: int, balance: Balance) -> int:
+        """One ledger from that line on; the line where the next begins."""
+        for place, name in enumerate(_head(balance)):
+            sheet.write_string(top, place, name, self.heading_right if place else self.heading)
+        for line, stock in enumerate(balance.stocks, top + 1):
+            sheet.write_string(line, 0, str(stock.stock.name))
+            for place, (number, style) in enumerate(self._cells(stock), 1):
+                if number is not None:
+                    sheet.write_number(line, place, number, style)
+            sheet.write_string(line, len(_head(balance)) - 1, said(stock.status), self.right)
+        return top + len(balance.stocks) + 2
+
+    def _cells(self, line: StockBalance) -> list[tuple[float | None, Any]]:
+        hidden = unwatched(line)
+        moved = [None if hidden else number for number in (line.inflow, -line.outflow, line.net)]
+        beside = line.reclassified if line.slice else line.unexplained
+        share = line.change / line.opening if line.opening and line.change is not None else None
+        return [
+            (line.opening, self.integer),
+            *((number, self.signed) for number in (*moved, beside)),
+            (line.closing, self.integer),
+            (line.change, self.signed),
+            (share, self.percent),
+            (len(line.restated) or None, self.integer),
+        ]
+
+
+def _head(balance: Balance) -> tuple[str, ...]:
+    beside = "Reclassified" if balance.slice else "Unexplained"
+    closing = "Now" if balance.in_progress else "Closing"
+    return (
+        "Stock",
+        "Opening",
+        "In",
+        "Out",
+        "Net",
+        beside,
+        closing,
+        "Change",
+        "Change %",
+        "Restated",
+        "Status",
+    )
+
+
+def _range(balance: Balance, calendar: Calendar) -> str:
+    return span(balance.since, balance.until, calendar)
+
+
+def _slice(balance: Balance) -> str:
+    return ", ".join(f"{facet} {value}" for facet, value in balance.slice.items())
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return iso(value) if value.tzinfo else value.isoformat(sep=" ", timespec="minutes")
+    return "" if value is None else str(value)
+
+
+def _width(texts: Iterable[str], least: int) -> int:
+    return min(max(least, *(len(text) + 1 for text in texts), 0), WIDEST)
+
+
+def xlsxwriter() -> Any:
+    """The library; raises InvalidInput with how to get it."""
+    try:
+        import xlsxwriter as library  # noqa: PLC0415 - an extra: wanted only where a workbook is made
+    except ImportError as error:
+        raise InvalidInput(
+            "A workbook needs the library XlsxWriter; pip install 'django-stockandflow[xlsx]', or ask for --format csv."
+        ) from error
+    return library
