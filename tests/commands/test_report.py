@@ -221,3 +221,38 @@ def test_csv_is_refused_rather_than_spoilt(odd_state: Process) -> None:
     assert "inflow,count,trial,Trial,asking,Asking,Straße,Straße,trial,Trial,1" in report("odd", format="csv")
     inflows = json.loads(report("odd", format="json"))["stocks"][0]["inflows"]
     assert {line["source"] for line in inflows} == {"Straße", None}
+
+
+def test_it_goes_by_days_and_compares(members: None) -> None:
+    document = json.loads(report(format="json", grain="week", compare="previous"))
+
+    assert len(document["parts"]) in (5, 6)
+    assert [part["status"] for part in document["parts"]][-1] == "in_progress"
+    assert (
+        document["compared"]["until"] < document["since"]
+        or document["compared"]["until"] == document["since"]
+    )
+    assert "Compared with" in report(compare="previous")
+
+
+def test_it_splits_by_a_facet_and_reports_on_a_slice(members: None) -> None:
+    document = json.loads(report(format="json", split_by="plan", since=timezone.now().date().isoformat()))
+    assert document["slices"]["Basic"]["stocks"][0]["inflow"] == 3
+    assert "Trial by plan" in report(split_by="plan")
+
+    (slice_,) = [json.loads(report(format="json", facet="plan=Basic"))["slice"]]
+    assert slice_ == {"plan": "Basic"}
+    assert "plan=Basic" in report(format="csv", facet="plan=Basic")
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"facet": "plan"}, "write a facet's slug, '=' and its value"),
+        ({"facet": "plan=Platinum"}, "no value 'Platinum'"),
+        ({"split_by": "colour"}, "'country', 'plan'"),
+    ],
+)
+def test_a_facet_that_there_is_not_is_refused(members: None, asked: dict[str, str], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        report(**asked)

@@ -7,10 +7,16 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stockandflow.models import Restatement
 from stockandflow.rendering import Paint, Signs, to_table
 from stockandflow.rendering.table import columns_of
-from stockandflow.reports import Balance
-from tests.rendering.balances import LONDON, Moves, balance, business, stock_balance
+from stockandflow.reports import Balance, StockBalance
+from tests.rendering.balances import AT, LONDON, Moves, balance, business, stock_balance
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
 
 WHOLE = """\
 Membership
@@ -180,3 +186,77 @@ balances = st.lists(lines, min_size=1, max_size=5).map(lambda made: balance(*mad
 def test_no_line_is_wider_than_asked(shown: Balance, width: int, signs: Signs) -> None:
     table = to_table(shown, LONDON, width=width, signs=signs)
     assert max(map(columns_of, table.splitlines())) <= width
+
+
+def sliced(value: str, **numbers: int) -> StockBalance:
+    line = stock_balance(
+        "Trial", numbers["opening"], inflows=[("Signing up", "", "Trial", numbers["inflow"])]
+    )
+    return replace(line, closing=numbers["closing"], slice={"plan": value})
+
+
+def test_a_slice_has_reclassified_where_the_whole_has_unexplained() -> None:
+    shown = replace(balance(sliced("Pro", opening=4, inflow=2, closing=5)), slice={"plan": "Pro"})
+    text = squeezed(to_table(shown, LONDON))
+
+    assert "plan Pro · in progress" in text
+    assert "Stock Opening In Out Net Reclassified Now Change" in text
+    assert "Trial 4 +2 0 +2 −1 5 ▲ 25.0 %" in text
+    assert "opening + in − out + reclassified = now" in text
+    assert "Reclassified −1" in text
+    assert "in no tracker" not in text
+
+
+def test_each_stock_is_shown_by_value_and_by_period() -> None:
+    whole = balance(stock_balance("Trial", 10, inflows=[("Signing up", "", "Trial", 5)]))
+    slices = {
+        value: balance(sliced(value, opening=opening, inflow=1, closing=opening + 1))
+        for value, opening in (("Basic", 6), ("Pro", 4))
+    }
+    first = balance(stock_balance("Trial", 10), until=date(2026, 11, 1), in_progress=False)
+    second = balance(
+        stock_balance("Trial", 10, inflows=[("Signing up", "", "Trial", 5)]), since=date(2026, 11, 1)
+    )
+    stock = whole.stocks[0].stock
+
+    def of_stock(one: Balance) -> Balance:
+        return replace(one, stocks=tuple(replace(line, stock=stock) for line in one.stocks))
+
+    shown = replace(
+        whole,
+        slices={value: of_stock(one) for value, one in slices.items()},
+        parts=(of_stock(first), of_stock(second)),
+    )
+    rows = to_table(shown, LONDON).splitlines()
+    text = squeezed("\n".join(rows))
+
+    assert "Trial by plan Opening" in text
+    assert "Basic 6 +1 0 +1 0 7" in text
+    assert "25 – 31 Oct 2026 10 0 0 0 0 10" in text
+    assert "1 – 23 Nov 2026 · now 10 +5 0 +5 0 15" in text
+    assert max(map(len, rows)) <= 80
+
+
+def test_a_balance_is_shown_beside_what_it_is_compared_with() -> None:
+    before = balance(
+        stock_balance("Trial", 3, inflows=[("Signing up", "", "Trial", 7)]),
+        since=date(2026, 9, 25),
+        until=date(2026, 10, 25),
+        in_progress=False,
+    )
+    now = balance(stock_balance("Trial", 10, inflows=[("Signing up", "", "Trial", 5)]))
+    text = squeezed(to_table(replace(now, compared=before), LONDON))
+
+    assert "Compared with 25 Sep – 24 Oct 2026" in text
+    assert "Stock In was Out was Net was Now was" in text
+    assert "Trial +5 +7 0 0 +5 +7 15 10" in text
+
+
+def test_what_was_restated_is_told_with_its_cause() -> None:
+    one = Restatement(
+        kind="flow", slug="signing-up", old_count=12, new_count=14, cause="late events", at=AT, grain="day"
+    )
+    text = to_table(replace(business(), restated=(one,) * 5), LONDON)
+
+    assert "Restated 23 Nov 2026, 18:54: signing-up, 12 is now 14; late events." in text
+    assert "Restated: 2 more." in text
