@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +15,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, StockFacetRecord, StockRecord
 from stockandflow.periods import Calendar, Grain, Period, aware
 from stockandflow.ranges import is_midnight
-from stockandflow.reports.numbers import Kind, Number
+from stockandflow.reports.numbers import Kind, Measure, Number
 from stockandflow.reports.results import NUMBERS, Balance
 
 NOT_YET = "it wasn't computed yet, or was provisional and has changed since: provisional numbers aren't kept"
@@ -105,20 +105,44 @@ def _parts(number: Number) -> Iterator[tuple[int, Number]]:
 
 @dataclass
 class _Then:
-    """A record as it was: (count, subjects) by slice, and whether it had been computed."""
+    """A record as it was: (count, subjects) by slice, and whether it had been computed.
+
+    ``unsplit`` are the facets that it should have been split by and wasn't. It may be the sum of those of successive
+    ``periods``; then its subjects aren't known.
+    """
 
     computed: bool
     values: dict[Slice, tuple[int, int | None]]
+    unsplit: set[str]
+    periods: int = 1
 
     def value(self, number: Number) -> tuple[int | None, str]:
         """What it said of a number, and why nothing."""
-        count, subjects = self.values.get(WHOLE, (0, 0))
         if not self.computed:
             return None, NOT_YET
-        if number.slice and count and not any(facet == number.slice[0][0] for facet, _ in self.values):
+        if number.slice and number.slice[0][0] in self.unsplit:
             return None, NO_RECORD
         count, subjects = self.values.get(number.slice[0] if number.slice else WHOLE, (0, 0))
         return (count, "") if number.measure == "count" else (subjects, "")
+
+
+def _summed(some: list[_Then]) -> _Then:
+    """What records of one flow, source and sink said together."""
+    if len(some) == 1:
+        return some[0]
+    counts: Counter[Slice] = Counter()
+    for then in some:
+        counts.update({key: count for key, (count, _) in then.values.items()})
+    return _Then(
+        computed=all(then.computed for then in some),
+        values={key: (count, None) for key, count in counts.items()},
+        unsplit={facet for then in some for facet in then.unsplit},
+        periods=len(some),
+    )
+
+
+Range = tuple[Calendar, datetime | None, datetime | None, Measure]
+"""What tells the stored periods that make up a number's range."""
 
 
 class _Book:
@@ -129,14 +153,16 @@ class _Book:
         self.facets = {facet for number in numbers for facet, _ in number.slice}
         levels = [number for number in numbers if number.kind is Kind.LEVEL]
         self.levels = self._levels(levels) if levels else {}
-        self.flows: dict[tuple[Calendar, Period], dict[Pair, _Then]] = {}
-        wanted: dict[tuple[Calendar, Grain], set[Period]] = defaultdict(set)
         moves = [number for number in numbers if number.kind is not Kind.LEVEL]
-        for number in moves:
-            for period in _periods(number):
-                wanted[_calendar(number), period.grain].add(period)
-        for (calendar, _), periods in wanted.items():
-            self.flows |= self._moves(calendar, periods, moves)
+        self.periods = {one: _periods(*one) for one in map(_range, moves)}
+        self.sums: dict[Range, dict[Pair, _Then]] = {}
+        wanted: dict[tuple[Calendar, Grain], set[Period]] = defaultdict(set)
+        for (calendar, *_), periods in self.periods.items():
+            for period in periods:
+                wanted[calendar, period.grain].add(period)
+        self.flows: dict[tuple[Calendar, Period], dict[Pair, _Then]] = {}
+        for (calendar, _), some in wanted.items():
+            self.flows |= self._moves(calendar, some, moves)
 
     def read(self, number: Number) -> tuple[int | None, str]:
         """The number as it was, and why it wasn't known."""
@@ -147,21 +173,14 @@ class _Book:
             return then.value(number) if then else (None, NO_RECORD)
         if number.kind is Kind.NETTED:
             return None, f"{NO_RECORD}: net moves are read from events"
-        periods = _periods(number)
+        periods = self.periods[_range(number)]
         if not periods:
             of = "subjects of one stored period" if number.measure == "subjects" else "moves of whole days"
             return None, f"{NO_RECORD}: records keep {of}"
-        total = 0
-        for period in periods:
-            value, reason = self._of_period(number, self.flows[_calendar(number), period])
-            if value is None:
-                return None, reason
-            total += value
-        return total, ""
-
-    def _of_period(self, number: Number, records: dict[Pair, _Then]) -> tuple[int | None, str]:
+        records = self._sums(_range(number))
         totals = [records.get((slug, ALL, ALL)) for slug in _flows(number)]
-        if not totals or any(then is None or not then.computed for then in totals):
+        known = [then for then in totals if then and then.computed and then.periods == len(periods)]
+        if not totals or len(known) < len(totals):
             return None, NOT_YET
         total = 0
         for pair, then in records.items():
@@ -171,6 +190,16 @@ class _Book:
                     return None, reason
                 total += value
         return total, ""
+
+    def _sums(self, of: Range) -> dict[Pair, _Then]:
+        """The records of a range's periods by flow, source and sink, summed."""
+        if of not in self.sums:
+            found: dict[Pair, list[_Then]] = defaultdict(list)
+            for period in self.periods[of]:
+                for pair, then in self.flows[of[0], period].items():
+                    found[pair].append(then)
+            self.sums[of] = {pair: _summed(some) for pair, some in found.items()}
+        return self.sums[of]
 
     def _levels(self, numbers: list[Number]) -> dict[tuple[str, datetime | None], _Then]:
         slugs = {_slug(number) for number in numbers}
@@ -236,9 +265,17 @@ class _Book:
             of = (one.facet, one.value) if one.facet else WHOLE
             values.setdefault(key, {})[of] = one.old_count, one.old_subjects
         return {
-            key: _Then(computed is not None and computed <= self.at, values[key])
+            key: _Then(
+                computed is not None and computed <= self.at,
+                values[key],
+                self._unsplit(values[key]),
+            )
             for key, computed in since.items()
         }
+
+    def _unsplit(self, values: dict[Slice, tuple[int, int | None]]) -> set[str]:
+        nothing = not values.get(WHOLE, (0, 0))[0]
+        return set() if nothing else self.facets - {facet for facet, _ in values}
 
 
 def _slug(number: Number) -> str:
@@ -278,15 +315,20 @@ def _is_of(number: Number, pair: Pair) -> bool:
     return sides and (flow in known) is (number.flow is not None)
 
 
-def _periods(number: Number) -> list[Period]:
-    """The stored periods that make up the number's range, the coarsest where it is one; none where there are none."""
-    calendar, since, until = _calendar(number), number.since, number.until
+def _range(number: Number) -> Range:
+    return _calendar(number), number.since, number.until, number.measure
+
+
+def _periods(
+    calendar: Calendar, since: datetime | None, until: datetime | None, measure: Measure
+) -> list[Period]:
+    """The stored periods that make up a range, the coarsest where it is one; none where there are none."""
     if since is None or until is None:
         return []
     for grain in (Grain.DAY, Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR):
         period = calendar.period(grain, since)
         if (period.start, period.end) == (since, until):
             return [period]
-    if number.measure == "subjects" or not (is_midnight(since, calendar) and is_midnight(until, calendar)):
+    if measure == "subjects" or not (is_midnight(since, calendar) and is_midnight(until, calendar)):
         return []
     return list(calendar.periods(Grain.DAY, since, until))
