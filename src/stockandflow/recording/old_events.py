@@ -131,7 +131,7 @@ class OldEvents:
             self.superfluous().filter(after).order_by("timestamp", "pk").values_list(*names)[:BATCH]
         ):
             at, last, _ = rows[-1]
-            after = Q(timestamp__gt=at) | Q(timestamp=at, pk__gt=last)
+            after = Q(timestamp__gte=at) & (Q(timestamp__gt=at) | Q(pk__gt=last))
             yield [key for _, key, _ in rows], {subject for _, _, subject in rows}
 
     def _unread(self) -> Iterator[str]:
