@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Priority, Ticket
+from stockandflow import periodic
 from stockandflow.admin import StockAndFlowAdminSite
 from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import DeclarationError
@@ -40,6 +42,7 @@ from stockandflow.models import (
     StockRecord,
     Sweep,
 )
+from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from tests.testapp.models import SpecialItem
 
@@ -133,7 +136,7 @@ def messages_of(response: Any) -> list[str]:
     return [str(message) for message in response.context["messages"]]
 
 
-def act(client: Client, url: str, action: str, chosen: list[Member], **data: Any) -> Any:
+def act(client: Client, url: str, action: str, chosen: Sequence[Model], **data: Any) -> Any:
     return client.post(
         url,
         {"action": action, "_selected_action": [member.pk for member in chosen], "index": 0} | data,
@@ -662,8 +665,66 @@ def test_what_is_stored_is_shown_and_nobody_changes_it(
         assert "_save" not in root.get(f"{address(model)}{kept.pk}/change/").content.decode()
         for url in ("add/", f"{kept.pk}/change/", f"{kept.pk}/delete/"):
             assert root.post(f"{address(model)}{url}", {"post": "yes"}).status_code == 403
-        assert root.get(address(model)).context["action_form"] is None
+        acts = model in (Delivery, ScheduleEntry)
+        assert (root.get(address(model)).context["action_form"] is not None) is acts
         assert model._default_manager.count() == 1
+
+
+def may(client: Client, *codenames: str) -> None:
+    """Log in with these permissions and no others."""
+    User.objects.filter(username="somebody").delete()
+    client.force_login(user_with(*codenames))
+
+
+def test_dead_deliveries_are_tried_again_by_those_who_may(client: Client) -> None:
+    kept = [
+        Delivery.objects.create(
+            event_model="membership.memberflowevent",
+            event_id=n,
+            flow="gone",
+            due_at=timezone.now(),
+            status=status,
+            attempts=10,
+            done_calls=1,
+        )
+        for n, status in enumerate(("dead", "dead", "done"))
+    ]
+    may(client, "view_delivery")
+    act(client, address(Delivery), "try_again", kept)
+    assert Delivery.objects.filter(status="dead").count() == 2, "who may only look changes nothing"
+
+    may(client, "view_delivery", "replay_delivery")
+    page = act(client, address(Delivery), "try_again", [kept[0], kept[2]])
+    assert messages_of(page) == ["From now on one delivery is tried again, when the schedule delivers next."]
+    found = Delivery.objects.order_by("event_id").values_list("status", "attempts", "done_calls")
+    assert list(found) == [("pending", 0, 1), ("dead", 10, 1), ("done", 10, 1)]
+    (told,) = messages_of(act(client, address(Delivery), "try_again", kept[2:]))
+    assert told == "None of them is dead, so there is nothing to try again."
+
+
+def test_entries_are_run_by_those_who_may(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(periodic.schedule, "_entries", {})
+    periodic.schedule.register(periodic.DAILY, lambda: "all tidy", name="tidying", calendar=Calendar())
+    periodic.schedule.register("0 7 * * *", lambda: 1 / 0, name="failing", calendar=Calendar())
+    entries = [ScheduleEntry.objects.create(name=name) for name in ("tidying", "failing", "long gone")]
+    may(client, "view_scheduleentry")
+    act(client, address(ScheduleEntry), "run_now", entries)
+    assert not ScheduleRun.objects.exists(), "who may only look runs nothing"
+
+    may(client, "view_scheduleentry", "run_scheduleentry")
+    assert messages_of(act(client, address(ScheduleEntry), "run_now", entries)) == [
+        "tidying: done: all tidy",
+        "failing: failed: ZeroDivisionError: division by zero",
+        "long gone: scheduled no more",
+    ]
+    runs = ScheduleRun.objects.order_by("entry__name").values_list("entry__name", "status")
+    assert list(runs) == [("failing", "failed"), ("tidying", "done")]
+    assert messages_of(act(client, address(ScheduleEntry), "run_now", entries[:1])) == ["tidying: not due"]
+    content = client.get(address(ScheduleEntry)).content.decode()
+    for cell in ('frequency">daily<', 'frequency">0 7 * * *<', 'frequency">scheduled no more<'):
+        assert cell in content
+    for cell in ('last_run">done ', 'last_run">failed ', 'last_run">-<'):
+        assert cell in content
 
 
 def test_records_show_names_and_their_facets(root: Client, stored: dict[type[Model], Model]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib import admin, messages
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils import formats
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
+from stockandflow.automation import replay
 from stockandflow.models import (
     ALL,
     Definition,
@@ -24,6 +28,7 @@ from stockandflow.models import (
     StockRecord,
     Sweep,
 )
+from stockandflow.periodic import Entry, State, run, schedule
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
@@ -208,6 +213,21 @@ class DeliveryAdmin(StoredAdmin):
     list_filter = ("status", ByFlow)
     date_hierarchy = "due_at"
     ordering = ("-due_at", "-id")
+    actions = ("try_again",)
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("stockandflow.replay_delivery")
+
+    @admin.action(permissions=["replay"], description="Try the dead ones again")
+    def try_again(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> None:
+        number = replay(deliveries)
+        told = "one delivery is" if number == 1 else f"{number} deliveries are"
+        if number:
+            self.message_user(request, f"From now on {told} tried again, when the schedule delivers next.")
+        else:
+            self.message_user(
+                request, "None of them is dead, so there is nothing to try again.", messages.WARNING
+            )
 
     @admin.display(description="flow", ordering="flow")
     def flow_shown(self, delivery: Delivery) -> str:
@@ -223,12 +243,64 @@ class DeliveryAdmin(StoredAdmin):
         return delivery.error.strip().rpartition("\n")[2]
 
 
+def _scheduled(entry: ScheduleEntry) -> Entry | None:
+    return next((known for known in schedule.entries if known.name == entry.name), None)
+
+
 @admin.register(ScheduleEntry)
 class ScheduleEntryAdmin(StoredAdmin):
-    """The entries of the schedule, and how far each has come."""
+    """The entries of the schedule, when each is due, how it went last, and how far it has come."""
 
-    list_display = ("name", "high_water", "seen_at")
+    list_display = ("name", "frequency", "next_due", "last_run", "high_water", "seen_at")
     search_fields = ("name",)
+    actions = ("run_now",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleEntry]:
+        """With the latest run of each, found by one query."""
+        runs = ScheduleRun.objects.filter(entry=OuterRef("pk")).order_by("-period_start")
+        found: QuerySet[ScheduleEntry] = (
+            super()
+            .get_queryset(request)
+            .annotate(
+                sf_status=Subquery(runs.values("status")[:1]),
+                sf_finished_at=Subquery(runs.values("finished_at")[:1]),
+            )
+        )
+        return found
+
+    @admin.display
+    def frequency(self, entry: ScheduleEntry) -> str:
+        known = _scheduled(entry)
+        return known.frequency.value if known else "scheduled no more"
+
+    @admin.display
+    def next_due(self, entry: ScheduleEntry) -> datetime | None:
+        """The end of the latest period that was run or passed over; in the past, it is due."""
+        known = _scheduled(entry)
+        last = known.period(entry.high_water) if known and entry.high_water else None
+        return last.end if last else None
+
+    @admin.display
+    def last_run(self, entry: Any) -> str:
+        if entry.sf_status is None:
+            return ""
+        at = f" {formats.localize(localtime(entry.sf_finished_at))}" if entry.sf_finished_at else ""
+        return f"{entry.sf_status}{at}"
+
+    def has_run_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("stockandflow.run_scheduleentry")
+
+    @admin.action(permissions=["run"], description="Run what is due of the chosen entries now")
+    def run_now(self, request: HttpRequest, entries: QuerySet[ScheduleEntry]) -> None:
+        names = [entry.name for entry in entries if _scheduled(entry)]
+        levels = {State.FAILED: messages.ERROR, State.DONE: messages.SUCCESS}
+        for result in run(schedule, only=names).results if names else ():
+            said = (
+                f"{result.entry.name}: {result.state.value}{': ' if result.message else ''}{result.message}"
+            )
+            self.message_user(request, said, levels.get(result.state, messages.INFO))
+        if gone := [entry.name for entry in entries if entry.name not in names]:
+            self.message_user(request, f"{', '.join(gone)}: scheduled no more", messages.WARNING)
 
 
 @admin.register(Sweep)

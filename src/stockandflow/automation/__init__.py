@@ -11,6 +11,7 @@ from stockandflow.automation.delivering import (
     connect,
     deliver,
     disconnect,
+    replay,
     wake,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "connect",
     "deliver",
     "disconnect",
+    "replay",
     "wake",
 ]

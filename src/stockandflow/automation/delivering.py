@@ -101,6 +101,15 @@ def deliver(
     return total
 
 
+def replay(deliveries: QuerySet[Delivery]) -> int:
+    """Have the dead ones among these tried again, from the callable that failed, MAX_ATTEMPTS times at most; how many.
+
+    They are due at once. One query.
+    """
+    dead = deliveries.filter(status=DEAD)
+    return dead.update(status=PENDING, attempts=0, due_at=DatabaseNow(), finished_at=None)
+
+
 def wake(registry: Registry, using: str) -> Delivered:
     """Deliver what was just committed: the newest deliveries that nobody has tried, WAKE_LIMIT at most.
 

@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'schedule entries',
                 'ordering': ('name',),
+                'permissions': [('run_scheduleentry', 'Can run entries of the schedule')],
                 'default_permissions': ('view',),
             },
         ),
@@ -62,6 +63,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'deliveries',
+                'permissions': [('replay_delivery', 'Can have dead deliveries tried again')],
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['status', 'due_at'], name='sf_delivery_due')],
                 'constraints': [models.UniqueConstraint(fields=('event_model', 'event_id'), name='sf_delivery_event')],

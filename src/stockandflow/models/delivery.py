@@ -34,6 +34,7 @@ class Delivery(models.Model):
         constraints = [models.UniqueConstraint(fields=["event_model", "event_id"], name="sf_delivery_event")]
         indexes = [models.Index(fields=["status", "due_at"], name="sf_delivery_due")]
         default_permissions = ("view",)
+        permissions = [("replay_delivery", "Can have dead deliveries tried again")]
 
     def __str__(self) -> str:
         return f"{self.flow}: {self.event_model} {self.event_id} ({self.status})"

@@ -20,6 +20,7 @@ class ScheduleEntry(models.Model):
         ordering = ("name",)
         verbose_name_plural = "schedule entries"
         default_permissions = ("view",)
+        permissions = [("run_scheduleentry", "Can run entries of the schedule")]
 
     def __str__(self) -> str:
         return self.name
