@@ -156,6 +156,7 @@ def test_what_is_unexplained_is_pointed_out_where_it_is_and_explained_once(
     assert html.count('id="sf-unexplained-paused"') == 1
     text = text_of(html)
     assert "Paused: −1 unexplained. Its flows lead from 1 to 1, but it has 0." in text
+    assert "manage.py stockandflow report membership tells between which counts it arose" in text
     assert text.count("Unexplained means: something changed objects without being seen") == 1
     assert "Opening levels are derived" in text
 
