@@ -180,7 +180,7 @@ def test_the_range_in_progress_says_so_and_when_it_was_counted(viewer: Client) -
 def test_a_range_in_the_past_shows_its_last_day_and_its_closing(viewer: Client, members: None) -> None:
     html = page(viewer, MEMBERSHIP, since="2026-03-01", until="2026-04-01")
     text = text_of(html)
-    assert "1 Mar 2026 – 31 Mar 2026 Europe/London Ledger" in text
+    assert "1 Mar 2026 – 31 Mar 2026 Europe/London Provisional Ledger" in text
     assert "Opening 1 March In Out Net Unexplained Closing 31 March Change" in text
     assert "unexplained = closing" in text
     assert 'name="since" type="date" value="2026-03-01"' in html
@@ -189,6 +189,7 @@ def test_a_range_in_the_past_shows_its_last_day_and_its_closing(viewer: Client, 
 
 def test_a_range_that_cuts_a_day_shows_its_moments(viewer: Client) -> None:
     text = text_of(page(viewer, MEMBERSHIP, since="2026-03-01T10:30+00:00", until="2026-03-01T12:00Z"))
+    assert "Europe/London Provisional" in text
     assert "1 Mar 2026, 10:30 a.m. – 1 Mar 2026, noon" in text
 
 
