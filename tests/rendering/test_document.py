@@ -3,9 +3,10 @@
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
-from stockandflow.rendering import as_document, to_json
+from stockandflow.rendering import as_document, series_to_json, to_json
 from stockandflow.rendering.document import iso
 from tests.rendering.balances import LONDON, balance, business, stock_balance
+from tests.rendering.series import five_days
 
 
 def test_the_document_of_a_process() -> None:
@@ -88,6 +89,39 @@ def test_the_text_is_ascii_and_reads_back_as_the_document() -> None:
     text = to_json(shown, LONDON)
     assert text.isascii()
     assert json.loads(text) == as_document(shown, LONDON)
+
+
+def test_the_document_of_a_series() -> None:
+    document = json.loads(series_to_json([five_days()], "membership"))
+    (series,) = document.pop("series")
+    assert document == {"version": 1, "process": "membership"}
+    points, gaps = series.pop("points"), series.pop("gaps")
+    assert series == {
+        "kind": "stock",
+        "slug": "trial",
+        "name": "Trial",
+        "measure": "closing",
+        "grain": "day",
+        "time_zone": "UTC",
+        "since": "2026-07-01T00:00:00Z",
+        "until": "2026-07-06T00:00:00Z",
+        "open": {
+            "start": "2026-07-05T00:00:00Z",
+            "end": "2026-07-06T00:00:00Z",
+            "value": 0,
+            "status": "in_progress",
+            "computed_at": None,
+        },
+        "breaks": [{"at": "2026-07-05T00:00:00Z", "text": "members whose status is 'trial'"}],
+    }
+    assert [(point["value"], point["status"], point["computed_at"]) for point in points] == [
+        (1200, "final", "2026-11-23T18:54:00Z"),
+        (600, "provisional", "2026-11-23T18:54:00Z"),
+    ]
+    assert gaps == [
+        {"start": "2026-07-02T00:00:00Z", "end": "2026-07-03T00:00:00Z"},
+        {"start": "2026-07-03T00:00:00Z", "end": "2026-07-04T00:00:00Z"},
+    ]
 
 
 def test_instants_are_in_utc_with_their_fraction() -> None:

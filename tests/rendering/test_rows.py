@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 
 from stockandflow.models import Restatement
-from stockandflow.periods import Calendar, Grain, Period, Status
 from stockandflow.rendering import Row, balance_rows, series_rows
-from stockandflow.reports import Balance, Break, Point, Series
-from tests.rendering.balances import AT, LONDON, balance, business, line, stock, stock_balance
+from stockandflow.reports import Balance
+from tests.rendering.balances import AT, LONDON, balance, business, line, stock_balance
+from tests.rendering.series import five_days
 from tests.rendering.test_table import balances
 
 
@@ -165,34 +165,14 @@ def test_the_rows_of_a_tracked_stock_add_up(shown: Balance) -> None:
     assert next(rows, None) is None
 
 
-UTC_CALENDAR = Calendar()
-
-
-def a_series() -> Series:
-    days = list(
-        UTC_CALENDAR.periods(Grain.DAY, datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 7, 4, tzinfo=UTC))
-    )
-    first, second, third = days
-    return Series(
-        of=stock("Trial"),
-        measure="closing",
-        grain=Grain.DAY,
-        calendar=UTC_CALENDAR,
-        since=first.start,
-        until=third.end,
-        points=(Point(first.start, first.end, 7, Status.FINAL, computed_at=AT),),
-        open=Point(third.start, third.end, 9, Status.IN_PROGRESS),
-        gaps=(Period(second.start, second.end, Grain.DAY),),
-        breaks=(Break(third.start, "it holds fewer"),),
-    )
-
-
 def test_a_series_has_its_gaps_and_its_open_period_in_their_places() -> None:
-    rows = list(series_rows([a_series()], "membership"))
+    rows = list(series_rows([five_days()], "membership"))
     assert [(row.local_start.day, row.status, row.value, row.redefined, row.computed_at) for row in rows] == [
-        (1, "final", 7, 0, AT),
+        (1, "final", 1_200, 0, AT),
         (2, "gap", None, 0, None),
-        (3, "in_progress", 9, 1, None),
+        (3, "gap", None, 0, None),
+        (4, "provisional", 600, 0, AT),
+        (5, "in_progress", 0, 1, None),
     ]
     assert {(row.process, row.scope, row.grain, row.kind, row.measure, row.stock) for row in rows} == {
         ("membership", "series", "day", "level", "closing", "trial")

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from stockandflow.commands import explain, import_events, prune, record, report, suggest, sweep, sync
+from stockandflow.commands import explain, import_events, prune, record, report, series, suggest, sweep, sync
 from stockandflow.commands.migrated import told_to_migrate
 
 __all__ = ["SUBCOMMANDS", "Subcommand", "told_to_migrate"]
@@ -27,6 +27,7 @@ class Subcommand(Protocol):
 
 SUBCOMMANDS: dict[str, Subcommand] = {
     "report": report,
+    "series": series,
     "record": record,
     "suggest": suggest,
     "sync": sync,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -19,6 +21,26 @@ def add_output(parser: CommandParser) -> None:
         default=STANDARD,
         help="Write to this file, in UTF-8, instead of to the standard output; one that is there is overwritten.",
     )
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What a text for people is written on: its encoding, and its columns where it is a terminal, else None."""
+
+    encoding: str
+    columns: int | None
+
+    def shown(self, text: str) -> str:
+        """The text with ``?`` for what the encoding can't hold."""
+        return text.encode(self.encoding, "replace").decode(self.encoding)
+
+
+def surface_of(command: BaseCommand, output: str = STANDARD) -> Surface:
+    """That of a file in UTF-8 where one is named, else that of ``command.stdout``."""
+    if output != STANDARD:
+        return Surface("utf-8", None)
+    columns = shutil.get_terminal_size().columns if command.stdout.isatty() else None
+    return Surface(getattr(command.stdout, "encoding", None) or "utf-8", columns)
 
 
 def deliver(command: BaseCommand, content: str | bytes, output: str = STANDARD) -> None:

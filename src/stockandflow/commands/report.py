@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
-from stockandflow.commands.output import STANDARD, add_output, deliver
+from stockandflow.commands.output import add_output, deliver, surface_of
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import DEFAULT_DAYS, asked_range, instant
@@ -112,23 +111,21 @@ def _facet(given: str | None) -> dict[str, str] | None:
 
 
 def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: dict[str, Any]) -> str:
-    to_file = options["output"] != STANDARD
-    encoding = "utf-8" if to_file else getattr(command.stdout, "encoding", None) or "utf-8"
-    terminal = not to_file and command.stdout.isatty()
-    columns = shutil.get_terminal_size().columns if terminal else DEFAULT_WIDTH
-    width, signs = min(max(columns, WIDTHS[0]), WIDTHS[-1]), Signs.for_encoding(encoding)
+    surface = surface_of(command, options["output"])
+    width = min(max(surface.columns or DEFAULT_WIDTH, WIDTHS[0]), WIDTHS[-1])
+    signs = Signs.for_encoding(surface.encoding)
     text = to_table(
         found,
         calendar,
         width=width,
         signs=signs,
         # Django's styles know --no-color and DJANGO_COLORS, but they look at sys.stdout, not at where we write.
-        paint=_paint(command) if terminal or options["force_color"] else PLAIN,
+        paint=_paint(command) if surface.columns or options["force_color"] else PLAIN,
     )
     if found.unexplained:
         why = causes(found.process, found.since, found.until, limit=NAMED)
         text += f"\n{causes_text(why, calendar, width=width, signs=signs)}"
-    return text.encode(encoding, "replace").decode(encoding)
+    return surface.shown(text)
 
 
 def _paint(command: BaseCommand) -> Paint:

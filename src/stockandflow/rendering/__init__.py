@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from stockandflow.rendering.comma import to_csv
-from stockandflow.rendering.document import as_document, to_json
+from stockandflow.rendering.document import as_document, series_to_json, to_json
 from stockandflow.rendering.rows import COLUMNS, Row, balance_rows, series_rows
+from stockandflow.rendering.series import series_to_table
 from stockandflow.rendering.table import PLAIN, Paint, to_table
 from stockandflow.rendering.words import Signs
 from stockandflow.rendering.workbook import to_xlsx
@@ -18,6 +19,8 @@ __all__ = [
     "as_document",
     "balance_rows",
     "series_rows",
+    "series_to_json",
+    "series_to_table",
     "to_csv",
     "to_json",
     "to_table",

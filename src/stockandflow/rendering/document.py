@@ -1,14 +1,16 @@
-"""A balance as JSON: for programs that want the same numbers."""
+"""Balances and series as JSON: for programs that want the same numbers."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from stockandflow.declarations import Stock
 from stockandflow.models import Origin
 from stockandflow.periods import Calendar
-from stockandflow.reports import Balance, FlowLine, StockBalance
+from stockandflow.reports import Balance, FlowLine, Point, Series, StockBalance
 
 VERSION = 1
 """Of the keys and their meaning: a new key leaves it, anything else raises it."""
@@ -30,6 +32,39 @@ def as_document(balance: Balance, calendar: Calendar) -> dict[str, Any]:
         "parts": [_balance(part) for part in balance.parts],
         "slices": {value: _balance(one) for value, one in balance.slices.items()},
         "compared": balance.compared and _balance(balance.compared),
+    }
+
+
+def series_to_json(found: Iterable[Series], process: str = "") -> str:
+    """Series as a JSON document, indented, in ASCII; ``process`` is the slug of that whose they are, or ""."""
+    document = {"version": VERSION, "process": process or None, "series": [_series(one) for one in found]}
+    return json.dumps(document, indent=2)
+
+
+def _series(series: Series) -> dict[str, Any]:
+    return {
+        "kind": "stock" if isinstance(series.of, Stock) else "flow",
+        "slug": series.of.slug,
+        "name": series.of.name,
+        "measure": series.measure,
+        "grain": series.grain.value,
+        "time_zone": series.calendar.timezone,
+        "since": iso(series.since),
+        "until": iso(series.until),
+        "points": [_point(point) for point in series.points],
+        "open": series.open and _point(series.open),
+        "gaps": [{"start": iso(gap.start), "end": iso(gap.end)} for gap in series.gaps],
+        "breaks": [{"at": iso(one.at), "text": one.text} for one in series.breaks],
+    }
+
+
+def _point(point: Point) -> dict[str, Any]:
+    return {
+        "start": iso(point.start),
+        "end": iso(point.end),
+        "value": point.value,
+        "status": point.status.value,
+        "computed_at": point.computed_at and iso(point.computed_at),
     }
 
 

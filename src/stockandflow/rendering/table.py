@@ -12,6 +12,7 @@ from stockandflow.rendering.words import (
     UNICODE,
     Signs,
     arrow,
+    bar,
     count,
     how_written,
     largest_first,
@@ -318,11 +319,8 @@ class _Table:
 
     def bar(self, number: int) -> str:
         """A bar as long as the number, against the largest one in the whole report."""
-        parts = self.signs.bar
         largest = max((line.count for line in self.lines()), default=0)
-        length = max(1, round(number / largest * LONGEST_BAR * len(parts))) if number > 0 else 0
-        whole, part = divmod(length, len(parts))
-        return parts[-1] * whole + (parts[part - 1] if part else "")
+        return bar(number / largest, LONGEST_BAR, self.signs) if number > 0 else ""
 
     def fitted(self, text: str, columns: int) -> str:
         """The text in exactly that many columns: filled up, or cut with an ellipsis."""

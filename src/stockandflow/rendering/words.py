@@ -93,6 +93,13 @@ def percent(opening: int | None, closing: int | None, group: Group = grouped) ->
     return f"{group(share, 0 if share >= 999.95 else 1)} %"
 
 
+def bar(share: float, columns: int, signs: Signs = UNICODE) -> str:
+    """A bar for a share of ``columns``, above 0: at least the smallest part of one."""
+    parts = signs.bar
+    whole, part = divmod(max(1, round(share * columns * len(parts))), len(parts))
+    return parts[-1] * whole + (parts[part - 1] if part else "")
+
+
 def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
     """The lines by their count, equal ones in the order given; moves that no flow covers come last."""
     return sorted(lines, key=lambda line: (line.flow is None, -line.count))
@@ -148,3 +155,17 @@ def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UN
     else:
         begin = f"{first.day}" if first.month == last.month else f"{first.day} {first:%b}"
     return f"{begin} {signs.dash} {day(last)}"
+
+
+def period(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:
+    """A range by its months where it is whole ones, ``Oct 2026``, ``Oct – Dec 2026`` or ``2026``; else as ``span``."""
+    if not all(is_midnight(at, calendar) and calendar.local_date(at).day == 1 for at in (since, until)):
+        return span(since, until, calendar, signs)
+    first, last = calendar.local_date(since), last_date(until, calendar)
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first:%b %Y}"
+    if first.year != last.year:
+        return f"{first:%b %Y} {signs.dash} {last:%b %Y}"
+    if (first.month, last.month) == (1, 12):
+        return str(first.year)
+    return f"{first:%b} {signs.dash} {last:%b %Y}"
