@@ -22,7 +22,7 @@ demo: $(STAMPS)/app ## Build the example business, print its report and serve it
 test: $(STAMPS)/test $(STAMPS)/drivers ## Run the tests on SQLite, and on PostgreSQL and MariaDB when they answer
 	@$(BIN)/python -m tests.databases $(ARGS)
 
-soak: $(STAMPS)/test $(STAMPS)/drivers ## Write for five minutes from processes that are killed and migrated beneath, and count (ARGS="--seed 7")
+soak: $(STAMPS)/test $(STAMPS)/drivers ## Write, and run the schedule, from processes that are killed for minutes, and count (ARGS="--seed 7")
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 lint: style types layers ## Style, types and layers: ruff, mypy --strict, import-linter (`make -k lint`: all three)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -227,3 +228,49 @@ def test_the_work_of_a_killed_runner_is_undone_and_taken_over_after_its_lease() 
     assert run(schedule, now=AT).results[0].state is State.DONE
     assert ScheduleRun.objects.get().attempt == 2
     assert StockRecord.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_a_period_that_is_settled_while_another_claims_it_is_not_taken_again() -> None:
+    entry = entry_of(Schedule())
+    number, reached = 0, True
+    while reached:
+        number, reached, count = number + 1, False, 0
+        ScheduleEntry.objects.all().delete()
+        with transaction.atomic():
+            settle(held(entry, "one", AT + timedelta(hours=1)), timedelta(), "")  # so the mark is above
+        first = held(entry, "one")
+        settled: list[bool] = []
+
+        def settle_first(mine: Claim = first, settled: list[bool] = settled) -> None:
+            try:
+                with transaction.atomic():
+                    settle(mine, timedelta(), "")
+                settled.append(True)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=settle_first)
+
+        def beside(
+            execute: Any,
+            *arguments: Any,
+            at: int = number,
+            thread: threading.Thread = thread,
+        ) -> Any:
+            nonlocal reached, count
+            count += 1
+            if count == at:
+                reached = True
+                thread.start()
+                thread.join(0.2)  # it may have to wait for us
+            return execute(*arguments)
+
+        with connection.execute_wrapper(beside):
+            second = taken(entry, "two")
+        if reached:
+            thread.join()
+            assert settled == [True]
+            assert isinstance(second, Refusal), f"taken again when it was settled before statement {number}"
+    assert number > 5

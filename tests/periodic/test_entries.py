@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,10 @@ from example.membership.models import Member
 from stockandflow import periodic
 from stockandflow.declarations import Stock
 from stockandflow.exceptions import DeclarationError, InvalidInput
-from stockandflow.periodic import Frequency, Schedule
+from stockandflow.periodic import Bounds, Frequency, Schedule
 from stockandflow.periods import Calendar
+
+PERIOD = Bounds(datetime(2025, 6, 18, tzinfo=UTC), datetime(2025, 6, 19, tzinfo=UTC))
 
 
 def tidy(limit: int = 5, *, room: str = "all") -> str:
@@ -37,14 +39,38 @@ def test_an_entry_keeps_what_it_was_registered_with() -> None:
     assert schedule.entries == [entry]
     assert (entry.frequency, entry.name, entry.catch_up) == (Frequency.WEEKLY, "tidying", "all")
     assert (entry.lease, entry.calendar, entry.atomic) == (timedelta(hours=2), calendar, False)
-    assert entry.call() == "attic 7"
+    assert entry.call(PERIOD) == "attic 7"
 
 
 def test_an_entry_has_the_defaults_of_one_line() -> None:
     entry = Schedule().register("hourly", tidy)
     assert entry.name == f"{__name__}.tidy"
     assert (entry.catch_up, entry.lease, entry.atomic) == ("latest", timedelta(minutes=5), True)
-    assert entry.call() == "all 5"
+    assert entry.call(PERIOD) == "all 5"
+
+
+def test_a_function_that_asks_for_the_period_or_its_key_gets_them() -> None:
+    def charge(tariff: str, period: Bounds, *, idempotency_key: str) -> tuple[Any, ...]:
+        return tariff, period, idempotency_key
+
+    entry = Schedule().register(periodic.DAILY, charge, ["solo"], name="charging")
+    assert entry.call(PERIOD) == ("solo", PERIOD, "charging 2025-06-18T00:00:00+00:00")
+
+
+def test_the_key_of_an_instant_is_the_same_in_every_zone() -> None:
+    entry = Schedule().register(periodic.DAILY, tidy, name="it")
+    tokyo = Bounds(*(at.astimezone(Calendar("Asia/Tokyo").zone) for at in PERIOD))
+    assert entry.idempotency_key(tokyo) == entry.idempotency_key(PERIOD)
+
+
+def test_what_is_given_or_has_a_default_is_not_asked_for() -> None:
+    def report(period: str, idempotency_key: str = "none") -> str:
+        return f"{period} {idempotency_key}"
+
+    schedule = Schedule()
+    assert schedule.register(periodic.DAILY, report, ["month"], name="a").call(PERIOD) == "month none"
+    given = {"period": "year", "idempotency_key": "mine"}
+    assert schedule.register(periodic.DAILY, report, kwargs=given, name="b").call(PERIOD) == "year mine"
 
 
 def test_an_entry_without_a_calendar_follows_the_settings(settings: Any) -> None:

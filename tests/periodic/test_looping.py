@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, Error, connection
 from django.utils import timezone
 
 from stockandflow.models import ScheduleRun
@@ -32,7 +32,7 @@ def of(to_call: Any, frequency: Frequency = Frequency.MINUTELY) -> Schedule:
     return schedule
 
 
-def states(outcome: Outcome | DatabaseError) -> list[State]:
+def states(outcome: Outcome | Error) -> list[State]:
     assert isinstance(outcome, Outcome), outcome
     return [result.state for result in outcome.results]
 

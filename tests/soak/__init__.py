@@ -1,4 +1,6 @@
-"""The long run: processes that write, are killed and start again, while the subject's table is migrated beneath them.
+"""The long runs: processes that write, or run the schedule, are killed and start again.
 
-``python -m tests.soak`` runs it for five minutes on each database; ``tests/capture/test_soak.py`` for some seconds.
+Beneath the writers the subject's table is migrated. ``python -m tests.soak`` runs them for five minutes on each
+database, and the schedule with five seeds; ``tests/capture/test_soak.py`` and ``tests/periodic/test_killed_runners.py``
+for some seconds.
 """

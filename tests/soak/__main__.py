@@ -1,4 +1,4 @@
-"""``python -m tests.soak``: the long run on every database that answers; ``make soak`` calls it."""
+"""``python -m tests.soak``: the long runs on every database that answers; ``make soak`` calls it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from tests.databases import NAMES, ROOT, why_left_out
 SECONDS = {"sqlite": 60.0}
 """SQLite has one writer at a time: more of the same tells less."""
 WRITERS = {"sqlite": 2}
+PARTS = ("writes", "schedule")
+SCHEDULES = 5
+"""Runs of the schedule, each with a seed of its own."""
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, help="how long on each; 300, and 60 on SQLite")
     parser.add_argument("--writers", type=int, help="how many processes; 4, and 2 on SQLite")
     parser.add_argument("--seed", type=int, help="which writes and kills; a new one where none is given")
+    parser.add_argument("--only", choices=PARTS, help="the writers, or the runners of the schedule; both")
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     failed = []
@@ -29,12 +33,23 @@ def main(arguments: list[str]) -> int:
             sys.stdout.write(f"{name} is left out: {reason}\n")
             continue
         seconds, writers = options.seconds or SECONDS.get(name, 300), options.writers or WRITERS.get(name, 4)
-        sys.stdout.write(f"{name}: {writers} writers for {seconds:.0f} s, seed {seed}\n")
-        sys.stdout.flush()
-        command = [sys.executable, "-m", "tests.soak.run", name, "--seed", str(seed)]
-        command += ["--seconds", str(seconds), "--writers", str(writers)]
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
-            failed.append(name)
+        parts = {
+            "writes": (
+                f"{writers} writers for {seconds:.0f} s, seed {seed}",
+                ["tests.soak.run", name, "--seconds", str(seconds), "--writers", str(writers)],
+            ),
+            "schedule": (
+                f"runners of the schedule, {SCHEDULES} seeds from {seed} on",
+                ["tests.soak.runners", name, "--seeds", str(SCHEDULES)],
+            ),
+        }
+        for part in [options.only] if options.only else PARTS:
+            told, command = parts[part]
+            sys.stdout.write(f"{name}: {told}\n")
+            sys.stdout.flush()
+            command = [sys.executable, "-m", *command, "--seed", str(seed)]
+            if subprocess.run(command, cwd=ROOT, check=False).returncode:
+                failed.append(f"{part} on {name}")
     if failed:
         sys.stdout.write(f"NOT WELL: {', '.join(failed)}. Once more: make soak ARGS='--seed {seed}'\n")
     return len(failed)

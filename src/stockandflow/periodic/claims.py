@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, connections, transaction
+from django.db import Error, connections, transaction
 from django.db.models import F, Q, QuerySet
 
 from stockandflow.exceptions import LeaseLost
@@ -123,12 +123,17 @@ def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -
         running.exclude(pk=row.pk).update(
             status=Status.FAILED, leased_until=None, message="The runner was gone before the end."
         )
+        # Not a settled one: its runner may have come to its end since it was read above.
+        free = Q(status__in=(Status.WAITING, Status.FAILED)) | Q(
+            status=Status.RUNNING, leased_until__lte=DatabaseNow()
+        )
+        mine = runs.filter(free, pk=row.pk, attempt=row.attempt)
         if skip:
-            runs.filter(pk=row.pk).update(status=Status.SKIPPED, finished_at=DatabaseNow())
+            if not mine.update(status=Status.SKIPPED, finished_at=DatabaseNow()):
+                return Refusal(period, busy=True)
             _raise_high_water(state.pk, period, using)
             return Refusal(period, skipped=True, missed_since=missed_since)
-        free = ~Q(status=Status.RUNNING) | Q(leased_until__lte=DatabaseNow())
-        taken = runs.filter(free, pk=row.pk, attempt=row.attempt).update(
+        taken = mine.update(
             status=Status.RUNNING,
             attempt=F("attempt") + 1,
             owner=owner,
@@ -195,7 +200,7 @@ def give_up(claim: Claim, duration: timedelta, message: str, traceback: str) -> 
             message=message,
             traceback=traceback,
         )
-    except DatabaseError:
+    except Error:
         logger.exception("The failure of the run %s could not be noted.", claim.pk)
 
 
@@ -236,7 +241,7 @@ def _beat(claim: Claim, over: threading.Event) -> None:
         while not over.wait(claim.lease.total_seconds() / 3):
             try:
                 held = claim.row.update(heartbeat_at=DatabaseNow(), leased_until=DatabaseNow() + claim.lease)
-            except DatabaseError:
+            except Error:
                 # SQLite's one writer is the entry itself, or the database is away for a moment: the next
                 # beat.
                 logger.debug("No heartbeat for the run %s.", claim.pk, exc_info=True)

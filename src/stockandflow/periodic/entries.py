@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
@@ -21,6 +21,8 @@ LEASE = timedelta(minutes=5)
 """How long an entry belongs to a runner that gives no sign of life; a running one renews it."""
 SHORTEST_LEASE = timedelta(seconds=1)
 LONGEST_NAME = 200
+ASKED = ("period", "idempotency_key")
+"""Parameters that an entry's callable gets when it has them and neither arguments nor defaults fill them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Entry:
     lease: timedelta
     declared_calendar: Calendar | None
     atomic: bool
+    asking: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.name
@@ -49,9 +52,14 @@ class Entry:
         """Its period that contains ``at``; None when it never runs."""
         return bounds_of(self.frequency, self.calendar, at)
 
-    def call(self) -> Any:
-        """Call it, with its arguments."""
-        return self.to_call(*self.args, **self.kwargs)
+    def idempotency_key(self, period: Bounds) -> str:
+        """A text that no other period and no other entry has, the same at each attempt."""
+        return f"{self.name} {period.start.astimezone(UTC).isoformat()}"
+
+    def call(self, period: Bounds) -> Any:
+        """Call it for a period, with its arguments and with those that it asks for."""
+        given = {"period": period, "idempotency_key": self.idempotency_key(period)}
+        return self.to_call(*self.args, **self.kwargs, **{name: given[name] for name in self.asking})
 
 
 class Schedule:
@@ -98,6 +106,9 @@ class Schedule:
         function, which is called, as the last step, in the transaction that notes the period as done, and
         returns the message. Unless given it is what ``to_call`` says of itself (a ``Decay`` isn't atomic), else True.
 
+        A required parameter ``period`` that no argument fills gets the period's ``Bounds``, a required
+        ``idempotency_key`` a text that is the same at each attempt for the period, and for no other.
+
         ``lease`` is how long a runner that died keeps others from taking the period over. ``calendar`` says
         where days and weeks begin, the project's by default. ``name`` identifies the entry in the database
         and must stay; by default it is the function's dotted path, or ``<slug>.<method>`` for a method of a
@@ -116,6 +127,7 @@ class Schedule:
             declared_calendar=_checked_calendar(calendar, to_call),
             atomic=bool(getattr(to_call, "atomic", True) if atomic is None else atomic),
         )
+        entry = replace(entry, asking=_asked(entry))
         _check_signature(entry)
         # Some databases compare names without regard to case, so two such names would share a row.
         if known := self._entries.get(entry.name.casefold()):
@@ -247,13 +259,37 @@ def _checked_calendar(calendar: Any, to_call: Any) -> Calendar | None:
     return calendar
 
 
-def _check_signature(entry: Entry) -> None:
+def _signature(to_call: Any) -> inspect.Signature | None:
     try:
-        signature = inspect.signature(entry.to_call)
+        return inspect.signature(to_call)
     except (TypeError, ValueError):
-        return  # some callables written in C tell nothing
+        return None  # some callables written in C tell nothing
+
+
+def _asked(entry: Entry) -> tuple[str, ...]:
+    signature = _signature(entry.to_call)
+    if signature is None:
+        return ()
     try:
-        signature.bind(*entry.args, **entry.kwargs)
+        filled = signature.bind_partial(*entry.args, **entry.kwargs).arguments
+    except TypeError:
+        return ()  # _check_signature tells
+    return tuple(
+        name
+        for name in ASKED
+        if (found := signature.parameters.get(name)) is not None
+        and name not in filled
+        and found.default is inspect.Parameter.empty
+        and found.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    )
+
+
+def _check_signature(entry: Entry) -> None:
+    signature = _signature(entry.to_call)
+    if signature is None:
+        return
+    try:
+        signature.bind(*entry.args, **entry.kwargs, **dict.fromkeys(entry.asking))
     except TypeError as error:
         raise DeclarationError(
             f"The entry {entry.name!r} can't be called with args={list(entry.args)!r} and "

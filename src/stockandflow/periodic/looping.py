@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 
-from django.db import DatabaseError, close_old_connections, reset_queries
+from django.db import Error, close_old_connections, reset_queries
 
 from stockandflow.periodic.entries import Schedule
 from stockandflow.periodic.running import Outcome, State, run
@@ -50,7 +50,7 @@ def ended_by_signals() -> Iterator[threading.Event]:
 
 def loop(
     schedule: Schedule, ended: threading.Event, *, using: str | None = None, only: Sequence[str] | None = None
-) -> Iterator[Outcome | DatabaseError]:
+) -> Iterator[Outcome | Error]:
     """Run what is due again and again until ``ended`` is set; gives each outcome, or why the database wasn't there.
 
     Between runs it sleeps until the next entry is due, a minute at most. While the database is away, it is asked again
@@ -63,7 +63,7 @@ def loop(
         started = time.monotonic()
         try:
             outcome = run(schedule, using=using, only=only, stop=ended.is_set)
-        except DatabaseError as error:
+        except Error as error:
             logger.exception("The schedule could not be run.")
             yield error
             ended.wait(away.total_seconds())

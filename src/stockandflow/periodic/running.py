@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from typing import Any
 
-from django.db import DatabaseError, router, transaction
+from django.db import Error, router, transaction
 from django.db.models import Q
 
 from stockandflow.models import ScheduleEntry, ScheduleRun
@@ -168,7 +169,7 @@ def _note_seen(entry_pks: list[int], at: datetime, using: str) -> None:
     try:
         if entry_pks:
             ScheduleEntry.objects.using(using).filter(unseen, pk__in=entry_pks).update(seen_at=at)
-    except DatabaseError:
+    except Error:
         logger.exception("It could not be noted that the schedule was run at %s.", at)
 
 
@@ -221,7 +222,7 @@ def _run_entry(
     while True:
         try:
             claimed = claim(entry, current, at, owner, using)
-        except DatabaseError as error:
+        except Error as error:
             logger.exception("The schedule's entry %r could not be claimed.", entry.name)
             trace = traceback.format_exc()
             return [*results, Result(entry, State.FAILED, None, _describe(error), traceback=trace)]
@@ -259,7 +260,9 @@ def _perform(entry: Entry, claim: Claim) -> Result:
 
     try:
         with heartbeat(claim):
-            last_step = entry.call if entry.atomic else _last_step(entry.call())
+            last_step = (
+                partial(entry.call, claim.period) if entry.atomic else _last_step(entry.call(claim.period))
+            )
             with transaction.atomic(using=claim.using):
                 hold_on_sqlite(claim)
                 returned = last_step()

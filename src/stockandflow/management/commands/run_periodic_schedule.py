@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import Error
 
 from stockandflow.commands import told_to_migrate
 from stockandflow.exceptions import StockAndFlowError
@@ -101,7 +101,7 @@ class Command(BaseCommand):
             if verbosity > 0:
                 self.stdout.write(f"Running {len(entries)} entries as they come due; Ctrl-C ends it.")
             for outcome in loop(schedule, ended, only=only):
-                if isinstance(outcome, DatabaseError):
+                if isinstance(outcome, Error):
                     self.stderr.write(f"The database could not be asked: {_line(str(outcome))}")
                     continue
                 shown = DID_SOMETHING if verbosity > 0 else {State.FAILED}
