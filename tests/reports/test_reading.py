@@ -183,9 +183,10 @@ def test_days_before_the_first_computed_one_are_read_from_events(past: Process) 
     assert numbers(reports.balance(past, *span)) == before
 
 
-def test_a_process_with_its_own_calendar_has_its_own_days(past: Process) -> None:
+@pytest.mark.parametrize("flows", [None, []], ids=["all flows", "no flows"])
+def test_a_process_with_its_own_calendar_has_its_own_days(past: Process, flows: Any) -> None:
     tokyo = Calendar("Asia/Tokyo", 6, 4)
-    own = Process("own", "Own", past.stocks, calendar=tokyo)
+    own = Process("own", "Own", past.stocks, flows=flows, calendar=tokyo)
     registry.register(own)
     try:
         recording.record(registry)

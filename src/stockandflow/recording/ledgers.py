@@ -91,7 +91,12 @@ def ledgers(registry: Registry, calendar: Calendar | None = None) -> list[Ledger
         flows = {flow for process in processes for flow in process.flows}
         stocks = {stock.slug for process in processes for stock in process.stocks}
         for ledger in whole:
-            mine = tuple(flow for flow in ledger.flows if flow in flows)
+            # Also flows that a process leaves out: its report shows their moves of its stocks as other moves.
+            mine = tuple(
+                flow
+                for flow in ledger.flows
+                if flow in flows or not stocks.isdisjoint(stock.slug for stock in flow.stocks)
+            )
             if mine or ledger.stocks & stocks:
                 found.append(Ledger(ledger.event_model, other, mine, ledger.stocks & stocks))
     return found
