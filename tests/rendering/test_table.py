@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stockandflow.models import Restatement
+from stockandflow.periods import Status
 from stockandflow.rendering import Paint, Signs, to_table
 from stockandflow.rendering.table import columns_of
 from stockandflow.reports import Balance, StockBalance
@@ -232,8 +233,9 @@ def test_each_stock_is_shown_by_value_and_by_period() -> None:
 
     assert "Trial by plan Opening" in text
     assert "Basic 6 +1 0 +1 0 7" in text
-    assert "25 – 31 Oct 2026 10 0 0 0 0 10" in text
-    assert "1 – 23 Nov 2026 · now 10 +5 0 +5 0 15" in text
+    assert "25 – 31 Oct ~ 10 0 0 0 0 10" in text
+    assert "1 – 23 Nov … 10 +5 0 +5 0 15" in text
+    assert "~ provisional … in progress" in text
     assert max(map(len, rows)) <= 80
 
 
@@ -247,9 +249,63 @@ def test_a_balance_is_shown_beside_what_it_is_compared_with() -> None:
     now = balance(stock_balance("Trial", 10, inflows=[("Signing up", "", "Trial", 5)]))
     text = squeezed(to_table(replace(now, compared=before), LONDON))
 
-    assert "Compared with 25 Sep – 24 Oct 2026" in text
+    assert "Compared with 25 Sep – 24 Oct 2026 · provisional" in text
     assert "Stock In was Out was Net was Now was" in text
     assert "Trial +5 +7 0 0 +5 +7 15 10" in text
+
+
+def test_a_part_that_can_still_change_is_marked_and_a_final_one_is_not() -> None:
+    line = stock_balance("Trial", 1)
+    bounds = [(10, Status.FINAL), (11, Status.PROVISIONAL), (12, Status.IN_PROGRESS)]
+    whole = balance(line, since=date(2026, 10, 1))
+    parts = tuple(
+        replace(
+            balance(line, since=date(2026, month, 1), until=date(2026, month, 20)),
+            stocks=(replace(line, stock=whole.stocks[0].stock, status=status),),
+        )
+        for month, status in bounds
+    )
+    shown = replace(whole, parts=parts)
+    rows = to_table(shown, LONDON).splitlines()
+
+    assert [row.split("  ")[0] for row in rows[-5:-2]] == ["1 – 19 Oct", "1 – 19 Nov ~", "1 – 19 Dec …"]
+    assert rows[-1].strip() == "~ provisional   … in progress"
+    assert to_table(shown, LONDON, signs=Signs.ascii()).isascii()
+    final = replace(shown, parts=parts[:1])
+    assert "~" not in to_table(final, LONDON)
+
+
+def test_the_name_of_a_period_is_not_cut_for_its_mark() -> None:
+    big: list[Moves] = [("Signing up", "", "Trial", 345)]
+    line = stock_balance("Trial", 345, inflows=big, outflows=[("Lapsing", "Trial", "", 345)])
+    part = balance(line, since=date(2025, 12, 29), until=date(2026, 1, 5))
+    whole = balance(line)
+    stocks = (replace(line, stock=whole.stocks[0].stock, status=Status.IN_PROGRESS),)
+    table = to_table(replace(whole, parts=(replace(part, stocks=stocks),)), LONDON)
+    assert "29 Dec 2025 – 4 Jan 2026 … " in table
+
+
+def test_a_restated_number_is_marked_and_the_mark_explained() -> None:
+    shown = business()
+    trial, *others = shown.stocks
+    level = Restatement(kind="stock", slug="trial", start=shown.since, old_count=585, new_count=586, at=AT)
+    moved = Restatement(
+        kind="flow",
+        slug="lapsing",
+        source="trial",
+        sink="",
+        start=shown.since,
+        old_count=1,
+        new_count=2,
+        at=AT,
+    )
+    both = (level, moved)
+    text = squeezed(
+        to_table(replace(shown, restated=both, stocks=(replace(trial, restated=both), *others)), LONDON)
+    )
+    assert "Trial *586 +1,289 *−1,780 −491 0 95" in text
+    assert "* restated opening + in" in text
+    assert "restated" not in to_table(shown, LONDON)
 
 
 def test_what_was_restated_is_told_with_its_cause() -> None:

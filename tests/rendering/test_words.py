@@ -7,10 +7,13 @@ import pytest
 from stockandflow.rendering.words import (
     Signs,
     arrow,
+    bar,
     count,
     largest_first,
     moment,
     percent,
+    period,
+    periods,
     signed,
     span,
     unwatched,
@@ -73,8 +76,36 @@ def test_a_range_of_days_names_its_last_day(since: date, until: date, shown: str
 
 def test_a_range_that_cuts_a_day_names_local_moments() -> None:
     since, until = datetime(2026, 7, 1, 11, 30, tzinfo=UTC), LONDON.midnight(date(2026, 7, 2))
-    assert span(since, until, LONDON) == "1 Jul 2026, 12:30 – 2 Jul 2026, 00:00"
+    assert span(since, until, LONDON) == "1 Jul 2026, 12:30 – 24:00"
     assert moment(since, LONDON) == "1 Jul 2026, 12:30"
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "shown"),
+    [
+        (date(2026, 10, 1), date(2026, 11, 1), "Oct 2026"),
+        (date(2026, 10, 1), date(2027, 1, 1), "Oct – Dec 2026"),
+        (date(2026, 1, 1), date(2027, 1, 1), "2026"),
+        (date(2026, 4, 1), date(2027, 4, 1), "Apr 2026 – Mar 2027"),
+        (date(2026, 10, 1), date(2026, 10, 31), "1 – 30 Oct 2026"),
+        (date(2026, 10, 2), date(2026, 11, 1), "2 – 31 Oct 2026"),
+    ],
+)
+def test_whole_months_are_named_by_themselves(since: date, until: date, shown: str) -> None:
+    assert period(LONDON.midnight(since), LONDON.midnight(until), LONDON) == shown
+
+
+def test_of_several_ranges_the_year_is_left_out_where_it_is_the_same() -> None:
+    november = (LONDON.midnight(date(2026, 11, 2)), LONDON.midnight(date(2026, 12, 1)))
+    next_year = (LONDON.midnight(date(2027, 1, 1)), LONDON.midnight(date(2027, 2, 1)))
+    assert periods([november], LONDON) == ["2 – 30 Nov"]
+    assert periods([november, next_year], LONDON) == ["2 – 30 Nov 2026", "Jan 2027"]
+    assert periods([(LONDON.midnight(date(2026, 1, 1)), next_year[0])], LONDON) == ["2026"]
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(1, "████"), (0.5, "██"), (0.28, "█▏"), (0.0001, "▏")])
+def test_a_bar_is_as_long_as_its_share_and_never_nothing(share: float, drawn: str) -> None:
+    assert bar(share, 4) == drawn
 
 
 @pytest.mark.parametrize(

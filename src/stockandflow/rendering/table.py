@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from stockandflow.periods import Calendar
+from stockandflow.periods import Calendar, Status
 from stockandflow.rendering.words import (
     UNICODE,
     Signs,
@@ -18,6 +18,7 @@ from stockandflow.rendering.words import (
     largest_first,
     moment,
     percent,
+    periods,
     said,
     signed,
     span,
@@ -31,6 +32,11 @@ NARROWEST_NAME = 8
 LONGEST_BAR = 20
 SHOWN = 3
 """Of the restatements, so many are told one by one."""
+RESTATED = "*"
+"""Stands before a number that was final and changed all the same."""
+
+Line = tuple[str, Balance, StockBalance]
+"""What a row is called, and the line that it shows with the balance that this is of."""
 
 
 @dataclass(frozen=True)
@@ -85,53 +91,75 @@ class _Table:
     def ledger(self) -> Iterator[str]:
         now = "Now" if self.balance.in_progress else "Closing"
         third = "reclassified" if self.balance.slice else "unexplained"
-        lines = [(line.stock.name, line) for line in self.balance.stocks]
+        lines = [(line.stock.name, self.balance, line) for line in self.balance.stocks]
         yield from self.grid("Stock", lines, now)
         yield right(f"opening + in {self.signs.minus} out + {third} = {now.lower()}", self.full)
 
     def grid(
-        self, title: str, lines: Sequence[tuple[str, StockBalance]], now: str = "Closing"
+        self, title: str, lines: Sequence[Line], now: str = "Closing", marks: Sequence[str] = ()
     ) -> Iterator[str]:
-        """One row for each line, under a heading and between rules."""
-        sliced = any(line.slice for _, line in lines)
+        """One row for each line, under a heading and between rules; below, what its marks mean."""
+        sliced = any(line.slice for _, _, line in lines)
         head = ["Opening", "In", "Out", "Net", "Reclassified" if sliced else "Unexplained", now, "Change"]
-        percents = [percent(line.opening, line.closing) for _, line in lines]
+        percents = [percent(line.opening, line.closing) for _, _, line in lines]
         longest = max(map(columns_of, percents))
         rows = [
-            [*self.cells(line), f"{arrow(line.change, self.signs)} {right(change, longest)}"]
-            for (_, line), change in zip(lines, percents, strict=True)
+            [*self.cells(balance, line), f"{arrow(line.change, self.signs)} {right(change, longest)}"]
+            for (_, balance, line), change in zip(lines, percents, strict=True)
         ]
         yield from self.ruled(
             title,
             head,
-            [(name, row) for (name, _), row in zip(lines, rows, strict=True)],
-            {place for place, (_, line) in enumerate(lines) if line.unexplained},
+            [(name, row) for (name, *_), row in zip(lines, rows, strict=True)],
+            {place for place, (*_, line) in enumerate(lines) if line.unexplained},
+            marks,
         )
+        meanings = [f"{mark} {said(status)}" for status, mark in self.marks.items() if mark in marks]
+        if any(cell.startswith(RESTATED) for row in rows for cell in row):
+            meanings.append(f"{RESTATED} restated")
+        if meanings:
+            yield right("   ".join(meanings), self.full)
+
+    @property
+    def marks(self) -> dict[Status, str]:
+        """What stands beside the name of a part that can still change."""
+        return {Status.PROVISIONAL: "~", Status.IN_PROGRESS: self.signs.ellipsis}
 
     def ruled(
-        self, title: str, head: list[str], rows: Sequence[tuple[str, list[str]]], warn: Collection[int] = ()
+        self,
+        title: str,
+        head: list[str],
+        rows: Sequence[tuple[str, list[str]]],
+        warn: Collection[int] = (),
+        marks: Sequence[str] = (),
     ) -> Iterator[str]:
-        """Rows of a name and cells, under their heading and between rules; a warning in the fifth cell of some."""
+        """Rows of a name and cells, under their heading and between rules; a warning in the fifth cell of some.
+
+        A mark for each row, or none at all, stands beside its name: that of a period, which isn't cut if it needn't.
+        """
         columns = [
             max(map(columns_of, column)) for column in zip(head, *(cells for _, cells in rows), strict=True)
         ]
+        beside = max(map(columns_of, marks), default=0)
+        beside += bool(beside)
         numbers = sum(columns)
-        gap = "  " if numbers + 2 * len(columns) + NARROWEST_NAME <= self.width else " "
-        room = self.width - numbers - len(gap) * len(columns)
         wanted = max(columns_of(clean(name)) for name in (title, *(name for name, _ in rows)))
+        least = wanted if marks else NARROWEST_NAME
+        gap = "  " if numbers + 2 * len(columns) + least + beside <= self.width else " "
+        room = self.width - numbers - len(gap) * len(columns) - beside
         first = max(min(wanted, room), NARROWEST_NAME)
-        self.full = first + numbers + len(gap) * len(columns)
+        self.full = first + beside + numbers + len(gap) * len(columns)
 
-        def row(name: str, cells: list[str]) -> list[str]:
+        def row(name: str, cells: list[str], mark: str = "") -> list[str]:
             return [
-                self.fitted(name, first),
+                self.fitted(name, first) + right(mark, beside),
                 *(right(cell, size) for cell, size in zip(cells, columns, strict=True)),
             ]
 
         yield self.paint.heading(gap.join(row(title, head)))
         yield self.signs.rule * self.full
         for place, (name, cells) in enumerate(rows):
-            made = row(name, cells)
+            made = row(name, cells, marks[place] if marks else "")
             if place in warn:
                 made[5] = self.paint.warning(made[5])
             yield gap.join(made)
@@ -139,30 +167,28 @@ class _Table:
 
     def parts(self, line: StockBalance) -> Iterator[str]:
         """One stock by the parts of the range."""
-        signs, calendar = self.signs, self.calendar
+        parts = self.balance.parts
+        names = periods(((part.since, part.until) for part in parts), self.calendar, self.signs)
         rows = [
-            (
-                span(part.since, part.until, calendar, signs)
-                + (f" {signs.dot} now" if part.in_progress else ""),
-                one,
-            )
-            for part in self.balance.parts
+            (name, part, one)
+            for name, part in zip(names, parts, strict=True)
             for one in part.stocks
             if one.stock is line.stock
         ]
         if rows:
-            yield from self.grid(str(line.stock.name), rows)
+            marks = [self.marks.get(one.status, "") for *_, one in rows]
+            yield from self.grid(str(line.stock.name), rows, marks=marks)
 
     def slices(self, line: StockBalance) -> Iterator[str]:
         """One stock by the values of a facet."""
         rows = [
-            (value, one)
+            (value, part, one)
             for value, part in self.balance.slices.items()
             for one in part.stocks
             if one.stock is line.stock
         ]
         if rows:
-            facet = next(iter(rows[0][1].slice))
+            facet = next(iter(rows[0][2].slice))
             yield from self.grid(
                 f"{line.stock.name} by {facet}", rows, "Now" if self.balance.in_progress else "Closing"
             )
@@ -184,18 +210,28 @@ class _Table:
             )
             for line, other in zip(self.balance.stocks, before.stocks, strict=True)
         ]
-        yield f"Compared with {span(before.since, before.until, self.calendar, signs)}"
+        facts = [f"Compared with {span(before.since, before.until, self.calendar, signs)}"]
+        facts += [said(before.status)] if before.status is not Status.FINAL else []
+        yield f" {signs.dot} ".join(facts)
         yield from self.ruled("Stock", ["In", "was", "Out", "was", "Net", "was", now, "was"], rows)
 
-    def cells(self, line: StockBalance) -> list[str]:
+    def cells(self, balance: Balance, line: StockBalance) -> list[str]:
         signs, hidden = self.signs, unwatched(line)
-        number = line.reclassified if line.slice else line.unexplained
-        return [
-            count(line.opening, signs),
-            *(signs.dash if hidden else signed(n, signs) for n in (line.inflow, -line.outflow, line.net)),
-            signs.dash if number is None else signed(number, signs),
-            count(line.closing, signs),
-        ]
+        beside = "reclassified" if line.slice else "unexplained"
+        numbers = {
+            "opening": count(line.opening, signs),
+            "inflow": signed(line.inflow, signs),
+            "outflow": signed(-line.outflow, signs),
+            "net": signed(line.net, signs),
+            beside: signed(getattr(line, beside), signs),
+            "closing": count(line.closing, signs),
+        }
+        for name in ("inflow", "outflow", "net") if hidden else ():
+            numbers[name] = signs.dash
+        for name in ("opening", "inflow", "outflow", "closing"):
+            if balance.restated_of(line, name):
+                numbers[name] = f"{RESTATED}{numbers[name]}"
+        return list(numbers.values())
 
     def notes(self) -> Iterator[str]:
         """What the ledger's numbers don't say by themselves; each note begins with the stock that it is about."""

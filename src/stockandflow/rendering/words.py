@@ -146,6 +146,9 @@ def moment(at: datetime, calendar: Calendar) -> str:
 def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:
     """A range as a person says it: its first and its last day, or its first and last moment when it cuts a day."""
     if not (is_midnight(since, calendar) and is_midnight(until, calendar)):
+        if calendar.local_date(since) == last_date(until, calendar):
+            end = "24:00" if is_midnight(until, calendar) else f"{until.astimezone(calendar.zone):%H:%M}"
+            return f"{moment(since, calendar)} {signs.dash} {end}"
         return f"{moment(since, calendar)} {signs.dash} {moment(until, calendar)}"
     first, last = calendar.local_date(since), last_date(until, calendar)
     if first == last:
@@ -155,6 +158,17 @@ def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UN
     else:
         begin = f"{first.day}" if first.month == last.month else f"{first.day} {first:%b}"
     return f"{begin} {signs.dash} {day(last)}"
+
+
+def periods(
+    ranges: Iterable[tuple[datetime, datetime]], calendar: Calendar, signs: Signs = UNICODE
+) -> list[str]:
+    """Each range as ``period`` says it, without the year where that is the same one for all."""
+    ranges = list(ranges)
+    names = [period(since, until, calendar, signs) for since, until in ranges]
+    years = {day.year for one in ranges for day in (calendar.local_date(one[0]), last_date(one[1], calendar))}
+    year = f" {years.pop()}" if len(years) == 1 else ""
+    return [name.removesuffix(year) for name in names]
 
 
 def period(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:
