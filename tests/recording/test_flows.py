@@ -205,6 +205,36 @@ def test_an_event_written_down_within_the_lag_is_read_again() -> None:
     assert Watermark.objects.get(event_model="membership.memberflowevent").event_id == settled.pk
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_an_event_of_an_open_transaction_does_not_slip_behind_the_watermark() -> None:
+    at = datetime(2026, 5, 1, 9, tzinfo=UTC)
+    past_event(1, at, recorded_at=timezone.now() - 2 * DAY)
+    written, may_commit = threading.Event(), threading.Event()
+
+    def write_slowly() -> None:
+        try:
+            with transaction.atomic():
+                past_event(2, at)
+                written.set()
+                may_commit.wait(30)
+        finally:
+            written.set()
+            connection.close()
+
+    thread = threading.Thread(target=write_slowly)
+    thread.start()
+    written.wait(30)
+    past_event(3, at + DAY)
+    recording.record_flows(registry, calendar=UTC_DAYS)
+    may_commit.set()
+    thread.join()
+    recording.record_flows(registry, calendar=UTC_DAYS)
+
+    day = {"flow": "signing-up", "source": ALL, "start": at.replace(hour=0)}
+    assert [row[5] for row in rows_of(**day)] == [2]
+
+
 def test_initial_events_are_no_flow() -> None:
     past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), origin=Origin.INITIAL)
     recording.record_flows(registry)

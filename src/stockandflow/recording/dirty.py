@@ -55,7 +55,7 @@ class Asked:
 
 
 def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
-    """What to compute as of ``at``, the instant of the snapshot that this is called in. At most seven queries.
+    """What to compute as of ``at``, the instant of the snapshot that this is called in. At most eight queries.
 
     These days are dirty: those of events after the watermark, and of the same subjects' later moves in that year; all
     from ``mark.anew_since`` on; those that are open or have become final since they were computed; those that were
@@ -94,7 +94,9 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
         for day, causes in sorted(found.days.items())
         if kept_since is None or day.start >= kept_since
     }
-    return Dirty(days, _settled(ledger, mark, at), since, today.end)
+    recent = models.Q(recorded_at__gte=at - LAG)
+    event_id = settled(ledger.events().filter(pk__gt=mark.event_id), recent, mark)
+    return Dirty(days, event_id, since, today.end)
 
 
 class _Found:
@@ -176,12 +178,13 @@ def _lacks_a_flow(ledger: Ledger, since: datetime) -> bool:
     return known.values("flow").distinct().count() < len(slugs)
 
 
-def _settled(ledger: Ledger, mark: Watermark, at: datetime) -> int:
-    """The last event before the first one that was recorded within LAG; no transaction adds one before it any more."""
-    found = (
-        ledger.events()
-        .filter(pk__gt=mark.event_id)
-        .aggregate(recent=Min("pk", filter=models.Q(recorded_at__gte=at - LAG)), last=Max("pk"))
-    )
-    last = found["last"] if found["recent"] is None else found["recent"] - 1
-    return max(mark.event_id, last or 0)
+def settled(fresh: models.QuerySet[Any], recent: models.Q, mark: Watermark | None) -> int:
+    """Up to which key no transaction that is under way can add a row: the last one before the first that is recent.
+
+    ``fresh`` are the rows after the mark. Not up to the key just before that one: a transaction may hold it still. Two
+    queries.
+    """
+    first = fresh.filter(recent).aggregate(first=Min("pk"))["first"]
+    before = fresh if first is None else fresh.filter(pk__lt=first)
+    last: int | None = before.aggregate(last=Max("pk"))["last"]
+    return last or (mark.event_id if mark else 0)

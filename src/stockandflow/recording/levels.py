@@ -31,7 +31,7 @@ from stockandflow.models.clock import SETTLING, snapshot, writing
 from stockandflow.periods import Calendar, Grain, Status, aware
 from stockandflow.recording.carrying import Known, Level, Span, levels_at, stretches
 from stockandflow.recording.counting import Counted
-from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked
+from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked, settled
 from stockandflow.recording.horizons import computable_since
 from stockandflow.registry import Registry
 
@@ -241,7 +241,7 @@ class _Run:
             self.touches.append(_Touch(slugs, anew_since, self.at, CHANGED))
             self._begin(slugs, anew_since)
         recent = Q(recorded_at__gte=self.at - LAG)
-        self.marks.append(_Mark(label, _settled(fresh, recent, mark), anew_since))
+        self.marks.append(_Mark(label, settled(fresh, recent, mark), anew_since))
 
     def _read_counts(self) -> None:
         mark = self.counts_mark
@@ -263,7 +263,7 @@ class _Run:
             self._begin([slug], span[0])
         self.touches += [_Touch(frozenset(slugs), *span, OTHER_COUNT) for span, slugs in by_span.items()]
         recent = Q(timestamp__gte=self.at - LAG)
-        self.marks.append(_Mark(COUNTS, _settled(fresh, recent, mark)))
+        self.marks.append(_Mark(COUNTS, settled(fresh, recent, mark)))
 
     def _begin(self, slugs: Iterable[str], at: datetime) -> None:
         for slug in slugs:
@@ -338,14 +338,6 @@ class _Run:
                     if calendar.midnight(calendar.local_date(at)) == at:
                         yield stocks[slug], calendar.timezone, at
                         break
-
-
-def _settled(fresh: QuerySet[Any], recent: Q, mark: Watermark | None) -> int:
-    """Up to which key no transaction that is under way can add a row: before the first one that is recent."""
-    first = fresh.filter(recent).aggregate(first=Min("pk"))["first"]
-    before = fresh if first is None else fresh.filter(pk__lt=first)
-    last: int | None = before.aggregate(last=Max("pk"))["last"]
-    return last or (mark.event_id if mark else 0)
 
 
 def _zones(registry: Registry, stocks: Sequence[Stock]) -> dict[str, list[Calendar]]:
