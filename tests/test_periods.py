@@ -283,6 +283,15 @@ def test_the_periods_of_years_have_the_bounds_that_the_changes_of_the_clock_give
     assert list(calendar.periods(grain, since, until)) == expected
 
 
+@pytest.mark.parametrize("grain", Grain)
+def test_a_whole_period_has_its_grain_and_a_part_of_one_has_none(grain: Grain) -> None:
+    calendar = Calendar("Europe/London", week_start=6, year_start_month=4)
+    period = calendar.period(grain, datetime(2026, 10, 25, 12, 30, tzinfo=UTC))
+    assert calendar.grain_of(period.start, period.end) is grain
+    assert calendar.grain_of(period.start, period.end - MINUTE) is None
+    assert calendar.grain_of(period.start, calendar.following(period).end) is None
+
+
 @given(
     zones,
     instants,

@@ -143,6 +143,12 @@ class Calendar:
         """The period right before; its end is the other's start."""
         return self.period(period.grain, period.start - timedelta(microseconds=1))
 
+    def grain_of(self, since: datetime, until: datetime) -> Grain | None:
+        """The grain of which ``since <= t < until`` is one whole period; None where it is none."""
+        since, until = aware(since, "since"), aware(until, "until")
+        whole = (grain for grain in Grain if self.period(grain, since) == Period(since, until, grain))
+        return next(whole, None)
+
     def periods(self, grain: Grain, since: datetime, until: datetime) -> Iterator[Period]:
         """All periods that overlap ``since <= t < until``, in order and without gap."""
         grain, since, until = _checked_grain(grain), aware(since, "since"), aware(until, "until")

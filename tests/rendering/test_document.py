@@ -1,12 +1,42 @@
 """The JSON document: numbers are numbers, instants are UTC, and its keys stay."""
 
 import json
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
 
+import pytest
+from hypothesis import given
+from jsonschema import Draft202012Validator
+
+from stockandflow.models import Restatement
 from stockandflow.rendering import as_document, series_to_json, to_json
 from stockandflow.rendering.document import iso
-from tests.rendering.balances import LONDON, balance, business, stock_balance
+from stockandflow.reports import Balance
+from tests.rendering.balances import AT, LONDON, balance, business, stock_balance
 from tests.rendering.series import five_days
+from tests.rendering.test_table import balances
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "report.schema.json").read_text())
+
+
+def closed(schema: Any) -> Any:
+    """The schema, so that it takes no key that it doesn't name; users get it open, for keys to come."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inside = {key: value if key == "allOf" else closed(value) for key, value in schema.items()}
+    if "$defs" in inside:
+        inside["$defs"] = {
+            name: {key: closed(value) if key != "allOf" else value for key, value in one.items()}
+            for name, one in schema["$defs"].items()
+        }
+    return inside | ({"unevaluatedProperties": False} if {"$ref", "properties"} & schema.keys() else {})
+
+
+VALIDATOR = Draft202012Validator(closed(SCHEMA))
 
 
 def test_the_document_of_a_process() -> None:
@@ -24,7 +54,9 @@ def test_the_document_of_a_process() -> None:
         "time_zone": "Europe/London",
         "in_progress": True,
         "status": "in_progress",
+        "grain": None,
         "restated": 0,
+        "restatements": [],
         "slice": {},
         "parts": [],
         "slices": {},
@@ -72,9 +104,75 @@ def test_the_document_of_a_process() -> None:
                 "sink": "active",
                 "count": 988,
                 "subjects": None,
+                "rate": 988 / 191,
             }
         ],
     }
+
+
+def test_a_restatement_says_what_was_and_what_is_and_why() -> None:
+    since = LONDON.midnight(date(2026, 10, 26))
+    one = Restatement(
+        kind="flow",
+        slug="signing-up",
+        sink="trial",
+        start=since,
+        end=since + timedelta(days=1),
+        old_count=12,
+        new_count=14,
+        old_subjects=12,
+        new_subjects=13,
+        at=AT,
+        cause="late events",
+    )
+    shown = replace(balance(stock_balance("Trial", 7), until=date(2026, 10, 26)), restated=(one,))
+    document = as_document(shown, LONDON)
+    VALIDATOR.validate(document)
+    assert (document["restated"], document["grain"]) == (1, "day")
+    assert document["restatements"] == [
+        {
+            "kind": "flow",
+            "slug": "signing-up",
+            "source": None,
+            "sink": "trial",
+            "slice": {},
+            "start": "2026-10-26T00:00:00Z",
+            "end": "2026-10-27T00:00:00Z",
+            "old_count": 12,
+            "new_count": 14,
+            "old_subjects": 12,
+            "new_subjects": 13,
+            "at": "2026-11-23T18:54:00Z",
+            "cause": "late events",
+        }
+    ]
+
+
+@given(balances)
+def test_the_schema_describes_each_key_of_a_balance(shown: Balance) -> None:
+    whole = replace(shown, parts=(shown,), slices={"Pro": shown}, compared=shown)
+    VALIDATOR.validate(as_document(whole, LONDON))
+
+
+def test_the_schema_describes_each_key_of_a_series() -> None:
+    VALIDATOR.validate(json.loads(series_to_json([five_days()])))
+
+
+@pytest.mark.parametrize("path", [(), ("stocks", 0), ("parts", 0, "stocks", 0, "outflows", 0), ("compared",)])
+def test_the_schema_knows_no_other_key_and_misses_each(path: tuple[str | int, ...]) -> None:
+    whole = replace(business(), parts=(business(),), compared=business())
+    document = as_document(whole, LONDON)
+    found: Any = document
+    for step in path:
+        found = found[step]
+    for key, value in list(found.items()):
+        del found[key]
+        assert not VALIDATOR.is_valid(document), key
+        found[key] = value
+    assert VALIDATOR.is_valid(document)
+    found["another"] = 1
+    assert not VALIDATOR.is_valid(document)
+    assert Draft202012Validator(SCHEMA).is_valid(document)
 
 
 def test_external_and_unknown_are_null() -> None:

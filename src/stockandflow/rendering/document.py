@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from stockandflow.declarations import Stock
-from stockandflow.models import Origin
+from stockandflow.models import Origin, Restatement
 from stockandflow.periods import Calendar
-from stockandflow.reports import Balance, FlowLine, Point, Series, StockBalance
+from stockandflow.reports import Balance, FlowLine, Point, Series, StockBalance, rate
 
 VERSION = 1
 """Of the keys and their meaning: a new key leaves it, anything else raises it."""
@@ -28,10 +28,10 @@ def as_document(balance: Balance, calendar: Calendar) -> dict[str, Any]:
         "version": VERSION,
         "process": {"slug": process.slug, "name": process.name, "description": process.description},
         "time_zone": calendar.timezone,
-        **_balance(balance),
-        "parts": [_balance(part) for part in balance.parts],
-        "slices": {value: _balance(one) for value, one in balance.slices.items()},
-        "compared": balance.compared and _balance(balance.compared),
+        **_balance(balance, calendar),
+        "parts": [_balance(part, calendar) for part in balance.parts],
+        "slices": {value: _balance(one, calendar) for value, one in balance.slices.items()},
+        "compared": balance.compared and _balance(balance.compared, calendar),
     }
 
 
@@ -68,17 +68,38 @@ def _point(point: Point) -> dict[str, Any]:
     }
 
 
-def _balance(balance: Balance) -> dict[str, Any]:
+def _balance(balance: Balance, calendar: Calendar) -> dict[str, Any]:
+    grain = calendar.grain_of(balance.since, balance.until)
     return {
         "since": iso(balance.since),
         "until": iso(balance.until),
         "at": iso(balance.at),
+        "grain": grain and grain.value,
         "in_progress": balance.in_progress,
         "status": balance.status.value,
         "restated": len(balance.restated),
+        "restatements": [_restatement(one) for one in balance.restated],
         "slice": dict(balance.slice),
         "origins": {origin: balance.origins.get(origin, 0) for origin in Origin.values},
         "stocks": [_stock(line) for line in balance.stocks],
+    }
+
+
+def _restatement(one: Restatement) -> dict[str, Any]:
+    return {
+        "kind": one.kind,
+        "slug": one.slug,
+        "source": one.source or None,
+        "sink": one.sink or None,
+        "slice": {one.facet: one.value} if one.facet else {},
+        "start": iso(one.start),
+        "end": iso(one.end),
+        "old_count": one.old_count,
+        "new_count": one.new_count,
+        "old_subjects": one.old_subjects,
+        "new_subjects": one.new_subjects,
+        "at": iso(one.at),
+        "cause": one.cause,
     }
 
 
@@ -104,7 +125,7 @@ def _stock(line: StockBalance) -> dict[str, Any]:
         "status": line.status.value,
         "restated": len(line.restated),
         "inflows": [_flow(flow) for flow in line.inflows],
-        "outflows": [_flow(flow) for flow in line.outflows],
+        "outflows": [{**_flow(flow), "rate": rate(flow.count, [line.opening])} for flow in line.outflows],
     }
 
 

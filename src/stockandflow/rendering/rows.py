@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from stockandflow.declarations import Stock
-from stockandflow.periods import Calendar, Grain, Period, Status
+from stockandflow.periods import Calendar, Status
 from stockandflow.reports import Balance, FlowLine, Series, StockBalance, rate
 
 
@@ -74,11 +74,12 @@ def series_rows(found: Iterable[Series], process: str = "") -> Iterator[Row]:
 
 
 def _of_balance(balance: Balance, scope: str, calendar: Calendar) -> Iterator[Row]:
+    grain = calendar.grain_of(balance.since, balance.until)
     about = {
         "process": balance.process.slug,
         "scope": scope,
         **_period(balance.since, balance.until, calendar),
-        "grain": _whole_grain(balance.since, balance.until, calendar),
+        "grain": grain.value if grain else "",
         "slice": ",".join(f"{facet}={value}" for facet, value in balance.slice.items()),
     }
     for line in balance.stocks:
@@ -164,8 +165,3 @@ def _period(since: datetime, until: datetime, calendar: Calendar) -> dict[str, A
         "local_end": local_end,
         "time_zone": calendar.timezone,
     }
-
-
-def _whole_grain(since: datetime, until: datetime, calendar: Calendar) -> str:
-    whole = (grain for grain in Grain if calendar.period(grain, since) == Period(since, until, grain))
-    return next(iter(whole), "")
