@@ -15,7 +15,7 @@ from example.membership.models import Member, MemberFlowEvent, Plan, Status, Wel
 from stockandflow import capture
 from stockandflow.declarations import ModelTracker, Stock
 from stockandflow.exceptions import DeclarationError
-from stockandflow.models import FlowRecord, Origin, ScheduleRun, StockRecord, Sweep
+from stockandflow.models import Delivery, FlowRecord, Origin, ScheduleRun, StockRecord, Sweep
 from stockandflow.periodic import Frequency, Schedule, State, built_in, builtin, run
 from stockandflow.registry import Registry, registry
 from tests.testapp.models import Item, ItemFlowEvent
@@ -67,6 +67,24 @@ def test_a_setting_that_is_no_frequency_is_told(settings: Any, key: str) -> None
     settings.STOCKANDFLOW = {key: "often"}
     with pytest.raises(DeclarationError, match=rf"STOCKANDFLOW\['{key}'\] is 'often'.*'never', 'minutely'"):
         built_in(Schedule(), registry)
+
+
+@pytest.mark.django_db
+def test_old_runs_and_deliveries_go_as_the_setting_says(settings: Any, schedule: Schedule) -> None:
+    def prune(at: datetime) -> str:
+        (result,) = run(schedule, now=at, only="stockandflow.prune").results
+        return result.message
+
+    old = Delivery.objects.create(
+        event_model="gone", event_id=1, flow="gone", status="done", due_at=AT, finished_at=AT
+    )
+    for n in range(3):
+        run(schedule, now=AT + timedelta(hours=n), only="stockandflow.record")
+    settings.STOCKANDFLOW = {"RETENTION": {"runs": None}}
+    assert prune(AT) == "nothing deleted"
+    settings.STOCKANDFLOW = {}
+    assert prune(AT + timedelta(days=1)) == "2 runs, 1 delivery deleted"
+    assert not Delivery.objects.filter(pk=old.pk).exists()
 
 
 @pytest.mark.django_db

@@ -451,6 +451,7 @@ def test_nothing_is_deleted_without_the_setting(shop: Registry) -> None:
         ({"event": DAY}, r"RETENTION is .*; write a dictionary with any of 'events', 'stock_records'"),
         ([], r"RETENTION is \[\]"),
         ({"events": 3}, r"RETENTION\['events'\] is 3; write a timedelta of a day or more"),
+        ({"runs": 3}, r"RETENTION\['runs'\] is 3; write a timedelta of a day or more"),
         ({"events": timedelta(0)}, r"write a timedelta of a day or more"),
         ({"stock_records": DAY}, r"RETENTION\['stock_records'\] is .*; write a dictionary of grain → age"),
         ({"stock_records": {"hour": DAY}}, r"a grain is one of 'day', 'week', 'month', 'quarter', 'year'"),

@@ -14,6 +14,7 @@ from stockandflow.automation.delivering import (
     replay,
     wake,
 )
+from stockandflow.automation.pruning import prune_deliveries
 
 __all__ = [
     "FIRST_RETRY",
@@ -26,6 +27,7 @@ __all__ = [
     "connect",
     "deliver",
     "disconnect",
+    "prune_deliveries",
     "replay",
     "wake",
 ]

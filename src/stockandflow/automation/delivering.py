@@ -95,7 +95,7 @@ def deliver(
     """
     at = None if now is None else aware(now, "now")
     total = Delivered()
-    for alias in _databases(registry) if using is None else [using]:
+    for alias in delivery_databases(registry) if using is None else [using]:
         with _marked(alias):
             total += _deliver_all(_Attempts(registry, alias, at), limit)
     return total
@@ -246,7 +246,7 @@ def _marked(using: str) -> Iterator[_Round]:
         _under_way.reset(token)
 
 
-def _databases(registry: Registry) -> list[str]:
+def delivery_databases(registry: Registry) -> list[str]:
     """The aliases of the databases that may hold deliveries of the registry, each once."""
     found = [*databases(registry), *(router.db_for_write(model) for model in registry.event_models())]
     return [alias for alias in dict.fromkeys(found) if router.allow_migrate_model(alias, Delivery)]

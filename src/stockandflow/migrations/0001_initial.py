@@ -19,6 +19,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=200, unique=True)),
                 ('high_water', models.DateTimeField(blank=True, help_text='The start of the latest period that was run or passed over.', null=True)),
+                ('kept_since', models.DateTimeField(blank=True, help_text='Runs for periods that ended before are deleted, and none of these is run any more.', null=True)),
                 ('seen_at', models.DateTimeField(blank=True, help_text='When a run of the schedule last looked at it.', null=True)),
             ],
             options={

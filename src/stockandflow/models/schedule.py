@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 
 
@@ -11,6 +13,11 @@ class ScheduleEntry(models.Model):
     name = models.CharField(max_length=200, unique=True)
     high_water = models.DateTimeField(
         null=True, blank=True, help_text="The start of the latest period that was run or passed over."
+    )
+    kept_since = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="Runs for periods that ended before are deleted, and none of these is run any more.",
     )
     seen_at = models.DateTimeField(
         null=True, blank=True, help_text="When a run of the schedule last looked at it."
@@ -24,6 +31,10 @@ class ScheduleEntry(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def forgot(self, end: datetime) -> bool:
+        """Whether a run for a period with that end would have been deleted, so that there must be none now."""
+        return self.kept_since is not None and end <= self.kept_since
 
 
 class ScheduleRun(models.Model):

@@ -11,6 +11,7 @@ from stockandflow.periodic.cron import Cron
 from stockandflow.periodic.entries import LEASE, Entry, Schedule, schedule
 from stockandflow.periodic.frequencies import Bounds, Frequency
 from stockandflow.periodic.looping import ended_by_signals, loop
+from stockandflow.periodic.pruning import prune_runs
 from stockandflow.periodic.running import Look, Outcome, Result, State, look, run
 
 NEVER = Frequency.NEVER
@@ -51,6 +52,7 @@ __all__ = [
     "ended_by_signals",
     "look",
     "loop",
+    "prune_runs",
     "run",
     "schedule",
 ]

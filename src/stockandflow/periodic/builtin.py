@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stockandflow import recording
-from stockandflow.automation import deliver
+from stockandflow.automation import deliver, prune_deliveries
 from stockandflow.capture import repair_due
 from stockandflow.conf import conf
 from stockandflow.exceptions import DeclarationError
 from stockandflow.periodic.cron import Cron, frequency_of
 from stockandflow.periodic.entries import Schedule
 from stockandflow.periodic.frequencies import Frequency
+from stockandflow.periodic.pruning import prune_runs
 from stockandflow.recording import Recording
 from stockandflow.registry import Registry
 
@@ -27,8 +28,8 @@ PRUNE = "stockandflow.prune"
 def built_in(schedule: Schedule, registry: Registry) -> None:
     """Register the four entries, as often as the settings say; with "never" they are there and never due.
 
-    Sweeping comes before recording: what is recorded in the same run then holds what was missed. Pruning is daily, and
-    does nothing unless the setting RETENTION names ages.
+    Sweeping comes before recording: what is recorded in the same run then holds what was missed. Pruning is daily,
+    and deletes what the setting RETENTION names, and old runs and deliveries that are done.
 
     Raises DeclarationError when a setting is no frequency.
     """
@@ -90,9 +91,14 @@ def _sweep(registry: Registry) -> str:
 
 
 def _prune(registry: Registry) -> str:
-    done = recording.prune(registry)
+    done, age = recording.prune(registry), recording.Retention.of_settings().runs
+    parts = [str(done)] if done else []
+    if age is not None:
+        runs, deliveries = prune_runs(age), prune_deliveries(registry, age)
+        parts += [f"{runs:,} {'run' if runs == 1 else 'runs'}"] if runs else []
+        parts += [f"{deliveries:,} {'delivery' if deliveries == 1 else 'deliveries'}"] if deliveries else []
     kept = [f"the events of {label} are kept: {'; '.join(why)}" for label, why in done.refused.items()]
-    return ". ".join([f"{done} deleted", *kept])
+    return ". ".join([f"{', '.join(parts) or 'nothing'} deleted", *kept])
 
 
 def _deliver(registry: Registry) -> str:

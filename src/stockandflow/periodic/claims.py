@@ -105,6 +105,8 @@ def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -
         # Writing the row to itself locks it on every database; SQLite has no SELECT … FOR UPDATE.
         entries.filter(name=entry.name).update(name=entry.name)
         state = entries.get(name=entry.name)
+        if state.forgot(current.end):
+            return Refusal()
         skip = passed_over(entry, state, current)
         if state.seen_at is None or state.seen_at < at:
             entries.filter(pk=state.pk).update(seen_at=at)

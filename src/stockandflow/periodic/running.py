@@ -118,7 +118,7 @@ class _Known:
 
     def settled(self, entry: Entry, period: Bounds) -> bool:
         state = self.states.get(entry.name)
-        return state is not None and (state.pk, period.start) in self._settled
+        return state is not None and ((state.pk, period.start) in self._settled or state.forgot(period.end))
 
 
 def run(
