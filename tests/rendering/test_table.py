@@ -276,13 +276,13 @@ def test_a_part_that_can_still_change_is_marked_and_a_final_one_is_not() -> None
 
 
 def test_the_name_of_a_period_is_not_cut_for_its_mark() -> None:
-    big: list[Moves] = [("Signing up", "", "Trial", 345)]
-    line = stock_balance("Trial", 345, inflows=big, outflows=[("Lapsing", "Trial", "", 345)])
+    big: list[Moves] = [("Signing up", "", "Trial", 1_345)]
+    line = stock_balance("Trial", 1_345, inflows=big, outflows=[("Lapsing", "Trial", "", 1_345)])
     part = balance(line, since=date(2025, 12, 29), until=date(2026, 1, 5))
     whole = balance(line)
     stocks = (replace(line, stock=whole.stocks[0].stock, status=Status.IN_PROGRESS),)
     table = to_table(replace(whole, parts=(replace(part, stocks=stocks),)), LONDON)
-    assert "29 Dec 2025 – 4 Jan 2026 … " in table
+    assert "29 Dec – 4 Jan 2026 … " in table
 
 
 def test_a_restated_number_is_marked_and_the_mark_explained() -> None:

@@ -101,6 +101,19 @@ def test_of_several_ranges_the_year_is_left_out_where_it_is_the_same() -> None:
     assert periods([november], LONDON) == ["2 – 30 Nov"]
     assert periods([november, next_year], LONDON) == ["2 – 30 Nov 2026", "Jan 2027"]
     assert periods([(LONDON.midnight(date(2026, 1, 1)), next_year[0])], LONDON) == ["2026"]
+    assert periods([], LONDON) == []
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "shown"),
+    [
+        (date(2026, 12, 28), date(2027, 1, 4), "28 Dec – 3 Jan 2027"),
+        (date(2026, 12, 1), date(2027, 3, 1), "Dec – Feb 2027"),
+        (date(2026, 4, 1), date(2027, 4, 1), "Apr 2026 – Mar 2027"),
+    ],
+)
+def test_a_short_range_over_new_year_has_its_last_year_alone(since: date, until: date, shown: str) -> None:
+    assert periods([(LONDON.midnight(since), LONDON.midnight(until))], LONDON) == [shown]
 
 
 @pytest.mark.parametrize(("share", "drawn"), [(1, "████"), (0.5, "██"), (0.28, "█▏"), (0.0001, "▏")])

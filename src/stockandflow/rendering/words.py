@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from stockandflow.periods import Calendar, Status
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.reports import FlowLine, StockBalance
+
+NEW_YEAR = timedelta(days=100)
+"""A range over New Year that is shorter, such as a week or a quarter, is clear from its last year alone."""
 
 
 @dataclass(frozen=True)
@@ -163,12 +166,21 @@ def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UN
 def periods(
     ranges: Iterable[tuple[datetime, datetime]], calendar: Calendar, signs: Signs = UNICODE
 ) -> list[str]:
-    """Each range as ``period`` says it, without the year where that is the same one for all."""
+    """Each range as ``period`` says it, shorter where its neighbours tell the rest.
+
+    The year is left out where all have the same, and the first one of a range over New Year: ``29 Dec – 4 Jan 2027``.
+    """
     ranges = list(ranges)
-    names = [period(since, until, calendar, signs) for since, until in ranges]
-    years = {day.year for one in ranges for day in (calendar.local_date(one[0]), last_date(one[1], calendar))}
-    year = f" {years.pop()}" if len(years) == 1 else ""
-    return [name.removesuffix(year) for name in names]
+    days = [(calendar.local_date(since), last_date(until, calendar)) for since, until in ranges]
+    years = {day.year for both in days for day in both}
+    year = f" {min(years)}" if len(years) == 1 else ""
+    names = []
+    for (since, until), (first, last) in zip(ranges, days, strict=True):
+        name = period(since, until, calendar, signs).removesuffix(year)
+        if last - first < NEW_YEAR:
+            name = name.replace(f" {first.year} {signs.dash}", f" {signs.dash}")
+        names.append(name)
+    return names
 
 
 def period(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:
