@@ -134,6 +134,12 @@ def test_a_late_event_changes_a_final_number_by_a_restatement_alone(past: Proces
     assert [(one.new_count - one.old_count, one.cause) for one in signing_up] == [(1, "imported events")]
     assert set(signing_up) <= set(after.stocks[0].restated)
     assert not [one for one in after.stocks[1].restated if one.slug == "signing-up"]
+    came = next(line for line in after.stocks[0].inflows if line.flow and line.flow.slug == "signing-up")
+    for line, name in ((after.stocks[0], "inflow"), (came, "count")):
+        assert after.restated_of(line, name) == tuple(signing_up)
+    assert [one.slug for one in after.restated_of(after.stocks[0], "closing")] == ["trial"]
+    assert not after.restated_of(after.stocks[0], "opening")
+    assert not after.restated_of(after.stocks[0], "outflow")
 
 
 def test_only_the_last_restatement_of_a_number_is_in_force(past: Process) -> None:

@@ -181,6 +181,8 @@ class Balance:
 
         Names are those of ``number``.
         """
+        if not self.restated:
+            return ()
         if isinstance(line, FlowLine):
             covered = {flow.slug for flow in self.process.flows}
             return tuple(
