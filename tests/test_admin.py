@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -725,6 +726,16 @@ def test_entries_are_run_by_those_who_may(client: Client, monkeypatch: pytest.Mo
         assert cell in content
     for cell in ('last_run">done ', 'last_run">failed ', 'last_run">-<'):
         assert cell in content
+
+
+def test_when_nobody_calls_the_schedule_its_entries_say_so(client: Client) -> None:
+    may(client, "view_scheduleentry")
+    told = "Is run_periodic_schedule called?"
+    assert told in client.get(address(ScheduleEntry)).content.decode()
+    entry = ScheduleEntry.objects.create(name="stockandflow.deliver", seen_at=timezone.now())
+    assert told not in client.get(address(ScheduleEntry)).content.decode()
+    ScheduleEntry.objects.filter(pk=entry.pk).update(seen_at=timezone.now() - timedelta(days=3))
+    assert told in client.get(address(ScheduleEntry)).content.decode()
 
 
 def test_records_show_names_and_their_facets(root: Client, stored: dict[type[Model], Model]) -> None:

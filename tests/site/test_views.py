@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from example.membership.models import Member, Plan
 from stockandflow.declarations import Process
-from stockandflow.models import StockRecord
+from stockandflow.models import ScheduleEntry, StockRecord
+from stockandflow.periodic import run, schedule
 from stockandflow.registry import registry
 
 pytestmark = pytest.mark.django_db
@@ -267,6 +268,14 @@ def test_ids_are_unique_and_every_reference_has_one(viewer: Client, members: Non
         r'href="#([^"]*)"', html
     )
     assert set(referred) <= set(ids)
+
+
+def test_when_nobody_calls_the_schedule_the_page_says_so(viewer: Client) -> None:
+    assert "The schedule was never run, so no stock is counted." in text_of(page(viewer, MEMBERSHIP))
+    run(schedule)
+    assert "sf-silence" not in page(viewer, MEMBERSHIP)
+    ScheduleEntry.objects.update(seen_at=timezone.now() - timedelta(days=3))
+    assert "and nobody has called it since, so no stock is counted." in text_of(page(viewer, MEMBERSHIP))
 
 
 def queries(client: Client, path: str, **parameters: Any) -> int:

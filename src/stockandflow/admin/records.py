@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
-from django.utils import formats
+from django.http import HttpRequest, HttpResponse
+from django.utils import formats, timezone
 from django.utils.text import Truncator
 from django.utils.timezone import localtime
 
@@ -28,7 +28,7 @@ from stockandflow.models import (
     StockRecord,
     Sweep,
 )
-from stockandflow.periodic import Entry, State, run, schedule
+from stockandflow.periodic import Entry, State, run, schedule, silence
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
@@ -267,6 +267,19 @@ class ScheduleEntryAdmin(StoredAdmin):
             )
         )
         return found
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With a warning where nobody calls the schedule. One query for it."""
+        if request.method == "GET" and (found := silence(schedule, now=timezone.now())):
+            said = f"since {formats.localize(localtime(found.since))}" if found.since else "ever"
+            self.message_user(
+                request,
+                f"The schedule hasn't been run {said}. Is run_periodic_schedule called?",
+                messages.WARNING,
+            )
+        return super().changelist_view(request, extra_context)
 
     @admin.display
     def frequency(self, entry: ScheduleEntry) -> str:

@@ -13,6 +13,7 @@ from stockandflow.periodic.frequencies import Bounds, Frequency
 from stockandflow.periodic.looping import ended_by_signals, loop
 from stockandflow.periodic.pruning import prune_runs
 from stockandflow.periodic.running import Look, Outcome, Result, State, look, run
+from stockandflow.periodic.silence import GRACE, Silence, silence
 
 NEVER = Frequency.NEVER
 MINUTELY = Frequency.MINUTELY
@@ -29,6 +30,7 @@ YEARLY = Frequency.YEARLY
 __all__ = [
     "DAILY",
     "FOUR_WEEKLY",
+    "GRACE",
     "HOURLY",
     "LEASE",
     "MINUTELY",
@@ -47,6 +49,7 @@ __all__ = [
     "Outcome",
     "Result",
     "Schedule",
+    "Silence",
     "State",
     "built_in",
     "ended_by_signals",
@@ -55,4 +58,5 @@ __all__ = [
     "prune_runs",
     "run",
     "schedule",
+    "silence",
 ]

@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from stockandflow.exceptions import InvalidInput
+from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.reports import balance
 from stockandflow.site.access import process_or_404, visible
@@ -29,7 +30,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponse:
     """One process over the range asked for: its ledger, and each stock's flows.
 
     Invalid parameters are told beside their fields, above the report of the default range. The queries are those for
-    the user and those of ``reports.balance``.
+    the user, those of ``reports.balance``, and one for when the schedule was run last.
     """
     shown = process_or_404(request.user, registry, slug)
     calendar, now = shown.calendar, timezone.now()
@@ -39,5 +40,11 @@ def process(request: HttpRequest, slug: str) -> HttpResponse:
     except InvalidInput as error:  # the database's clock may be behind ours
         asked = read_range(request.GET, calendar, now, errors={"since": str(error)})
         found = balance(shown, asked.since, asked.until)
-    context = {"process": shown, "asked": asked, "balance": found, "calendar": calendar}
+    context = {
+        "process": shown,
+        "asked": asked,
+        "balance": found,
+        "calendar": calendar,
+        "silence": silence(schedule, now=now),
+    }
     return render(request, "stockandflow/process.html", context)

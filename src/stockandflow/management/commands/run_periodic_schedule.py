@@ -14,6 +14,7 @@ from stockandflow.commands import told_to_migrate
 from stockandflow.exceptions import StockAndFlowError
 from stockandflow.models import ScheduleRun
 from stockandflow.periodic import (
+    GRACE,
     Bounds,
     Entry,
     Look,
@@ -27,7 +28,6 @@ from stockandflow.periodic import (
 )
 from stockandflow.registry import registry
 
-GRACE = timedelta(minutes=5)
 MOST_SECONDS = 1e9
 DID_SOMETHING = {State.DONE, State.FAILED, State.SKIPPED}
 
