@@ -109,6 +109,25 @@ def test_a_setting_of_time_that_cannot_be_used_is_told(settings: Any, key: str, 
     assert message.hint
 
 
+@pytest.mark.parametrize("value", ["rabbits", 3])
+def test_a_queue_that_is_none_is_told(settings: Any, value: Any) -> None:
+    settings.STOCKANDFLOW = {"QUEUE": value}
+    (message,) = check_declarations(registry=Registry())
+    assert message.id == "stockandflow.E027"
+    assert repr(value) in message.msg
+    assert "'celery', 'tasks'" in (message.hint or "")
+
+
+def test_a_queue_that_is_not_installed_is_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stockandflow.conf.find_spec", lambda _: None)
+    settings.STOCKANDFLOW = {"QUEUE": "celery"}
+    (message,) = check_declarations(registry=Registry())
+    assert "[celery]" in (message.hint or "")
+    settings.STOCKANDFLOW = {"QUEUE": "tasks"}
+    (message,) = check_declarations(registry=Registry())
+    assert "django-tasks" in (message.hint or "")
+
+
 @pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "SWEEP_FREQUENCY", "DELIVER_FREQUENCY"])
 def test_an_unknown_frequency_stops_the_project_at_its_start(settings: Any, key: str) -> None:
     settings.STOCKANDFLOW = {key: "fortnightly"}

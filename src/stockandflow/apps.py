@@ -16,7 +16,7 @@ class StockAndFlowConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from stockandflow import automation
+        from stockandflow import automation, distributed
         from stockandflow.capture import after_migrate, before_migrate, connect, disconnect, open_trackers
         from stockandflow.checks import register
         from stockandflow.periodic import built_in, schedule
@@ -34,5 +34,6 @@ class StockAndFlowConfig(AppConfig):
         post_migrate.connect(after, sender=self, weak=False, dispatch_uid="stockandflow.capture")
         registry.autodiscover(schedule.transaction)
         registry.on_tracker(connect, disconnect)
-        automation.connect(registry)
+        automation.connect(registry, distributed.wake)
         built_in(schedule, registry)
+        distributed.connect()

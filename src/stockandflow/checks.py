@@ -30,7 +30,7 @@ from stockandflow.capture import (
     strangers,
     unhooked,
 )
-from stockandflow.conf import NAMES, conf, given
+from stockandflow.conf import NAMES, conf, given, why_no_queue
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.exceptions import InvalidInput
@@ -637,6 +637,12 @@ def _settings_are_sound(_: Registry) -> Messages:
         )
 
 
+def _queue_is_there(_: Registry) -> Messages:
+    if wrong := why_no_queue(conf().queue):
+        why, instead = wrong
+        yield _error("E027", f"STOCKANDFLOW['QUEUE'] can't be used. {why}", instead, None)
+
+
 def _permissions_exist(registry: Registry) -> Messages:
     known = {
         f"{model._meta.app_label}.{codename}"
@@ -722,6 +728,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _events_are_read_where_they_are_written,
     _settings_are_known,
     _settings_are_sound,
+    _queue_is_there,
     _permissions_exist,
     _every_stock_is_reached,
     _capture_sees_everything,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -32,9 +33,27 @@ class Conf:
     """How often the schedule looks for what the capture missed (a frequency of ``stockandflow.periodic``)."""
     deliver_frequency: str = "minutely"
     """How often the schedule delivers pending event callables (a frequency of ``stockandflow.periodic``)."""
+    queue: str | None = None
+    """What carries the messages to workers: ``"celery"`` or ``"tasks"``; None where there are none."""
 
 
 NAMES = tuple(field.name.upper() for field in fields(Conf))
+
+
+QUEUES = ("celery", "tasks")
+
+
+def why_no_queue(name: str | None) -> tuple[str, str] | None:
+    """Why the setting ``QUEUE`` can't be that, and what to do instead; None when it can."""
+    if name is None:
+        return None
+    if name not in QUEUES:
+        return f"It is {name!r}, which is no queue.", f"Write one of {', '.join(map(repr, QUEUES))}, or None."
+    if name == "celery" and not find_spec("celery"):
+        return "It is 'celery', which isn't installed.", "Install 'django-stockandflow[celery]'."
+    if name == "tasks" and not find_spec("django.tasks") and not find_spec("django_tasks"):
+        return "It is 'tasks', which isn't in this Django.", "Install django-tasks, or Django 6.0 or later."
+    return None
 
 
 def given() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from stockandflow.automation.delivering import (
     deliver,
     disconnect,
     replay,
+    waiting,
     wake,
 )
 from stockandflow.automation.pruning import prune_deliveries
@@ -29,5 +30,6 @@ __all__ = [
     "disconnect",
     "prune_deliveries",
     "replay",
+    "waiting",
     "wake",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from stockandflow.membership import reason_not_local
 from stockandflow.membership.predicate import nodes
 from stockandflow.models import Delivery
 from stockandflow.models.clock import DatabaseNow, writing
-from stockandflow.models.outbox import Claimed, Move, Ordered, claim, moves, note
+from stockandflow.models.outbox import Claimed, Move, Ordered, any_due, claim, moves, note
 from stockandflow.periods import aware
 from stockandflow.registry import Registry
 
@@ -120,9 +120,7 @@ def wake(registry: Registry, using: str) -> Delivered:
         outer.woken = True
         return total
     attempts, left = _Attempts(registry, using, None), WAKE_LIMIT
-    # A process of an older release leaves the flows that it doesn't know to others.
-    mine = [flow.slug for flow in registry.flows if flow.event_callables]
-    ordered = _ordered(registry)
+    mine, ordered = _told_by(registry), _ordered(registry)
     with _marked(using) as this:
         this.woken = True
         while this.woken and left > 0:
@@ -135,15 +133,25 @@ def wake(registry: Registry, using: str) -> Delivered:
     return total
 
 
-def connect(registry: Registry) -> None:
+def waiting(registry: Registry, using: str) -> bool:
+    """Whether a delivery is due that nobody has tried; False inside a delivery, which looks by itself. One query."""
+    if (outer := _under_way.get().get(using)) is not None:
+        outer.woken = True
+        return False
+    return any_due(using, _told_by(registry), _ordered(registry))
+
+
+def connect(registry: Registry, to_wake: Callable[[Registry, str], object] = wake) -> None:
     """Have events delivered right after the commit of the process that caused them; connecting twice changes nothing.
+
+    ``to_wake`` is called for it, with the registry and the alias of the database.
 
     Woken are saves and deletions of tracked objects through the ORM, and ``Flow.add_event``. What is written past
     the ORM's signals, in bulk or by other programs, is delivered by the schedule. Nothing is woken by a rollback, nor
     by a save whose ``update_fields`` can't move anything.
     """
     moving: dict[type[models.Model], frozenset[str] | None] = {}
-    waker = _waker(registry, moving)
+    waker = _waker(registry, moving, to_wake)
     post_save.connect(waker, sender=Delivery, weak=False, dispatch_uid=_uid(registry))
 
     def watch(tracker: ModelTracker) -> None:
@@ -198,17 +206,22 @@ def _moved_by(tracker: ModelTracker) -> frozenset[str] | None:
 
 @dataclass(frozen=True)
 class _Wake:
-    """``wake`` as a callback that equals another one for the same registry and database."""
+    """``to_wake`` as a callback that equals another one for the same registry and database."""
 
     registry: Registry
     using: str
+    to_wake: Callable[[Registry, str], object]
 
     def __call__(self) -> None:
-        wake(self.registry, self.using)
+        self.to_wake(self.registry, self.using)
 
 
-def _waker(registry: Registry, moving: Mapping[type[models.Model], frozenset[str] | None]) -> Any:
-    """A receiver that has ``wake`` called after the commit; ``moving`` has the fields that can move objects."""
+def _waker(
+    registry: Registry,
+    moving: Mapping[type[models.Model], frozenset[str] | None],
+    to_wake: Callable[[Registry, str], object],
+) -> Any:
+    """A receiver that has ``to_wake`` called after the commit; ``moving`` has the fields that can move objects."""
 
     def after_commit(
         sender: type[models.Model],
@@ -225,7 +238,7 @@ def _waker(registry: Registry, moving: Mapping[type[models.Model], frozenset[str
             fields = moving.get(sender)
             if fields is not None and fields.isdisjoint(update_fields):
                 return
-        connection, callback = connections[using], _Wake(registry, using)
+        connection, callback = connections[using], _Wake(registry, using, to_wake)
         if not (connection.commit_on_exit if connection.in_atomic_block else connection.get_autocommit()):
             return  # there is no telling when somebody's own transaction commits
         # Asked for already, it is forgotten only with a savepoint that encloses us too: an ended one can't be undone.
@@ -250,6 +263,11 @@ def delivery_databases(registry: Registry) -> list[str]:
     """The aliases of the databases that may hold deliveries of the registry, each once."""
     found = [*databases(registry), *(router.db_for_write(model) for model in registry.event_models())]
     return [alias for alias in dict.fromkeys(found) if router.allow_migrate_model(alias, Delivery)]
+
+
+def _told_by(registry: Registry) -> list[str]:
+    """The slugs of the flows with callables here; a process of an older release leaves the others to others."""
+    return [flow.slug for flow in registry.flows if flow.event_callables]
 
 
 def _ordered(registry: Registry) -> tuple[Ordered, ...]:

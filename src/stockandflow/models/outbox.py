@@ -143,6 +143,24 @@ def claim(
     return []
 
 
+def any_due(using: str, flows: Sequence[str], ordered: tuple[Ordered, ...] = ()) -> bool:
+    """Whether ``claim`` would find a delivery of these flows that nobody has tried. One query, none without flows."""
+    if not flows:
+        return False
+    connection = connections[using]
+    _, chosen = _choosing(
+        connection.vendor,
+        tried=False,
+        newest=True,
+        flows=tuple(flows),
+        ordered=tuple(_sql(one.sql(connection.ops.quote_name)) for one in ordered),
+        at=False,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"{chosen} LIMIT 1", [])
+        return cursor.fetchone() is not None
+
+
 def note(using: str, delivery: Claimed, done_calls: int, *, end: bool) -> bool:
     """Note how many of the callables have succeeded, and whether that is the end; False once another process has it."""
     connection = connections[using]

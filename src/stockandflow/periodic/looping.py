@@ -6,7 +6,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -49,12 +49,17 @@ def ended_by_signals() -> Iterator[threading.Event]:
 
 
 def loop(
-    schedule: Schedule, ended: threading.Event, *, using: str | None = None, only: Sequence[str] | None = None
+    schedule: Schedule,
+    ended: threading.Event,
+    *,
+    using: str | None = None,
+    only: Sequence[str] | None = None,
+    send: Callable[[str], object] | None = None,
 ) -> Iterator[Outcome | Error]:
     """Run what is due again and again until ``ended`` is set; gives each outcome, or why the database wasn't there.
 
     Between runs it sleeps until the next entry is due, a minute at most. While the database is away, it is asked again
-    after a second, two, four … up to a minute.
+    after a second, two, four … up to a minute. ``send`` is that of ``run``.
     """
     away = SHORTEST_SLEEP
     while not ended.is_set():
@@ -62,7 +67,7 @@ def loop(
         close_old_connections()
         started = time.monotonic()
         try:
-            outcome = run(schedule, using=using, only=only, stop=ended.is_set)
+            outcome = run(schedule, using=using, only=only, stop=ended.is_set, send=send)
         except Error as error:
             logger.exception("The schedule could not be run.")
             yield error

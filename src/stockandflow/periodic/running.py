@@ -17,7 +17,7 @@ from django.db import Error, router, transaction
 from django.db.models import Q
 
 from stockandflow.models import ScheduleEntry, ScheduleRun
-from stockandflow.models.clock import database_now
+from stockandflow.models.clock import DatabaseNow, database_now
 from stockandflow.periodic.claims import (
     Claim,
     Refusal,
@@ -49,6 +49,7 @@ class State(StrEnum):
     DONE = "done"
     FAILED = "failed"
     SKIPPED = "skipped"
+    SENT = "sent"
     BUSY = "busy"
     NOT_DUE = "not due"
     NEVER = "never"
@@ -116,6 +117,15 @@ class _Known:
         )
         self._settled = {(run.entry_id, run.period_start) for run in runs if run.settled}
 
+    def held(self, using: str) -> set[str]:
+        """The names of the entries that a runner is at, which gives signs of life. One query."""
+        runs = ScheduleRun.objects.using(using).filter(
+            entry__in=[state.pk for state in self.states.values()],
+            status=ScheduleRun.Status.RUNNING,
+            leased_until__gt=DatabaseNow(),
+        )
+        return set(runs.values_list("entry__name", flat=True))
+
     def settled(self, entry: Entry, period: Bounds) -> bool:
         state = self.states.get(entry.name)
         return state is not None and ((state.pk, period.start) in self._settled or state.forgot(period.end))
@@ -128,6 +138,7 @@ def run(
     using: str | None = None,
     only: Sequence[str] | None = None,
     stop: Callable[[], bool] = lambda: False,
+    send: Callable[[str], object] | None = None,
 ) -> Outcome:
     """Run what is due, entry after entry; safe with any number of runners at once.
 
@@ -135,6 +146,9 @@ def run(
     entry that raises is noted as failed, with its traceback, and tried again by the next run; it stops no
     other. ``stop`` is asked before each period; once it says so, nothing more is begun. Raises InvalidInput for an
     unknown name. Four queries when nothing is due.
+
+    With ``send`` nothing is run here: it is called with the name of each entry that is due and that no runner is
+    at, for another process to run. Five queries.
     """
     using = using or router.db_for_write(ScheduleRun)
     entries = schedule.chosen(only)
@@ -147,6 +161,7 @@ def run(
             [ScheduleEntry(name=entry.name) for entry in new], ignore_conflicts=True
         )
     idle, results = [], []
+    held = known.held(using) if send else set()
     for entry in entries:
         if stop():
             break
@@ -156,6 +171,8 @@ def run(
         elif known.settled(entry, current):
             idle.append(known.states[entry.name].pk)
             results.append(Result(entry, State.NOT_DUE, next_due=current.end))
+        elif send:
+            results.append(_send(entry, current, send, busy=entry.name in held))
         else:
             drop_broken_connection(using)
             results += _run_entry(entry, current, at, owner, using, stop)
@@ -232,6 +249,17 @@ def _run_entry(
         results.append(_perform(entry, claimed))
         if entry.catch_up != "all" or results[-1].state is not State.DONE or stop():
             return results
+
+
+def _send(entry: Entry, current: Bounds, send: Callable[[str], object], *, busy: bool) -> Result:
+    if busy:
+        return _refused(entry, Refusal(current, busy=True), current)
+    try:
+        send(entry.name)
+    except Exception as error:
+        logger.exception("The schedule's entry %r could not be sent.", entry.name)
+        return Result(entry, State.FAILED, None, _describe(error), traceback=traceback.format_exc())
+    return Result(entry, State.SENT, current, next_due=current.end)
 
 
 def _refused(entry: Entry, refusal: Refusal, current: Bounds) -> Result:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
 from stockandflow.commands import told_to_migrate
+from stockandflow.distributed import queue
 from stockandflow.exceptions import StockAndFlowError
 from stockandflow.models import ScheduleRun
 from stockandflow.periodic import (
@@ -29,7 +30,8 @@ from stockandflow.periodic import (
 from stockandflow.registry import registry
 
 MOST_SECONDS = 1e9
-DID_SOMETHING = {State.DONE, State.FAILED, State.SKIPPED}
+Send = Callable[[str], object] | None
+DID_SOMETHING = {State.DONE, State.FAILED, State.SKIPPED, State.SENT}
 
 
 class Command(BaseCommand):
@@ -61,6 +63,11 @@ class Command(BaseCommand):
             help=f"With --check: how late an entry may be; {GRACE.total_seconds():.0f} unless given.",
         )
         parser.add_argument(
+            "--enqueue",
+            action="store_true",
+            help="Run nothing here; send the names of the entries that are due to the workers of the setting QUEUE.",
+        )
+        parser.add_argument(
             "--only",
             action="append",
             metavar="NAME",
@@ -69,6 +76,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            send = queue().send_entry if options["enqueue"] else None
             with told_to_migrate(registry):
                 if options["list"]:
                     self._write(_listed(found) for found in look(schedule, only=options["only"]))
@@ -77,9 +85,9 @@ class Command(BaseCommand):
                 elif options["check"]:
                     self._check(look(schedule, only=options["only"]), options["grace"])
                 elif options["loop"]:
-                    self._loop(options["only"], options["verbosity"])
+                    self._loop(options["only"], options["verbosity"], send)
                 else:
-                    self._run(options["only"], options["verbosity"])
+                    self._run(options["only"], options["verbosity"], send)
         except StockAndFlowError as error:
             raise CommandError(str(error)) from error
 
@@ -95,12 +103,13 @@ class Command(BaseCommand):
             "is still called, and into the messages of what failed."
         )
 
-    def _loop(self, only: Sequence[str] | None, verbosity: int) -> None:
+    def _loop(self, only: Sequence[str] | None, verbosity: int, send: Send) -> None:
         entries = schedule.chosen(only)
         with ended_by_signals() as ended:
             if verbosity > 0:
-                self.stdout.write(f"Running {len(entries)} entries as they come due; Ctrl-C ends it.")
-            for outcome in loop(schedule, ended, only=only):
+                doing = "Sending" if send else "Running"
+                self.stdout.write(f"{doing} {len(entries)} entries as they come due; Ctrl-C ends it.")
+            for outcome in loop(schedule, ended, only=only, send=send):
                 if isinstance(outcome, Error):
                     self.stderr.write(f"The database could not be asked: {_line(str(outcome))}")
                     continue
@@ -111,9 +120,9 @@ class Command(BaseCommand):
             if verbosity > 0:
                 self.stdout.write("Ended; nothing is held.")
 
-    def _run(self, only: Sequence[str] | None, verbosity: int) -> None:
+    def _run(self, only: Sequence[str] | None, verbosity: int, send: Send) -> None:
         with ended_by_signals() as ended:
-            outcome = run(schedule, only=only, stop=ended.is_set)
+            outcome = run(schedule, only=only, stop=ended.is_set, send=send)
         if verbosity > 0:
             self._write(_told(result) for result in outcome.results)
         if outcome.failed:
@@ -121,7 +130,8 @@ class Command(BaseCommand):
             told = "; ".join(f"{result.entry.name} ({_line(result.message)})" for result in outcome.failed)
             entries = len({result.entry.name for result in outcome.results})
             raise CommandError(
-                f"{len(outcome.failed)} of {entries} entries failed: {told}. The next run tries again."
+                f"{len(outcome.failed)} of {entries} entries {'could not be sent' if send else 'failed'}: {told}. "
+                "The next run tries again."
             )
 
     def _write(self, lines: Iterable[tuple[str, ...]]) -> None:
