@@ -54,11 +54,12 @@ def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
         "RECORD_FREQUENCY",
         "SWEEP_FREQUENCY",
         "DELIVER_FREQUENCY",
+        "QUEUE",
     )
     wanted: tuple[Any, ...] = (
         *("Asia/Tokyo", 6, 4, timedelta(days=2)),
         {"events": timedelta(days=900)},
-        *("daily", "weekly", "never"),
+        *("daily", "weekly", "never", "celery"),
     )
     settings.STOCKANDFLOW = dict(zip(NAMES, wanted, strict=True))
     assert conf() == Conf(*wanted)
