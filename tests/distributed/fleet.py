@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -129,8 +130,9 @@ def started(task: Callable[[], None]) -> int:
         return child
     try:
         task()
-    finally:
-        os._exit(1)
+    except BaseException:  # noqa: BLE001  (it is told; the child must not go on as its parent)
+        traceback.print_exc()
+    os._exit(1)
 
 
 def kill(child: int) -> None:
