@@ -353,6 +353,8 @@ def test_a_clock_that_jumps_and_comes_back_re_runs_and_loses_nothing(jump: timed
         ("America/New_York", datetime(2025, 11, 1, tzinfo=UTC)),
         ("Australia/Lord_Howe", datetime(2025, 4, 4, tzinfo=UTC)),
         ("Australia/Lord_Howe", datetime(2025, 10, 3, tzinfo=UTC)),
+        ("Africa/Casablanca", datetime(2025, 2, 22, tzinfo=UTC)),
+        ("Africa/Casablanca", datetime(2025, 4, 5, tzinfo=UTC)),
     ],
 )
 def test_every_local_day_and_every_hour_runs_once_over_the_change_of_the_clocks(
@@ -362,6 +364,7 @@ def test_every_local_day_and_every_hour_runs_once_over_the_change_of_the_clocks(
     schedule = Schedule()
     schedule.register(Frequency.DAILY, lambda: None, name="daily", calendar=calendar)
     schedule.register(Frequency.HOURLY, lambda: None, name="hourly", calendar=calendar)
+    schedule.register(Frequency.HOURLY, lambda: None, name="of UTC", calendar=UTC_CALENDAR)
     at = since
     while at < since + 3 * DAY:
         run(schedule, now=at)
@@ -375,6 +378,9 @@ def test_every_local_day_and_every_hour_runs_once_over_the_change_of_the_clocks(
     hourly = list(ScheduleRun.objects.filter(entry__name="hourly").order_by("period_start"))
     assert {row.attempt for row in hourly} == {1}
     assert all(row.period_end == after.period_start for row, after in pairwise(hourly))
+    of_utc = ScheduleRun.objects.filter(entry__name="of UTC").order_by("period_start")
+    assert [row.period_start for row in of_utc] == [since + n * HOUR for n in range(72)]
+    assert {row.attempt for row in of_utc} == {1}
 
 
 @pytest.mark.django_db
@@ -509,6 +515,28 @@ def test_runners_side_by_side_run_each_entry_once_a_period(atomic: bool) -> None
         assert sorted(starts) == [AT + n * MINUTE for n in range(9)]
         assert effects(name) == 9
     assert Counter(ScheduleRun.objects.values_list("attempt", flat=True)) == {1: 27}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("catch_up", ["latest", "all"])
+def test_runners_whose_clocks_differ_run_no_period_twice_and_lose_none(catch_up: str) -> None:
+    schedule = of(Frequency.HOURLY, catch_up=catch_up)
+    skews = [timedelta(0), HOUR, -HOUR, DAY, -DAY]
+    ticks = [AT + n * 30 * MINUTE for n in range(10)]
+    run(schedule, now=AT)
+    seen: list[str] = []
+
+    def work(index: int) -> None:
+        for at in ticks:
+            seen.extend(result.state.value for result in run(schedule, now=at + skews[index]).results)
+
+    in_threads(len(skews), work)
+    for at in ticks:
+        run(schedule, now=at)  # whatever the others were at meanwhile
+    assert "failed" not in seen
+    done = runs()
+    assert len(done) == len(set(done)) == effects()
+    assert {at.replace(minute=0) for at in ticks} <= set(done)
 
 
 @pytest.mark.django_db(transaction=True)
