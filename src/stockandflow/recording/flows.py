@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -10,13 +10,13 @@ from typing import Any
 
 from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import ALL, Watermark
+from stockandflow.models import Watermark
 from stockandflow.models.clock import snapshot, writing
 from stockandflow.periods import Calendar, Grain, Period, aware, checked_range
 from stockandflow.recording.differences import Cause, Differences
 from stockandflow.recording.dirty import CHANGED, Asked, Dirty, dirty
 from stockandflow.recording.horizons import computable_since
-from stockandflow.recording.ledgers import Ledger, Pair, ledgers
+from stockandflow.recording.ledgers import Ledger, ledgers
 from stockandflow.recording.moves import moves_of
 from stockandflow.recording.rollups import AT_ONCE, PARTS, summed, touched
 from stockandflow.registry import Registry
@@ -89,11 +89,8 @@ def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed
             mark = marks.get(pk=key.pk)
             found = dirty(ledger, mark, at, asked)
             days, done, records = Differences(ledger, at), 0, 0
-            pairs: set[Pair] = set()
             for some in _by_year(ledger, found.days):
-                pairs |= _known_pairs(ledger, some)
-                lines = moves_of(ledger, some, pairs)
-                pairs |= {pair for found in lines.values() for pair in found}
+                lines = moves_of(ledger, some)
                 days.compare(lines, _cause(mark, found))
                 done += len(some)
                 records += sum(map(len, lines.values()))
@@ -114,13 +111,6 @@ def _by_year(ledger: Ledger, days: Iterable[Period]) -> Iterator[list[Period]]:
         some.append(day)
     if some:
         yield some
-
-
-def _known_pairs(ledger: Ledger, days: Sequence[Period]) -> set[Pair]:
-    """The pairs that are recorded with moves about the year of these days. One query."""
-    first = ledger.calendar.period(Grain.WEEK, ledger.calendar.period(Grain.YEAR, days[0].start).start)
-    months = ledger.records().filter(grain=Grain.MONTH, end__gt=first.start, start__lt=days[-1].end)
-    return set(months.exclude(source=ALL).values_list("flow", "source", "sink").distinct())
 
 
 def _cause(mark: Watermark, found: Dirty) -> Cause:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import connections
 from django.db.models.sql import Query
@@ -13,10 +13,25 @@ from stockandflow.membership.facets import FacetColumn, FacetText, facet_key
 from stockandflow.models import Origin
 from stockandflow.periods import Grain, Period
 from stockandflow.recording.buckets import instant_literal, local_date_sql
-from stockandflow.recording.ledgers import Ledger
+from stockandflow.recording.ledgers import Ledger, Pair
 
 Measures = tuple[int, ...]
 """Events, distinct subjects, and how many of these moved for the first time in the week, month, quarter and year."""
+
+
+class Row(NamedTuple):
+    """Moves of one pair and day with one origin, or one value of a facet.
+
+    ``of_pair`` counts as distinct or first what is so among the moves of the pair, ``of_flow`` among those of the flow:
+    these add up to those of the flow.
+    """
+
+    pair: Pair
+    kept: str
+    day: Period
+    of_pair: Measures
+    of_flow: Measures
+
 
 GRAINS = (Grain.WEEK, Grain.MONTH, Grain.QUARTER, Grain.YEAR)
 SPANS = 20
@@ -56,56 +71,55 @@ class Window:
         return f"'{day}'" if self.connection.vendor == "sqlite" else f"DATE '{day}'"
 
     def read(
-        self,
-        keys: Sequence[str],
-        *,
-        flows: Sequence[str] | None = None,
-        facet: tuple[str, FacetColumn] | None = None,
-    ) -> Iterator[tuple[tuple[str, ...], Period, Measures]]:
-        """The moves counted by these columns, and by a facet's value, and day; of some flows only. One query.
+        self, *, flows: Sequence[str] | None = None, facet: tuple[str, FacetColumn] | None = None
+    ) -> Iterator[Row]:
+        """The moves counted by pair, origin and day, or, of some flows, by pair, value of a facet and day. One query.
 
-        A subject's move is the first of a week where the one before it by the same columns isn't of that week. The
-        key ``origin`` tells moves apart without a say in what is first; with it the opening balances are among them,
-        apart from the moves.
+        A subject's move is the first of a week where the one before it of the same pair, or of the same flow, isn't of
+        that week; ``origin`` has no say in it. By origin the opening balances are among them, apart from the moves.
         """
-        columns, params = [self.column[name] for name in keys], []
-        if facet is not None:
-            text, found = self._text(facet[0])
-            columns.append(text)
-            params += found
-        named = [f"k{index}" for index in range(len(columns))]
-        selected = ", ".join(f"{column} AS {name}" for column, name in zip(columns, named, strict=True))
-        inner, wanted = self._from(flows, openings="origin" in keys)
-        firsts = ", ".join(
-            f"COUNT(CASE WHEN before_it IS NULL OR before_it < {start} THEN 1 END)"
+        column, params = self.column, list[Any]()
+        origin = column["origin"]
+        if facet is None:
+            kept = origin
+            # Not by origin itself: of the moves each may be the first one.
+            alike = f"CASE WHEN {origin} = '{Origin.INITIAL.value}' THEN 1 ELSE 0 END"
+        else:
+            kept, params = self._text(facet[0])
+            alike = kept
+        inner, wanted = self._from(flows, openings=facet is None)
+        counts = ", ".join(
+            f"COUNT(CASE WHEN {before} IS NULL OR {before} < {start} THEN 1 END)"
+            for before in ("before_it", "before_any")
             for start in ("day_start", "week_start", "month_start", "quarter_start", "year_start")
         )
-        # The order of the columns is that of how well they tell moves apart, for databases that sort.
-        origin = self.column["origin"]
-        opening = f"CASE WHEN {origin} = '{Origin.INITIAL.value}' THEN 1 ELSE 0 END"
-        parts = (opening if column == origin else column for column in columns)
-        partition = ", ".join([self.column["subject"], *parts])
-        order = f"{self.column['timestamp']}, {self.column['id']}"
-        grouped = ", ".join(named)
+        # The one window's order begins as the other's, so that a database sorts little for the second. The subject
+        # comes first since it tells moves apart best.
+        of_flow = f"{column['subject']}, {column['flow']}, {alike}"
+        of_pair = f"{of_flow}, {column['source']}, {column['sink']}"
+        at = column["timestamp"]
+        before, before_any = (
+            f"LAG({at}) OVER (PARTITION BY {partition} ORDER BY {at}, {column['id']})"
+            for partition in (of_pair, of_flow)
+        )
         join = "CROSS JOIN" if self.connection.vendor == "sqlite" else "JOIN"
         materialized = "" if self.connection.vendor == "mysql" else "MATERIALIZED"
         moves = (
-            f"SELECT {selected}, {self.local_date} AS moved_on, LAG({self.column['timestamp']}) "
-            f"OVER (PARTITION BY {partition} ORDER BY {order}) AS before_it FROM {inner}"
+            f"SELECT {column['flow']} AS flow, {column['source']} AS source, {column['sink']} AS sink, "
+            f"{kept} AS kept, {self.local_date} AS moved_on, {before} AS before_it, {before_any} AS before_any "
+            f"FROM {inner}"
         )
         sql = (
             "WITH days (on_date, day_start, week_start, month_start, quarter_start, year_start) AS "
-            f"{materialized} (VALUES {self.starts}) SELECT {grouped}, on_date, COUNT(*), {firsts} "
-            f"FROM ({moves}) moves {join} days ON on_date = moved_on GROUP BY {grouped}, on_date"
+            f"{materialized} (VALUES {self.starts}) SELECT flow, source, sink, kept, on_date, COUNT(*), {counts} "
+            f"FROM ({moves}) moves {join} days ON on_date = moved_on GROUP BY flow, source, sink, kept, on_date"
         )
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [*params, *params, *wanted])
-            for row in cursor:
-                *names, day, count, subjects, week, month, quarter, year = row
-                if facet is not None:
-                    names[-1] = _value(names[-1], facet[1])
-                at = date.fromisoformat(day) if isinstance(day, str) else day
-                yield tuple(names), self.by_date[at], (count, subjects, week, month, quarter, year)
+            cursor.execute(sql, [*params, *params * 2, *wanted])
+            for flow, source, sink, value, day, count, *firsts in cursor:
+                name = value if facet is None else _value(value, facet[1])
+                on = self.by_date[date.fromisoformat(day) if isinstance(day, str) else day]
+                yield Row((flow, source, sink), name, on, (count, *firsts[:5]), (count, *firsts[5:]))
 
     def _text(self, slug: str) -> tuple[str, list[Any]]:
         """The SQL of what the events keep for a facet, and its parameters."""
