@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import Any
 
 from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
@@ -79,14 +77,15 @@ def _refuse_pruned(found: Iterable[Ledger], since: datetime) -> None:
 def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed:
     """Compute a ledger's dirty days and write what differs; again where another recording came between."""
     marks = Watermark.objects.using(ledger.writing)
-    # What was pruned is gone for a calendar too that comes later.
-    horizon: Any = partial(Watermark.horizon_of, ledger.event_model)
-    key, _ = marks.get_or_create(
-        event_model=ledger.label, calendar=ledger.calendar.key, defaults={"horizon": horizon}
-    )
+    key = {"event_model": ledger.label, "calendar": ledger.calendar.key}
+    if not marks.filter(**key).exists():
+        # What was pruned is gone for a calendar too that comes later. It is read before, not in the transaction that
+        # inserts: on SQLite one that has read can't write any more once another has written.
+        horizon = Watermark.horizon_of(ledger.event_model)
+        marks.get_or_create(**key, defaults={"horizon": horizon})
     while True:
         with snapshot(ledger.reading) as at:
-            mark = marks.get(pk=key.pk)
+            mark = marks.get(**key)
             found = dirty(ledger, mark, at, asked)
             days, done, records = Differences(ledger, at), 0, 0
             for some in _by_year(ledger, found.days):
