@@ -16,6 +16,7 @@ from stockandflow.models import ScheduleEntry, ScheduleRun
 from stockandflow.models.clock import DatabaseNow, database_now
 from stockandflow.periodic import Outcome, Schedule, State, loop, run
 from stockandflow.periods import Calendar
+from tests.distributed.test_tasks import PACKAGE
 from tests.testapp.models import Owner
 
 pytestmark = pytest.mark.django_db
@@ -120,7 +121,7 @@ def test_a_loop_sends_too() -> None:
 
 def test_the_command_sends_to_the_queue_of_the_settings(settings: Any, project: Schedule) -> None:
     settings.STOCKANDFLOW = {"QUEUE": "tasks"}
-    settings.TASKS = {"default": {"BACKEND": "django.tasks.backends.dummy.DummyBackend"}}
+    settings.TASKS = {"default": {"BACKEND": f"{PACKAGE}.backends.dummy.DummyBackend"}}
     said = io.StringIO()
     call_command("run_periodic_schedule", "--enqueue", stdout=said)
     assert said.getvalue().split()[:2] == ["sent", "it"]
