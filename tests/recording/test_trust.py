@@ -27,6 +27,7 @@ from stockandflow.models import (
 )
 from stockandflow.periods import Calendar, Grain
 from stockandflow.periods import Status as Standing
+from stockandflow.registry import Registry
 from tests.recording.retold import Retold
 from tests.recording.world import World
 
@@ -165,18 +166,23 @@ def assert_told_by_hand(world: World, since: datetime, until: datetime) -> None:
                     assert one.subjects == retold.subjects(move, since, until)
 
 
-def assert_as_a_clean_computation(world: World) -> None:
-    flows, kept = flow_records(), levels()
-    marks = Watermark.objects.filter(since__isnull=False)
-    begun: dict[str, Any] = dict(marks.values_list("calendar", "since"))
-    reached = list(LevelWatermark.objects.values_list("stock", "timezone", "since"))
+def empty() -> None:
+    """Leave only the counts."""
     for model in (FlowFacetRecord, FlowRecord, Watermark, LevelWatermark):
         model.objects.all()._raw_delete("default")
     derived = StockRecord.objects.filter(method="derived")
     StockFacetRecord.objects.filter(stock_record__in=derived).delete()
     derived._raw_delete("default")
-    recording.record_flows(world.registry, since=min(begun.values()))
-    recording.record_levels(world.registry, since=min(since for *_, since in reached))
+
+
+def assert_as_a_clean_computation(registry: Registry) -> None:
+    flows, kept = flow_records(), levels()
+    marks = Watermark.objects.filter(since__isnull=False)
+    begun: dict[str, Any] = dict(marks.values_list("calendar", "since"))
+    reached = list(LevelWatermark.objects.values_list("stock", "timezone", "since"))
+    empty()
+    recording.record_flows(registry, since=min(begun.values()))
+    recording.record_levels(registry, since=min(since for *_, since in reached))
     # All begin at one instant now, and they didn't.
     assert {key: row for key, row in flow_records().items() if key[3] > begun[key[0]]} == flows
     assert {key: row for key, row in levels().items() if is_reached(key[0], key[1], reached)} == kept
@@ -215,7 +221,7 @@ def live_through(world: World, history: list[tuple[Any, Any]], spans: list[tuple
         for (slug, at, *facet), (count, *_) in levels().items():
             if not facet:
                 assert count == retold.level(slug, at), (slug, at)
-        assert_as_a_clean_computation(world)
+        assert_as_a_clean_computation(world.registry)
 
 
 def assert_as_reported(now: reports.Balance, then: reports.Balance, at: datetime) -> None:
