@@ -140,7 +140,10 @@ class _Counts:
         near = [(low - NEAR, high) for low, high in spans]
         day = LocalDate("timestamp", calendar.offsets(near[0][0], near[-1][1] + timedelta(days=1)))
         windows = Q(*(Q(timestamp__range=span) for span in near), _connector=Q.OR)
-        last = self.records.filter(windows).annotate(sf_day=day).values_list("stock", "sf_day")
+        within = Q(
+            timestamp__range=(near[0][0], near[-1][1])
+        )  # by the index, which an OR doesn't use everywhere
+        last = self.records.filter(within, windows).annotate(sf_day=day).values_list("stock", "sf_day")
         for slug, _, at in last.annotate(last=Max("timestamp")):
             self.known[slug].append(at)
         for slug, known in self.known.items():

@@ -65,8 +65,7 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
     kept_since = computable_since(calendar, mark.horizon)
     today = calendar.period(Grain.DAY, at)
     found = _Found(ledger, today)
-    fresh = ledger.events().filter(pk__gt=mark.event_id, timestamp__lt=today.end)
-    found.add_fresh(fresh)
+    found.add_fresh(ledger.events().filter(pk__gt=mark.event_id))
     if mark.anew_since is not None:
         found.add(mark.anew_since, today.end, CHANGED)
     first = min([today.start, *(period.start for period in found.days)])
@@ -119,7 +118,8 @@ class _Found:
         Those were the first ones of their week, month … perhaps, and aren't any more. Two queries, and one more for
         each year that has events of other days than today.
         """
-        # Not by MIN: a database would look for it along the index of timestamps, through all of history.
+        # By their dates alone: by a MIN or a range of timestamps a database would look for them along that index,
+        # through all of history.
         utc = LocalDate("timestamp", [(self.today.start, timedelta(0))])
         dates = set(fresh.annotate(sf_day=utc).values_list("sf_day", flat=True).distinct())
         if not dates:
@@ -128,13 +128,16 @@ class _Found:
         first = min(calendar.midnight(min(dates) - timedelta(days=1)), self.today.start)
         local = LocalDate("timestamp", calendar.offsets(first, self.today.end))
         rows = fresh.annotate(sf_day=local)
+        today = calendar.local_date(self.today.start)
         for date, origin in rows.values_list("sf_day", "origin").distinct():
-            start = calendar.midnight(date)
-            self.add_day(calendar.period(Grain.DAY, start), CAUSES.get(origin, CAUSES[Origin.LIVE.value]))
+            if date <= today:
+                day = calendar.period(Grain.DAY, calendar.midnight(date))
+                self.add_day(day, CAUSES.get(origin, CAUSES[Origin.LIVE.value]))
         years = {calendar.period(Grain.YEAR, day.start) for day in self.days if day != self.today}
         for year in sorted(years):
             until = min(_reach(calendar, year), self.today.end)
-            late = fresh.filter(timestamp__gte=year.start, timestamp__lt=min(year.end, self.today.start))
+            end = calendar.local_date(min(year.end, self.today.start))
+            late = rows.filter(sf_day__gte=calendar.local_date(year.start), sf_day__lt=end)
             earlier = late.filter(
                 subject=models.OuterRef("subject"),
                 flow=models.OuterRef("flow"),

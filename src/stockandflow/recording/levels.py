@@ -245,13 +245,11 @@ class _Run:
 
     def _read_counts(self) -> None:
         mark = self.counts_mark
-        fresh = self.records.exclude(method="derived").filter(pk__gt=mark.event_id if mark else 0)
-        spans = {
-            slug: (low, high)
-            for slug, low, high in fresh.values_list("stock").annotate(
-                low=Min("timestamp"), high=Max("timestamp")
-            )
-        }
+        # Of all stocks: asked for these, SQLite would look through all that they have.
+        counts = StockRecord.objects.using(self.records.db).exclude(method="derived").order_by()
+        fresh = counts.filter(pk__gt=mark.event_id if mark else 0)
+        ends = fresh.values_list("stock").annotate(low=Min("timestamp"), high=Max("timestamp"))
+        spans = {slug: (low, high) for slug, low, high in ends if slug in self.models}
         for count in self.counted.counts if self.counted else ():
             at = self.counted.at if self.counted else self.at
             if count.slug in self.models:
@@ -328,12 +326,17 @@ class _Run:
         for slug, timezone in self.reached:
             zones[slug].append(Calendar(timezone))
         touches = _joined(self.touches)
+        if not touches:
+            return
+        low = min(touch.low for touch in touches)
         ours = self.records.filter(method="derived", carried_from__isnull=False)
-        for conditions in ([touch.forward for touch in touches], [touch.back for touch in touches]):
-            if not conditions:
-                return
-            found = ours.filter(Q(*conditions, _connector=Q.OR)).values_list("stock", "timestamp")
-            for slug, at in found:
+        # What all of them imply leads a database to the recent end of an index.
+        for all_of_them, conditions in (
+            (Q(timestamp__gt=low), [touch.forward for touch in touches]),
+            (Q(carried_from__gt=low), [touch.back for touch in touches]),
+        ):
+            found = ours.filter(all_of_them, Q(*conditions, _connector=Q.OR))
+            for slug, at in found.values_list("stock", "timestamp"):
                 for calendar in zones[slug]:
                     if calendar.midnight(calendar.local_date(at)) == at:
                         yield stocks[slug], calendar.timezone, at

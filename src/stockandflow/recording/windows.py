@@ -158,8 +158,9 @@ class Window:
         length = sum((until - since for since, until in spans), start=timedelta(0))
         if len(spans) > SPANS or length * 4 > self.until - self.since:
             return ""
-        within = " OR ".join(f"({self._within(since, until)})" for since, until in spans)
-        return f"SELECT DISTINCT {self.column['subject']} AS mover FROM {self.table} WHERE {within}"
+        # Not by one OR: SQLite would look through all of history, in the order of the subjects.
+        movers = f"SELECT DISTINCT {self.column['subject']} AS mover FROM {self.table} WHERE"
+        return " UNION ".join(f"{movers} {self._within(since, until)}" for since, until in spans)
 
 
 def _spans(days: Sequence[Period]) -> list[tuple[datetime, datetime]]:
