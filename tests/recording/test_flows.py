@@ -1,6 +1,7 @@
 """Recording: one instant for all stocks, whole days for flows, and twice changes nothing."""
 
 import threading
+import time
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from stockandflow.models import (
     StockRecord,
     Watermark,
 )
+from stockandflow.models.clock import writing
 from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry, registry
 
@@ -353,6 +355,32 @@ def test_a_move_that_was_under_way_while_counting_is_explained_once_it_is_commit
     assert (trial.outflow, trial.closing, trial.unexplained) == (1, 2, 0)
     assert (active.inflow, active.closing, active.unexplained) == (1, 1, 0)
     assert [(line.opening, line.net, line.unexplained) for line in after.stocks[:2]] == [(2, 0, 0), (1, 0, 0)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_recording_waits_for_who_is_writing() -> None:
+    begun, about_to_write = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with writing(connection.alias):
+            Lead.objects.create(name="L", email="l@example.org")
+            begun.set()
+            about_to_write.wait(30)
+            time.sleep(0.2)  # the recording is at the writer's door by then
+        connections.close_all()
+
+    def seen(execute: Any, sql: str, *call: Any) -> Any:
+        if sql.startswith(("BEGIN IMMEDIATE", "INSERT")):
+            about_to_write.set()
+        return execute(sql, *call)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun.wait(30)
+    with connection.execute_wrapper(seen):
+        recording.record_flows(registry)
+    writer.join()
+    assert Watermark.objects.exclude(computed_at=None).exists()
 
 
 @pytest.mark.django_db(transaction=True)

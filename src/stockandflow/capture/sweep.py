@@ -29,7 +29,7 @@ from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
 from stockandflow.models import Origin, StockRecord, Sweep
-from stockandflow.models.clock import DatabaseNow, fresh, move_sql, utc_of
+from stockandflow.models.clock import DatabaseNow, fresh, move_sql, utc_of, writing
 from stockandflow.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -208,11 +208,12 @@ def open_trackers(registry: Registry, using: str, progress: Progress | None = No
             continue
         try:
             if not any(rows_of(model, using).exists() for model in (tracker.model, tracker.events)):
-                sweeps(using).update_or_create(
-                    tracker=tracker.slug,
-                    database=using,
-                    defaults={"opened_at": DatabaseNow(), "completed_at": DatabaseNow()},
-                )
+                with writing(using):
+                    sweeps(using).update_or_create(
+                        tracker=tracker.slug,
+                        database=using,
+                        defaults={"opened_at": DatabaseNow(), "completed_at": DatabaseNow()},
+                    )
             else:
                 done.append(sweep(tracker, using, progress=progress))
         except DatabaseError:

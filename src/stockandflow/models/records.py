@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from django.db import connections, models, router, transaction
 
 from stockandflow.membership.counting import StockCount, count_stocks
-from stockandflow.models.clock import SETTLING, snapshot
+from stockandflow.models.clock import SETTLING, snapshot, writing
 from stockandflow.models.keys import KeyField
 from stockandflow.models.origin import Origin
 from stockandflow.periods import aware
@@ -58,7 +58,7 @@ class StockRecordManager(models.Manager["StockRecord"]):
         counts, recent = list(counts), recent or {}
         using = router.db_for_write(StockRecord)
         slugs = [count.slug for count in counts]
-        with transaction.atomic(using=using):
+        with writing(using):
             StockFacetRecord.objects.using(using).filter(
                 stock_record__in=self.using(using).filter(stock__in=slugs, timestamp=at).values("pk")
             ).delete()
