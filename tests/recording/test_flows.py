@@ -14,13 +14,14 @@ from django.utils import timezone
 from example.leads.models import Lead
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow import recording, reports
-from stockandflow.declarations import Facet, Flow, Stock
+from stockandflow.declarations import Facet, Flow, ModelTracker, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import (
     ALL,
     FlowFacetRecord,
     FlowRecord,
     Origin,
+    Restatement,
     StockFacetRecord,
     StockRecord,
     Watermark,
@@ -355,6 +356,60 @@ def test_a_move_that_was_under_way_while_counting_is_explained_once_it_is_commit
     assert (trial.outflow, trial.closing, trial.unexplained) == (1, 2, 0)
     assert (active.inflow, active.closing, active.unexplained) == (1, 1, 0)
     assert [(line.opening, line.net, line.unexplained) for line in after.stocks[:2]] == [(2, 0, 0), (1, 0, 0)]
+
+
+def test_the_last_instant_of_a_day_belongs_to_it() -> None:
+    midnight = datetime(2026, 3, 1, tzinfo=UTC)
+    past_event(1, midnight - timedelta(microseconds=1))
+    past_event(2, midnight)
+    recording.record(registry)
+
+    found = rows_of(flow="signing-up", source=ALL, count__gt=0)
+    assert [(row[3], row[5]) for row in found] == [(midnight - DAY, 1), (midnight, 1)]
+
+
+def without(*slugs: str) -> tuple[Registry, Process]:
+    """What the example's membership is without some of its flows."""
+    given = registry.process("membership")
+    stocks = {stock.slug: Stock(stock.slug, stock.name, stock.queryset) for stock in given.stocks}
+
+    def here(states: Any) -> list[Stock | None]:
+        return [stocks[state.slug] if state else None for state in states]
+
+    flows = [
+        Flow(flow.slug, flow.name, MemberFlowEvent, here(flow.sources), here(flow.sinks))
+        for flow in given.flows
+        if flow.slug not in slugs
+    ]
+    found, process = Registry(), Process("membership", "Membership", list(stocks.values()))
+    found.register(ModelTracker(stocks=list(stocks.values()), flows=flows), process)
+    return found, process
+
+
+def test_moves_of_a_flow_that_is_declared_no_more_are_moves_that_no_flow_covers() -> None:
+    since, until = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 5, 1, tzinfo=UTC)
+    past_event(1, since)
+    past_event(1, since + 3 * DAY, "converting", source="trial", sink="active")
+    left, process = without("converting")
+
+    def moved(process: Process) -> list[tuple[str, int]]:
+        _, active, *_ = reports.balance(process, since, until).stocks
+        return [(line.flow.slug if line.flow else "", line.count) for line in active.inflows]
+
+    assert moved(process) == [("", 1)]
+    recording.record(left)
+    assert moved(process) == [("", 1)]
+    past_event(2, since + 40 * DAY, "converting", source="trial", sink="active")
+    recording.record(left)
+    assert moved(process) == [("", 2)]
+    assert Restatement.objects.filter(slug="converting").exists()
+
+    # It comes back: its moves are its own again, whether its totals are recorded by then or not.
+    again, process = without()
+    assert moved(process) == [("converting", 2)]
+    recording.record(again)
+    assert moved(process) == [("converting", 2)]
+    assert rows_of(flow="converting", source=ALL, grain=Grain.YEAR, count=2)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -190,6 +190,23 @@ def test_where_no_count_of_a_value_stands_its_level_is_not_known(past: Process) 
     assert (trial.closing, trial.closing_method, trial.reclassified) == (None, "unknown", None)
 
 
+def test_values_whose_moves_contradict_their_count_are_not_known(membership: Process) -> None:
+    at = timezone.now().replace(microsecond=0) - timedelta(hours=9)
+    pro = Plan.objects.create(name="Pro", monthly_price=19)
+    written([[(at - 40 * DAY, "trial"), (at + timedelta(hours=2), "active")]], pro)
+    record = StockRecord.objects.create(stock="trial", timestamp=at, count=1)
+    StockFacetRecord.objects.create(stock_record=record, facet="plan", value="Basic", count=1)
+
+    whole = reports.balance(membership, at, at + timedelta(hours=4), split_by="plan")
+    trials = {value: balance.stocks[0] for value, balance in whole.slices.items()}
+
+    assert whole.stocks[0].closing == 0
+    assert {value: (line.opening, line.closing) for value, line in trials.items()} == {
+        "Basic": (1, None),
+        "Pro": (0, None),
+    }
+
+
 def test_a_value_that_is_gone_from_the_declared_ones_is_known_while_records_have_it(
     membership: Process,
 ) -> None:

@@ -155,6 +155,14 @@ def test_hours_are_told_by_events_where_the_clocks_go_back_too() -> None:
     assert [point.value for point in subjects] == [0, 1, 1, 1]
 
 
+def test_the_last_instant_of_an_hour_belongs_to_it() -> None:
+    noon = midnight(2025, 6, 2) + 12 * HOUR
+    event(noon - timedelta(microseconds=1), "", "trial", flow="signing-up")
+
+    found = reports.series(SIGNING_UP, noon - HOUR, noon + HOUR, "hour")
+    assert [point.value for point in found] == [1, 0]
+
+
 def test_hours_are_those_of_the_calendar_where_it_is_half_an_hour_off() -> None:
     lord_howe = Calendar("Australia/Lord_Howe")
     jump = datetime(2026, 4, 4, 15, tzinfo=UTC)  # 02:00 is 01:30 again

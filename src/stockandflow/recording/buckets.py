@@ -32,7 +32,8 @@ def local_date_sql(connection: BaseDatabaseWrapper, instant: str, offsets: Offse
         )
         seconds = f"CASE {whens} ELSE {seconds} END"
     return {
-        "sqlite": f"date({instant}, ({seconds}) || ' seconds')",
+        # Without the fraction, which SQLite would round to milliseconds and thereby into the next day.
+        "sqlite": f"date(substr({instant}, 1, 19), ({seconds}) || ' seconds')",
         # A timestamptz is turned into UTC whatever the connection's zone is.
         "postgresql": f"(({instant} AT TIME ZONE 'UTC') + ({seconds}) * INTERVAL '1 second')::date",
         "mysql": f"DATE({instant} + INTERVAL ({seconds}) SECOND)",

@@ -114,13 +114,14 @@ class Differences:
     ) -> None:
         # A flow without its total row wasn't computed, so that nothing was said of it.
         said = {flow: line.computed_at for (flow, *pair), line in old.items() if pair == [ALL, ALL]}
-        said[""] = max((at for at in said.values() if at is not None), default=None)
+        of_others = max((at for at in said.values() if at is not None), default=None)
         for pair, line in new.items():
             known, flow = old.get(pair), pair[0]
             if known is not None and known.says(line):
                 continue
-            was = known or Stored(computed_at=said.get(flow))
-            reason = why if flow in said else None
+            other = flow not in self.ledger.registered
+            was = known or Stored(computed_at=of_others if other else said.get(flow))
+            reason = why if other or flow in said else None
             revision = was.revision + self._restate(period, pair, was, line, reason)
             if known is None:
                 self.made.append((period, pair, line, revision))

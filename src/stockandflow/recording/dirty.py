@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Max, Min
 
 from stockandflow.conf import conf
-from stockandflow.models import Origin, Watermark
+from stockandflow.models import ALL, Origin, Watermark
 from stockandflow.models.clock import SETTLING
 from stockandflow.periods import Calendar, Grain, Period
 from stockandflow.recording.buckets import LocalDate
@@ -86,7 +86,7 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
             if was_open or mark.computed_at < period.end + lateness <= at:
                 found.add_day(period)
         _add_asked(found, asked, mark, today, at)
-        if _lacks_a_flow(ledger, max(mark.since, kept_since or mark.since)):
+        if _lacks_a_flow(ledger, max(mark.since, kept_since or mark.since), mark.until):
             found.add(mark.since, today.end)
     days = {
         day: frozenset(causes)
@@ -174,11 +174,12 @@ def _add_asked(found: _Found, asked: Asked, mark: Watermark, today: Period, at: 
             found.add_day(day)
 
 
-def _lacks_a_flow(ledger: Ledger, since: datetime) -> bool:
-    """Whether a flow has come since, so that it isn't computed yet. One query."""
+def _lacks_a_flow(ledger: Ledger, since: datetime, until: datetime) -> bool:
+    """Whether a flow has come since, or come back, so that it isn't computed for all days. One query."""
     slugs = ledger.slugs
-    known = ledger.records().filter(grain=Grain.DAY, start=since, flow__in=slugs)
-    return known.values("flow").distinct().count() < len(slugs)
+    ends = {since, ledger.calendar.period(Grain.DAY, until - TICK).start}
+    totals = ledger.records().filter(grain=Grain.DAY, start__in=ends, source=ALL, flow__in=slugs)
+    return totals.count() < len(slugs) * len(ends)
 
 
 def settled(fresh: models.QuerySet[Any], recent: models.Q, mark: Watermark | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import models, router
@@ -13,21 +13,25 @@ from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
 
 Pair = tuple[str, str, str]
-"""Flow slug, source key, sink key; "" as the flow for moves that no flow covers, ALL twice for a flow's total."""
+"""Flow slug, source key, sink key; ALL twice for a flow's total.
+
+Moves that no flow covers have "" as the flow, or the slug of one that isn't registered any more.
+"""
 
 
 @dataclass(frozen=True)
 class Ledger:
     """The flow records of one event model in one calendar.
 
-    ``stocks`` are the slugs of those whose moves that no flow covers are recorded here: an empty flow has no event
-    model, so such a move is known by its stocks.
+    ``stocks`` are the slugs of those whose moves that no flow covers are recorded here: an empty flow, and one that
+    isn't among all that are ``registered``, has no event model, so such a move is known by its stocks.
     """
 
     event_model: type[Any]
     calendar: Calendar
     flows: tuple[Flow, ...]
     stocks: frozenset[str]
+    registered: frozenset[str]
 
     @property
     def label(self) -> str:
@@ -62,14 +66,17 @@ class Ledger:
 
     def records(self) -> models.QuerySet[FlowRecord]:
         """The flow records that this ledger keeps, of all grains."""
-        others = models.Q(flow="") & (models.Q(source__in=self.stocks) | models.Q(sink__in=self.stocks))
+        touching = models.Q(source__in=self.stocks) | models.Q(sink__in=self.stocks)
+        others = ~models.Q(flow__in=self.registered) & touching
         mine = models.Q(flow__in=self.slugs) | others
         return FlowRecord.objects.using(self.writing).filter(mine, calendar=self.calendar.key).order_by()
 
     def holds(self, pair: Pair) -> bool:
         """Whether moves of this flow, source and sink are recorded here."""
         flow, source, sink = pair
-        return flow in self.slugs if flow else source in self.stocks or sink in self.stocks
+        if flow in self.registered:
+            return flow in self.slugs
+        return source in self.stocks or sink in self.stocks
 
 
 def ledgers(registry: Registry, calendar: Calendar | None = None) -> list[Ledger]:
@@ -98,7 +105,7 @@ def ledgers(registry: Registry, calendar: Calendar | None = None) -> list[Ledger
                 if flow in flows or not stocks.isdisjoint(stock.slug for stock in flow.stocks)
             )
             if mine or ledger.stocks & stocks:
-                found.append(Ledger(ledger.event_model, other, mine, ledger.stocks & stocks))
+                found.append(replace(ledger, calendar=other, flows=mine, stocks=ledger.stocks & stocks))
     return found
 
 
@@ -109,7 +116,14 @@ def _of_all(registry: Registry, calendar: Calendar) -> list[Ledger]:
     # A stock's uncovered moves are written by its tracker; one without a tracker has none but those added by hand.
     home = {stock.slug: flow.flow_event_model for flow in reversed(registry.flows) for stock in flow.stocks}
     home |= {stock.slug: tracker.events for tracker in registry.trackers for stock in tracker.stocks}
+    registered = frozenset(flow.slug for flow in registry.flows)
     return [
-        Ledger(model, calendar, tuple(mine), frozenset(slug for slug, at in home.items() if at is model))
+        Ledger(
+            model,
+            calendar,
+            tuple(mine),
+            frozenset(slug for slug, at in home.items() if at is model),
+            registered,
+        )
         for model, mine in flows.items()
     ]

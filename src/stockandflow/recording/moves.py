@@ -66,12 +66,13 @@ def moves_of(ledger: Ledger, days: Sequence[Period]) -> dict[Period, dict[Pair, 
 
 
 def _lines(found: dict[Period, dict[Pair, Line]], row: Row) -> Iterator[tuple[Line, Measures]]:
-    """The lines that a row adds to, each with what it adds: its pair's, and its flow's total."""
+    """The lines that a row adds to, each with what it adds: its pair's, and the total of its flow if that has one."""
     lines = found[row.day]
     yield lines.setdefault(row.pair, Line()), row.of_pair
     flow, _, _ = row.pair
-    if flow:
-        yield lines[flow, ALL, ALL], row.of_flow
+    total = lines.get((flow, ALL, ALL))
+    if total is not None:
+        yield total, row.of_flow
 
 
 def _facets(ledger: Ledger) -> Iterator[tuple[str, FacetColumn, list[str]]]:

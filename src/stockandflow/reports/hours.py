@@ -18,7 +18,8 @@ class _LocalHour(Func):
     output_field = BigIntegerField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self._divided(compiler, "(CAST(strftime('%%s', {}) AS INTEGER) + ({})) / 3600")
+        # Without the fraction, which SQLite would round to milliseconds and thereby into the next hour.
+        return self._divided(compiler, "(CAST(strftime('%%s', substr({}, 1, 19)) AS INTEGER) + ({})) / 3600")
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         return self._divided(compiler, "FLOOR((EXTRACT(EPOCH FROM {}) + ({})) / 3600)::bigint")

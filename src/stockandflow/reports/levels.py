@@ -53,7 +53,9 @@ class Anchor:
         """With the moves that were under way when it was counted, and were committed since."""
         if self.recent is None:
             return self
-        return replace(self, count=self.count + late[self.at][slug] - self.recent, recent=None)
+        added = late[self.at][slug] - self.recent
+        # Of which values these are isn't known.
+        return replace(self, count=self.count + added, recent=None, values=None if added else self.values)
 
     def status(self, now: datetime) -> Status:
         """Whether the level can still change: a count once what was under way has settled, else as records do."""
@@ -177,8 +179,18 @@ def level(
         if anchor.at > at:
             return unknown
         return Level(number, "nearest", Status.of(at, now, now, conf().allowed_lateness), anchor)
-    if value is not None and abs(anchor.at - at) > VALUES_CARRIED:
+    carried = moves[between(anchor, at)]
+    if value is not None and (abs(anchor.at - at) > VALUES_CARRIED or _contradict(anchor, at, carried, slug)):
         return unknown
-    net = moves[between(anchor, at)].net(slug, value)
+    net = carried.net(slug, value)
     # Carried back from a later count, a change that nobody saw can lead below nothing; a stock can't be there.
     return Level(max(0, number + (net if anchor.at < at else -net)), "derived", Status.PROVISIONAL, anchor)
+
+
+def _contradict(anchor: Anchor, at: datetime, carried: Moves, slug: str) -> bool:
+    """Whether more would have come or gone with some value than there were, so that the values wouldn't sum."""
+    sign = 1 if anchor.at < at else -1
+    values = anchor.values or {}
+    return any(
+        values.get(value, 0) + sign * carried.net(slug, value) < 0 for value in {*values, *carried.values}
+    )

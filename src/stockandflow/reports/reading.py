@@ -89,9 +89,9 @@ def read(
 
     Raises InvalidInput where that takes events that were pruned.
 
-    Queries: one for the watermarks, one for the flow records, one more where a flow is recorded for some of the periods
-    alone, one for the facet values where a ``facet`` is given, and two for each event model: which days have events
-    that no record holds yet, and the events themselves.
+    Queries: one for the watermarks, one for the flow records, three more where a flow is recorded for some of the
+    periods alone, one for the facet values where a ``facet`` is given, and two for each event model: which days have
+    events that no record holds yet, and the events themselves.
     """
     return _Reading(process, set(spans), now, facet, columns or {}, split).read(sorted(set(counted_at)))
 
@@ -109,12 +109,17 @@ class _Sum:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Periods that the same spans hold, so that their records are added up by the database."""
+    """Periods that the same spans hold and that lack the same flows, so that the database adds up their records."""
 
     periods: list[Period]
     spans: frozenset[Span]
     sums: dict[Move, _Sum] = field(default_factory=dict)
     values: defaultdict[Move, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+
+    def forget(self, flows: Collection[str]) -> None:
+        """Leave out what is stored of these flows."""
+        for move in [move for move in self.sums if move[0] in flows]:
+            del self.sums[move]
 
 
 @dataclass(frozen=True)
@@ -148,6 +153,13 @@ class _Reading:
         plans = {span: plan(span, self.calendar, computed, apart) for span in self.spans}
         batches = _batches(plans, apart)
         totals = self._totals(batches)
+        if short := {period: total.missing for period, total in totals.items() if total.missing}:
+            # What is stored of these isn't all of it, so it is told apart from what is stored of the others.
+            batches = _batches(plans, apart, short)
+            totals = self._totals(batches)
+            for batch in batches:
+                # A flow that wasn't registered may have moves there, which are read from events with the others.
+                batch.forget(totals[batch.periods[0]].missing)
         unread = {day for day in apart if day in totals and totals[day].status is not Status.FINAL}
         unread |= {period for period, total in totals.items() if self.flows and total.missing == self.flows}
         by_events = {span for one in plans.values() for span in one.events}
@@ -264,7 +276,8 @@ class _Reading:
         for place, flow, source, sink, value, number in rows.values_list(
             "sf_place", *names, "value"
         ).annotate(sf_count=Sum("count")):
-            batches[place].values[flow, source, sink][value] += number
+            if flow in self.split:
+                batches[place].values[flow, source, sink][value] += number
 
     def _wanted(self, periods: Iterable[Period], prefix: str = "") -> Q:
         """The condition on flow records, or on what leads to them: of these periods, and of the process's stocks."""
@@ -395,15 +408,21 @@ class _Reading:
         return found
 
 
-def _batches(plans: Mapping[Span, Plan], apart: Collection[Period]) -> list[_Batch]:
-    """The periods of all plans, together where the same spans hold them; days apart by themselves."""
+def _batches(
+    plans: Mapping[Span, Plan],
+    apart: Collection[Period],
+    missing: Mapping[Period, frozenset[str]] | None = None,
+) -> list[_Batch]:
+    """The periods of all plans, together where the same spans hold them and the same flows are ``missing``; days apart
+    by themselves.
+    """
     spans: dict[Period, set[Span]] = defaultdict(set)
     for span, one in plans.items():
         for period in one.periods:
             spans[period].add(span)
     found: dict[Any, _Batch] = {}
     for period, holders in spans.items():
-        key = frozenset(holders), period if period in apart else None
+        key = frozenset(holders), period if period in apart else None, (missing or {}).get(period)
         found.setdefault(key, _Batch([], key[0])).periods.append(period)
     return list(found.values())
 
