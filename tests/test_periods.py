@@ -508,6 +508,8 @@ def test_a_range_is_from_since_to_until() -> None:
             checked_range(since, wrong)
     with pytest.raises(InvalidInput, match="until is the naive datetime"):
         checked_range(since, NAIVE)
+    with pytest.raises(InvalidInput, match=r"since is .*, which in UTC is out of the calendar's reach"):
+        checked_range(datetime(1, 1, 1, tzinfo=tokyo), until)
 
 
 @settings(max_examples=100)

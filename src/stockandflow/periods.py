@@ -271,7 +271,10 @@ def aware(at: datetime, name: str = "the instant") -> datetime:
             f"{name} is the naive datetime {at!r}, which names no instant; give it a time zone, e.g. "
             f"django.utils.timezone.make_aware({at!r})."
         )
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise InvalidInput(f"{name} is {at!r}, which in UTC is out of the calendar's reach.") from error
 
 
 def checked_range(since: datetime, until: datetime) -> tuple[datetime, datetime]:

@@ -245,6 +245,13 @@ def test_a_range_that_is_none_is_refused(membership: Process, since: Any, until:
         reports.balance(membership, since, until)
 
 
+@pytest.mark.parametrize("report", [reports.balance, reports.net])
+def test_what_is_no_process_is_refused(report: Any) -> None:
+    until = timezone.now()
+    with pytest.raises(InvalidInput, match="process is 'membership'; give a Process"):
+        report("membership", until - timedelta(days=1), until)
+
+
 def test_a_level_has_the_method_of_the_record_at_its_instant(membership: Process) -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     StockRecord.objects.create(stock="trial", count=3, timestamp=at, method="derived")

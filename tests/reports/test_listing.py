@@ -271,3 +271,9 @@ def test_a_line_is_asked_for_its_own_numbers_only() -> None:
         balance.number(line, "change")
     with pytest.raises(InvalidInput, match=r"has no number 'opening'; it has 'count' and 'subjects'"):
         balance.number(line.inflows[0], "opening")
+
+
+def test_a_measure_that_is_none_is_refused() -> None:
+    flow = registry.flow("signing-up")
+    with pytest.raises(InvalidInput, match="measure is 'rate'; write one of count, subjects"):
+        Number.of_flow(flow, START, START + DAY, measure="rate")  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ from stockandflow.models import Origin, Restatement
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import Grain, Status, checked_range
 from stockandflow.reports.comparing import Compare, compared_span
+from stockandflow.reports.events import checked_process
 from stockandflow.reports.levels import Anchor, Level, between, level, live, nearest_to, recorded
 from stockandflow.reports.planning import Span
 from stockandflow.reports.reading import Move, Moves, read
@@ -61,7 +62,7 @@ def balance(
     with one of each. A facet takes two more, and one where its values are a queryset.
     """
     since, until = checked_range(since, until)
-    slicing, value = asked(process, facets, split_by)
+    slicing, value = asked(checked_process(process), facets, split_by)
     bounds = _bounds(process, since, until, grain)
     if compare is not None:
         compared_span((since, until), until, compare, process.calendar)

@@ -15,6 +15,13 @@ from stockandflow.membership.facets import NONE, OTHER, FacetText
 from stockandflow.models import Origin, Watermark
 
 
+def checked_process(process: Process) -> Process:
+    """The process; raises InvalidInput for anything else."""
+    if not isinstance(process, Process):
+        raise InvalidInput(f"process is {process!r}; give a Process, e.g. registry.process('membership').")
+    return process
+
+
 def models_of(process: Process) -> list[type[Any]]:
     """The event models that can hold moves into or out of the process's stocks, each once."""
     found = [flow.flow_event_model for flow in process.flows]

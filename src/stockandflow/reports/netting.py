@@ -14,7 +14,7 @@ from django.db.models.functions import FirstValue, LastValue, RowNumber
 
 from stockandflow.declarations import Process
 from stockandflow.periods import checked_range
-from stockandflow.reports.events import models_of, moves_within, refuse_pruned, touching
+from stockandflow.reports.events import checked_process, models_of, moves_within, refuse_pruned, touching
 from stockandflow.reports.numbers import Kind, Number
 
 
@@ -64,7 +64,7 @@ def net(process: Process, since: datetime, until: datetime) -> Net:
     events were pruned.
     """
     since, until = checked_range(since, until)
-    refuse_pruned(models_of(process), since)
+    refuse_pruned(models_of(checked_process(process)), since)
     found: Counter[tuple[str, str]] = Counter()
     for model in models_of(process):
         moved = netted(model, process, since, until).values_list("sf_first_source", "sf_last_sink")

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 from stockandflow.declarations import Flow, Process, State, Stock, state_key
 from stockandflow.declarations.flow import ANY
+from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar, aware, checked_range
 
 Measure = Literal["count", "subjects"]
@@ -81,6 +82,8 @@ class Number:
     ) -> Number:
         """How often a flow moved objects, or how many objects, from one source or to one sink where given."""
         since, until = checked_range(since, until)
+        if measure not in get_args(Measure):
+            raise InvalidInput(f"measure is {measure!r}; write one of {', '.join(get_args(Measure))}.")
         return cls(
             Kind.FLOW,
             flow=flow,
