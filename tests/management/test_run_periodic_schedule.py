@@ -56,6 +56,21 @@ def test_a_run_tells_what_ran_for_which_period_how_long_and_with_what_message() 
     assert err == ""
 
 
+@pytest.mark.parametrize(
+    ("expression", "period"),
+    [
+        ("30 7 * * *", rf"({DATE}) 07:30 to (?!\1){DATE} 07:30 UTC"),
+        ("*/20 * * * *", rf"{DATE} \d\d:[024]0 to ({DATE} 00:00|\d\d:[024]0) UTC"),
+    ],
+)
+def test_a_period_that_ends_on_another_date_is_told_with_it(
+    schedule: Schedule, expression: str, period: str
+) -> None:
+    schedule.register(expression, lambda: None, name="weighing", calendar=Calendar())
+    (line,), _ = called("--dry-run", "--only", "weighing")
+    assert re.fullmatch(rf"due  weighing  {period}", line)
+
+
 @pytest.mark.usefixtures("schedule")
 def test_a_second_run_tells_when_it_is_due_next() -> None:
     called()

@@ -136,8 +136,8 @@ def unknown_state(tracker: ModelTracker, key: str) -> str:
 
 
 def shown(at: datetime, zone: tzinfo) -> str:
-    """An instant as messages have it: by the clocks of the zone, which is named."""
-    return f"{at.astimezone(zone).isoformat(' ')} {zone}"
+    """An instant as messages have it: by the clocks of the zone, with their offset from UTC."""
+    return at.astimezone(zone).isoformat(" ")
 
 
 class _NoZone(ValueError):
