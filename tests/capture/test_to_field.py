@@ -118,9 +118,10 @@ def test_all_that_events_serve_knows_them_by_that_field(declare: Declare, kind: 
         tracker.import_events(
             [
                 ("gone", before, None, "new"),
+                ("gone", before, "new", None),
                 (old, before, None, "used"),
                 ("two", at - timedelta(days=1), "used", None),
             ],
             allow_missing_subjects=True,
         )
-        assert VoucherFlowEvent.objects.filter(origin=Origin.IMPORT).count() == 3
+        assert VoucherFlowEvent.objects.filter(origin=Origin.IMPORT).count() == 4

@@ -239,9 +239,12 @@ class TestFsmLog:
         one = self.live("accept")
         key = one.pk
         Claim.objects.filter(pk=key)._raw_delete("default")
-        claims.import_events(from_fsm_log(claims, created="opened_at"), allow_missing_subjects=True)
+        logged = list(from_fsm_log(claims, created="opened_at"))
+        with pytest.raises(HistoryRefused, match="ends in 'accepted', and there is no such claim"):
+            claims.import_events(logged, allow_missing_subjects=True)
+        claims.import_events([*logged, (key, day(2), "accepted", "")], allow_missing_subjects=True)
 
-        assert moves(claims, key) == [(1, "", "accepted")]
+        assert moves(claims, key) == [(1, "", "accepted"), (2, "accepted", "")]
 
     def test_a_change_without_a_transition_shows_with_the_next(self, claims: ModelTracker) -> None:
         one = self.live()

@@ -257,9 +257,32 @@ class TestRefusing:
         gone.delete()
         MemberFlowEvent.objects.all().delete()
 
-        assert refused(tracker, life(key))
-        assert tracker.import_events(life(key), allow_missing_subjects=True).written == 2
-        assert len(events(key)) == 2
+        whole = [*life(key), (key, day(5), "active", "")]
+        assert refused(tracker, whole)
+        assert tracker.import_events(whole, allow_missing_subjects=True).written == 3
+        assert len(events(key)) == 3
+
+    def test_a_subject_that_is_gone_ends_outside(self, tracker: Any, plan: Plan) -> None:
+        gone = member(plan)
+        key = gone.pk
+        gone.delete()
+        MemberFlowEvent.objects.all().delete()
+
+        ((line, text),) = refused(tracker, life(key), allow_missing_subjects=True)
+        assert line == 2
+        assert text == (
+            f"the history of '{key}' ends in 'active', and there is no such member; add the move from there to "
+            "outside, e.g. when it was deleted"
+        )
+        assert refused(tracker, life(key), allow_missing_subjects=True, dry_run=True)
+
+        whole = [*life(key), (key, day(5), "active", "")]
+        tracker.import_events(whole, allow_missing_subjects=True)
+        back = [*whole, (key, day(6), "", "trial")]
+        ((line, _),) = refused(tracker, back)
+        assert line == 4
+        trial = registry.stock("trial")
+        assert trial.count(at=day(7)) == trial.count() == 0
 
     def test_a_subject_that_was_seen_to_go_is_known(self, tracker: Any, plan: Plan) -> None:
         gone = member(plan, opened=day(9))

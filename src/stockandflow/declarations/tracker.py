@@ -166,8 +166,9 @@ class ModelTracker:
         Each subject's moves stand in the order of time, begin outside and lead on from where the last one led to, and
         end before the first event that was captured and meet it. An opening balance is replaced by its history.
         ``timezone`` is that of naive timestamps and dates; ``allow_missing_subjects`` takes keys of objects that are
-        gone. Rows that are there already are passed over, so importing twice changes nothing. Raises HistoryRefused
-        with every problem by line. Nothing is delivered to event callables. ``dry_run`` writes nothing.
+        gone, whose history ends outside. Rows that are there already are passed over, so importing twice changes
+        nothing. Raises HistoryRefused with every problem by line. Nothing is delivered to event callables. ``dry_run``
+        writes nothing.
         """
         return self.events.import_moves(
             self,

@@ -315,6 +315,8 @@ class _History:
         self._check_meeting()
         if self.there and not self.problems.total:
             self._check_merged()
+        if not self.problems.total:
+            self._check_ends()
         if self.problems.total:
             raise HistoryRefused(self.tracker.slug, self.problems.first, self.problems.total)
         written = self._number(f"SELECT COUNT(*) FROM {TABLE}")
@@ -396,6 +398,32 @@ class _History:
                     ),
                 )
                 for line, key, at, source, stood in found
+            ],
+            total,
+        )
+
+    def _check_ends(self) -> None:
+        """Does each subject that is gone end outside? Captured events say where the others are, and so do objects."""
+        merged, params = self._merged
+        found, total = self._found(
+            "SELECT h.line, h.subject, h.sink FROM (SELECT subject, sink, MAX(line) OVER (PARTITION BY subject) AS "
+            "line, ROW_NUMBER() OVER (PARTITION BY subject ORDER BY at DESC, fresh DESC, place DESC) AS nth "
+            f"FROM ({merged}) AS merged) AS h LEFT JOIN {self.objects} o ON o.{self.key} = h.subject "
+            f"WHERE h.nth = 1 AND h.sink <> '' AND o.{self.key} IS NULL AND NOT EXISTS (SELECT 1 FROM {self.events} e "
+            f"WHERE e.{self.subject} = h.subject AND e.tracker = %s AND e.origin <> %s)",
+            [*params, *self.imported[1]],
+        )
+        label = self.tracker.model._meta.verbose_name
+        self.problems.merge(
+            [
+                (
+                    line,
+                    (
+                        f"the history of {self._shown(key)} ends {self._place(stood)}, and there is no such {label}; "
+                        "add the move from there to outside, e.g. when it was deleted"
+                    ),
+                )
+                for line, key, stood in found
             ],
             total,
         )
