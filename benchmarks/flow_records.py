@@ -1,6 +1,6 @@
 """What keeping flow records costs: a run after ten thousand new events, and one that computes all anew.
 
-Two years of events of one model, five flows, one of them between several pairs of stocks. More events are more subjects,
+Two years of events of one model, five flows, one between several pairs of stocks. More events are more subjects,
 each with as many events as before, as in a business that grows. A run that takes in new events is compared with the
 same run where there is little history; one that computes everything anew with the statement by which a person would
 count the events of each day.
