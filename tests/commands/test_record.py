@@ -58,6 +58,20 @@ def test_a_final_number_is_computed_anew_on_request_alone() -> None:
     assert Restatement.objects.get().cause == "recomputed"
 
 
+def test_levels_that_were_final_are_among_the_numbers_restated() -> None:
+    StockRecord.objects.create(stock="trial", timestamp="2026-07-01T12:00:00Z", count=3)
+    record(since="2026-07-01")
+    levels = StockRecord.objects.filter(
+        stock="trial", timestamp__in=["2026-07-05T23:00Z", "2026-07-06T23:00Z"]
+    )
+    assert levels.update(count=7) == 2
+
+    said = record(since="2026-07-01", until="2026-07-09", restate=True)
+
+    assert Restatement.objects.filter(kind="stock").count() == 2
+    assert said.endswith(f", {Restatement.objects.count()} final numbers restated.\n")
+
+
 def test_quiet_says_nothing_and_records() -> None:
     assert record(verbosity=0) == ""
     assert StockRecord.objects.exists()

@@ -15,7 +15,7 @@ from example.membership.models import Member, MemberFlowEvent, Plan, Status, Wel
 from stockandflow import capture
 from stockandflow.declarations import ModelTracker, Stock
 from stockandflow.exceptions import DeclarationError
-from stockandflow.models import Delivery, FlowRecord, Origin, ScheduleRun, StockRecord, Sweep
+from stockandflow.models import Delivery, FlowRecord, Origin, Restatement, ScheduleRun, StockRecord, Sweep
 from stockandflow.periodic import Frequency, Schedule, State, built_in, builtin, run
 from stockandflow.registry import Registry, registry
 from tests.testapp.models import Item, ItemFlowEvent
@@ -102,6 +102,26 @@ def test_every_period_is_recorded_and_delivered_once(schedule: Schedule) -> None
     assert StockRecord.objects.filter(stock="active", method="counted").count() == 1
     run(schedule, now=AT + HOUR)
     assert StockRecord.objects.filter(stock="active", method="counted").count() == 2
+
+
+@pytest.mark.django_db
+def test_what_is_restated_of_levels_is_told_too() -> None:
+    StockRecord.objects.create(stock="trial", timestamp=AT, count=3)
+    builtin.record(registry)()
+    MemberFlowEvent.objects.create(
+        tracker="membership.member",
+        flow="signing-up",
+        sink="trial",
+        subject_id=1,
+        timestamp=AT + 30 * HOUR,
+        recorded_at=timezone.now(),
+        origin=Origin.IMPORT,
+    )
+
+    said = builtin.record(registry)()
+
+    assert Restatement.objects.filter(kind="stock", slug="trial").exists()
+    assert said.endswith(f", {Restatement.objects.count()} final numbers restated")
 
 
 @pytest.mark.django_db

@@ -171,7 +171,7 @@ def test_stocks_without_a_tracker_have_counts_alone() -> None:
     own.register(Stock("alone", "Alone", Member.objects.all()))
     counted("alone", midnight(3) + HOUR, 1)
 
-    assert recording.record_levels(own) == 0
+    assert recording.record_levels(own).written == 0
     assert kept("alone") == {}
 
 
@@ -179,15 +179,15 @@ def test_running_twice_changes_nothing_but_when_it_was_derived() -> None:
     own, _, _ = declared()
     counted("cold", midnight(9) + HOUR, 5)
     moved("", "cold", *(midnight(n) + HOUR for n in range(1, 9)))
-    first = recording.record_levels(own)
+    first = recording.record_levels(own).written
     rows = list(
         StockRecord.objects.order_by("pk").values_list("pk", "stock", "timestamp", "count", "revision")
     )
 
     assert first == len(kept("cold")) == 10
-    assert recording.record_levels(own) == 0
-    assert recording.record_levels(own, since=midnight(9)) == 0
-    assert recording.record_levels(own, restate=True) == 0
+    assert recording.record_levels(own).written == 0
+    assert recording.record_levels(own, since=midnight(9)).written == 0
+    assert recording.record_levels(own, restate=True).written == 0
     assert (
         list(StockRecord.objects.order_by("pk").values_list("pk", "stock", "timestamp", "count", "revision"))
         == rows
@@ -412,7 +412,7 @@ def test_ten_years_of_imported_moves_are_summed_day_by_day() -> None:
     moved("", "cold", *(midnight(n) - HOUR for n in range(0, 3650, 2)), origin=Origin.IMPORT)
     counted("cold", timezone.now(), 2000)
     with CaptureQueriesContext(connection) as captured:
-        assert recording.record_levels(own) > 3640
+        assert recording.record_levels(own).written > 3640
     levels = kept("cold")
 
     assert [levels[midnight(n)] for n in (3648, 3646, 2, 1, 0)] == [176, 177, 1999, 1999, 2000]

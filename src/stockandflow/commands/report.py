@@ -59,6 +59,12 @@ def add_arguments(parser: CommandParser) -> None:
         help="Compare with the range before, or with the same one a year before; to the same point while it is open.",
     )
     parser.add_argument(
+        "--no-causes",
+        action="store_false",
+        dest="causes",
+        help="Don't look for where something unexplained comes from: that compares whole tables with their events.",
+    )
+    parser.add_argument(
         "--format",
         choices=("table", "json", "csv", "xlsx"),
         default="table",
@@ -70,7 +76,7 @@ def add_arguments(parser: CommandParser) -> None:
 def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """Write the report; raises InvalidInput, UnknownSlug among them. The queries are those of ``reports.balance``.
 
-    Those of ``reports.causes`` are added where the table shows something unexplained.
+    Those of ``reports.causes`` are added where the table shows something unexplained, unless they aren't wanted.
     """
     process = registry.process(options["slug"])
     calendar = process.calendar
@@ -122,7 +128,7 @@ def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: di
         # Django's styles know --no-color and DJANGO_COLORS, but they look at sys.stdout, not at where we write.
         paint=_paint(command) if surface.columns or options["force_color"] else PLAIN,
     )
-    if found.unexplained:
+    if found.unexplained and options["causes"]:
         why = causes(found.process, found.since, found.until, limit=NAMED)
         text += f"\n{causes_text(why, calendar, width=width, signs=signs)}"
     return surface.shown(text)

@@ -71,9 +71,8 @@ def record(registry: Registry) -> Callable[[], str]:
     def store() -> str:
         recording.note_definitions(registry, counted.at if counted else None)
         recording.store(counted)
-        if derived is not None:
-            recording.keep(derived)
-        return str(Recording.of(counted, computed))
+        kept = None if derived is None else recording.keep(derived)
+        return str(Recording.of(counted, computed, kept))
 
     return store
 

@@ -11,7 +11,7 @@ from stockandflow.recording.counting import Counted, count, store
 from stockandflow.recording.definitions import changed_definitions, note_definitions
 from stockandflow.recording.dirty import LAG
 from stockandflow.recording.flows import Computed, Progress, record_flows
-from stockandflow.recording.levels import derive, keep, record_levels
+from stockandflow.recording.levels import Kept, derive, keep, record_levels
 from stockandflow.recording.pruning import Pruned, prune
 from stockandflow.recording.retention import Retention
 from stockandflow.registry import Registry
@@ -20,6 +20,7 @@ __all__ = [
     "LAG",
     "Computed",
     "Counted",
+    "Kept",
     "Pruned",
     "Recording",
     "Retention",
@@ -46,10 +47,11 @@ class Recording:
     periods: int
     flow_records: int
     restatements: int = 0
+    """The final numbers that changed: of flows and of levels, the values of facets among them."""
 
     @classmethod
-    def of(cls, counted: Counted | None, computed: Iterable[Computed]) -> Recording:
-        """What a run recorded that counted ``counted`` and computed these days of flow records."""
+    def of(cls, counted: Counted | None, computed: Iterable[Computed], kept: Kept | None = None) -> Recording:
+        """What a run recorded that counted ``counted``, computed these days of flow records and kept these levels."""
         counts, computed = counted.counts if counted else (), list(computed)
         return cls(
             at=counted.at if counted else None,
@@ -57,7 +59,7 @@ class Recording:
             facet_values=sum(len(values) for count in counts for values in count.facets.values()),
             periods=len({day for one in computed for day in one.days}),
             flow_records=sum(one.records for one in computed),
-            restatements=sum(one.restated for one in computed),
+            restatements=sum(one.restated for one in computed) + (kept.restated if kept else 0),
         )
 
     def __str__(self) -> str:
@@ -92,5 +94,5 @@ def record(
     computed = record_flows(
         registry, since=since, until=until, restate=restate, calendar=calendar, progress=progress
     )
-    record_levels(registry, since=since, until=until, restate=restate)
-    return Recording.of(counted, computed)
+    kept = record_levels(registry, since=since, until=until, restate=restate)
+    return Recording.of(counted, computed, kept)

@@ -106,14 +106,22 @@ class Derived:
         return ", ".join(dict.fromkeys(causes)) or RECOMPUTED
 
 
+@dataclass(frozen=True)
+class Kept:
+    """How many levels a run wrote that are new or changed, and how many final numbers, of facet values too, changed."""
+
+    written: int = 0
+    restated: int = 0
+
+
 def record_levels(
     registry: Registry,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
     restate: bool = False,
-) -> int:
-    """Bring the derived levels up to date: one for every tracked stock and midnight; how many are new or changed.
+) -> Kept:
+    """Bring the derived levels up to date: one for every tracked stock and midnight.
 
     Derived are the midnights that are new, from ``since`` on where given; those that events or counts recorded since
     the last run concern; those that aren't final; with ``restate`` all in ``since <= t < until``, or all there are.
@@ -122,11 +130,11 @@ def record_levels(
     for _ in range(TRIES):
         derived = derive(registry, since=since, until=until, restate=restate)
         if derived is None:
-            return 0
-        changed = keep(derived)
-        if changed is not None:
-            return changed
-    return 0  # others are at it all the time, and what they leave is taken up by the next run
+            return Kept()
+        kept = keep(derived)
+        if kept is not None:
+            return kept
+    return Kept()  # others are at it all the time, and what they leave is taken up by the next run
 
 
 def derive(
@@ -383,8 +391,8 @@ def _joined(touches: Sequence[_Touch]) -> list[_Touch]:
     return found
 
 
-def keep(derived: Derived) -> int | None:
-    """Write what differs from the levels that are kept, in one transaction; how many are new or changed.
+def keep(derived: Derived) -> Kept | None:
+    """Write what differs from the levels that are kept, in one transaction.
 
     A count of the very instant stays. A final level that changes becomes a new revision and leaves a restatement.
     None, and nothing is written, where another run was quicker: what this one read is older. At most 12 queries, and
@@ -396,10 +404,10 @@ def keep(derived: Derived) -> int | None:
         mark, _ = marks.get_or_create(event_model=COUNTS, calendar=LEVELS)
         if marks.select_for_update().get(pk=mark.pk).computed_at != derived.after:
             return None
-        changed = _Difference(derived, using).write()
+        kept = _Difference(derived, using).write()
         _advance(derived, using)
         marks.filter(pk=mark.pk).update(computed_at=derived.at)
-    return changed
+    return kept
 
 
 def _advance(derived: Derived, using: str) -> None:
@@ -446,7 +454,7 @@ class _Difference:
         for pk, facet, value, count in facets.values_list("stock_record", "facet", "value", "count"):
             self.old_facets[pk][facet][value] = count
 
-    def write(self) -> int:
+    def write(self) -> Kept:
         """Write the new and the changed records, and tell of the others that they were derived anew."""
         same: list[int] = []
         changed: list[StockRecord] = []
@@ -480,7 +488,7 @@ class _Difference:
         StockRecord.objects.db_manager(self.using).put(changed)
         self._write_facets(facets)
         Restatement.objects.using(self.using).bulk_create(restated, batch_size=AT_ONCE)
-        return len(changed)
+        return Kept(len(changed), len(restated))
 
     def _is_final(self, old: StockRecord) -> bool:
         lateness = conf().allowed_lateness
