@@ -295,6 +295,7 @@ def test_a_restated_number_is_marked_and_the_mark_explained() -> None:
         source="trial",
         sink="",
         start=shown.since,
+        end=shown.at,
         old_count=1,
         new_count=2,
         at=AT,
@@ -309,10 +310,29 @@ def test_a_restated_number_is_marked_and_the_mark_explained() -> None:
 
 
 def test_what_was_restated_is_told_with_its_cause() -> None:
-    one = Restatement(
-        kind="flow", slug="signing-up", old_count=12, new_count=14, cause="late events", at=AT, grain="day"
+    start, end = (LONDON.midnight(date(2026, 11, day)) for day in (3, 4))
+    about = {"cause": "late events", "at": AT, "start": start}
+    flow = {"kind": "flow", "source": "", "sink": "trial", "end": end, "grain": "day", **about}
+    restated = (
+        Restatement(slug="signing-up", old_count=12, new_count=14, **flow),
+        Restatement(slug="", facet="plan", value="Pro", old_count=1, new_count=2, **flow),
+        Restatement(kind="stock", slug="trial", end=start, old_count=7, new_count=9, **about),
     )
-    text = to_table(replace(business(), restated=(one,) * 5), LONDON)
+    text = squeezed(to_table(replace(business(), restated=restated * 2), LONDON))
 
-    assert "Restated 23 Nov 2026, 18:54: signing-up, 12 is now 14; late events." in text
-    assert "Restated: 2 more." in text
+    told = "Restated 23 Nov 2026, 18:54:"
+    assert f"{told} signing-up from outside to trial, 3 Nov 2026: 12 is now 14; late events." in text
+    assert f"{told} other moves from outside to trial, plan Pro, 3 Nov 2026: 1 is now 2;" in text
+    assert f"{told} trial before 3 Nov 2026, 00:00: 7 is now 9; late events." in text
+    assert "Restated: 3 more." in text
+
+
+def test_a_slice_without_a_level_says_why() -> None:
+    why = "– in a slice isn't known: the level of a value is, where a count of it stands a day away at most,"
+    known = stock_balance("Trial", 7, slice={"plan": "Pro"})
+    unknown = replace(known, closing=None, closing_method="unknown")
+
+    assert why in squeezed(to_table(replace(balance(unknown), slice={"plan": "Pro"}), LONDON))
+    split = replace(balance(stock_balance("Trial", 7)), slices={"Pro": balance(unknown)})
+    assert why in squeezed(to_table(split, LONDON))
+    assert why not in squeezed(to_table(replace(split, slices={"Pro": balance(known)}), LONDON))

@@ -270,6 +270,22 @@ def test_what_was_not_seen_never_leads_below_nothing(plan: Plan, membership: Pro
     assert (trial.opening, trial.inflow, trial.closing, trial.unexplained) == (0, 1, 0, -1)
 
 
+def test_where_something_is_unexplained_it_is_not_said_that_nothing_can_be(membership: Process) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    past_event(1, "", "trial", at + DAY)
+    past_event(2, "trial", "active", at + DAY)
+    for stock in membership.stocks:
+        record_of(stock.slug, 0, at + 3 * DAY)
+
+    found = reports.balance(membership, at, at + 2 * DAY)
+
+    trial, active = line(found, "trial"), line(found, "active")
+    assert (trial.unexplained, trial.counted_once) == (0, True)
+    assert (active.opening, active.inflow, active.closing, active.unexplained) == (0, 1, 0, -1)
+    assert not active.counted_once
+    assert [stock.slug for stock in found.counted_once] == ["trial", "paused", "past-due", "churned"]
+
+
 def test_without_a_tracker_the_last_count_before_is_the_nearest_and_a_later_one_tells_nothing() -> None:
     everyone = Stock("everyone", "Everyone", Member.objects.all())
     process = Process("all", "All", [everyone])

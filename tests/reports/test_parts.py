@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from example.membership.models import Member, Plan, Status
+from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.membership.stocksandflows import plan as plan_facet
 from stockandflow import recording, reports
 from stockandflow.declarations import Facet, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import StockFacetRecord, StockRecord, Watermark
+from stockandflow.models import Origin, StockFacetRecord, StockRecord, Watermark
 from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry, registry
 from stockandflow.reports import Balance
@@ -321,3 +321,32 @@ def test_calendars_differ_in_their_years() -> None:
     year = fiscal.period(Grain.YEAR, midnight(2026, 5, 1))
     before = fiscal.preceding(year)
     assert compared_span((year.start, year.end), year.end, "previous", fiscal) == (before.start, before.end)
+
+
+def test_the_restatement_of_the_period_shown_stands_for_those_of_its_days(past: Process) -> None:
+    quarter = midnight(2025, 4, 1), midnight(2025, 7, 1)
+    MemberFlowEvent.objects.create(
+        tracker="membership.member",
+        flow="signing-up",
+        sink="trial",
+        subject_id=10**6,
+        timestamp=midnight(2025, 5, 10) + timedelta(hours=3),
+        recorded_at=timezone.now(),
+        origin=Origin.IMPORT,
+    )
+    recording.record(registry)
+
+    found = reports.balance(past, *quarter, grain="month")
+
+    def of_flow(balance: reports.Balance) -> list[tuple[str, datetime, int]]:
+        return [
+            (one.grain, one.start, one.new_count)
+            for one in balance.stocks[0].restated
+            if one.slug == "signing-up"
+        ]
+
+    (whole, *_) = found.stocks[0].inflows
+    april, may, june = found.parts
+    assert of_flow(found) == [("quarter", quarter[0], whole.count)]
+    assert of_flow(may) == [("month", midnight(2025, 5, 1), may.stocks[0].inflows[0].count)]
+    assert of_flow(april) == of_flow(june) == []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from example.membership.models import Member, MemberFlowEvent
+from example.membership.models import Member, MemberFlowEvent, Plan
 from stockandflow import recording, reports
 from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
@@ -111,6 +111,39 @@ def test_a_stock_closes_with_the_level_at_the_end_unless_asked_otherwise(levels:
     assert value() == value(aggregate="closing") == 9
     assert value(aggregate="first") == 2
     assert (value(aggregate="min"), value(aggregate="max"), value(aggregate="mean")) == (3, 9, 6)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_the_open_period_is_told_by_its_levels_so_far_and_the_one_now(tracked: bool) -> None:
+    now = timezone.now()
+    year = LONDON.period(Grain.YEAR, now)
+    today = LONDON.period(Grain.DAY, now).start
+    stock = TRIAL if tracked else Stock("everyone", "Everyone", Member.objects.all())
+    for day in LONDON.periods(Grain.DAY, year.start, now):
+        StockRecord.objects.create(stock=stock.slug, timestamp=day.start, count=10)
+    Member.objects.create(
+        name="m", email="m@example.org", plan=Plan.objects.create(name="P", monthly_price=1)
+    )
+    days = sum(1 for _ in LONDON.periods(Grain.DAY, year.start, today)) if today > year.start else 0
+
+    def value(aggregate: Any) -> float:
+        found = reports.series(stock, year.start, year.end, "year", aggregate=aggregate)
+        assert not found.points
+        assert found.open is not None
+        assert found.open.status is Status.IN_PROGRESS
+        return found.open.value
+
+    assert (value("closing"), value("first"), value("min")) == (1, 10, 1)
+    assert value("max") == 10
+    assert value("mean") == pytest.approx((10 * days + 1) / (days + 1))
+
+
+def test_an_open_period_of_which_a_level_is_missing_has_no_mean() -> None:
+    now = timezone.now()
+    year = LONDON.period(Grain.YEAR, now)
+
+    assert reports.series(TRIAL, year.start, year.end, "year", aggregate="first").open is None
+    assert reports.series(TRIAL, year.start, year.end, "year", aggregate="closing").open is not None
 
 
 def test_a_level_that_was_not_recorded_is_a_gap(levels: Stock) -> None:

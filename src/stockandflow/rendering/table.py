@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stockandflow.models import Restatement
 from stockandflow.periods import Calendar, Status
 from stockandflow.rendering.words import (
     UNICODE,
@@ -18,6 +19,7 @@ from stockandflow.rendering.words import (
     largest_first,
     moment,
     percent,
+    period,
     periods,
     said,
     signed,
@@ -268,6 +270,12 @@ class _Table:
                 indent=2,
             )
 
+        if any(None in (line.opening, line.closing) for line in self.sliced()):
+            yield from self.wrapped(
+                f"{signs.dash} in a slice isn't known: the level of a value is, where a count of it stands a day away "
+                "at most, and the moves between leave none below 0. Its moves are known.",
+                indent=2,
+            )
         if once := self.balance.counted_once:
             every = len(once) == len(self.balance.stocks)
             of = "these stocks" if every else ", ".join(stock.name for stock in once)
@@ -286,16 +294,31 @@ class _Table:
                 indent=2,
             )
 
+    def sliced(self) -> Iterator[StockBalance]:
+        """The lines of all slices shown."""
+        balance = self.balance
+        for one in (balance, *balance.parts, *balance.slices.values()):
+            yield from (line for line in one.stocks if line.slice and line.tracked)
+
     def restated(self) -> Iterator[str]:
         """The numbers that were final and changed all the same."""
         signs = self.signs
         for one in self.balance.restated[:SHOWN]:
             numbers = f"{count(one.old_count, signs)} is now {count(one.new_count, signs)}"
             yield from self.wrapped(
-                f"Restated {moment(one.at, self.calendar)}: {one.slug}, {numbers}; {one.cause}.", 2
+                f"Restated {moment(one.at, self.calendar)}: {self.restated_of(one)}: {numbers}; {one.cause}.",
+                2,
             )
         if (more := len(self.balance.restated) - SHOWN) > 0:
             yield f"Restated: {count(more, signs)} more."
+
+    def restated_of(self, one: Restatement) -> str:
+        """Which number it is of, and over which period."""
+        value = f", {one.facet} {one.value}" if one.facet else ""
+        if one.kind == "stock":
+            return f"{one.slug}{value} before {moment(one.start, self.calendar)}"
+        what = f"{one.slug or 'other moves'} from {one.source or 'outside'} to {one.sink or 'outside'}{value}"
+        return f"{what}, {period(one.start, one.end, self.calendar, self.signs)}"
 
     def flows(self, line: StockBalance) -> Iterator[str]:
         signs = self.signs

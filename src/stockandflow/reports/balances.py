@@ -21,7 +21,7 @@ from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Origin, Restatement
 from stockandflow.models.clock import snapshot
-from stockandflow.periods import Grain, Status, checked_range
+from stockandflow.periods import Grain, Period, Status, checked_range
 from stockandflow.reports.comparing import Compare, compared_span
 from stockandflow.reports.events import checked_process
 from stockandflow.reports.levels import Anchor, Level, between, level, live, nearest_to, recorded
@@ -218,7 +218,13 @@ class _Report:
         if not self.slicing and not revised and all(anchor.revision == 1 for anchor in at_instant):
             return []
         periods = {period for moves in self.moves.values() for period in moves.periods}
+        periods |= {period for span in self.moves if (period := self._whole(span))}
         return in_force(self.process, periods, {anchor.at for anchor in at_instant}, self.facet)
+
+    def _whole(self, span: Span) -> Period | None:
+        """The stored period that the span is, if it is one."""
+        grain = self.process.calendar.grain_of(*span)
+        return Period(*span, grain) if grain else None
 
     # What is made of it.
 
@@ -273,7 +279,7 @@ class _Report:
         ins, outs = self._lines(moves, value)
         stocks = self.slicing.stocks if self.slicing and value is not None else self.stocks
         given = {} if value is None else {self.facet: value}
-        restated = [one for one in self.restated if self._is_behind(one, span, moves, value)]
+        restated = self._behind(span, moves, value)
         lines = tuple(
             StockBalance(
                 stock=stock,
@@ -294,6 +300,10 @@ class _Report:
             )
             for stock in stocks
         )
+        # One count carried both ways, and cut at 0 on one of them: events are missing, and the note would be wrong.
+        lines = tuple(
+            replace(line, counted_once=line.counted_once and not line.unexplained) for line in lines
+        )
         return Balance(
             process=self.process,
             since=span[0],
@@ -307,12 +317,19 @@ class _Report:
             slice=given,
         )
 
+    def _behind(self, span: Span, moves: Moves, value: str | None) -> list[Restatement]:
+        """The restatements behind a span; that of the span itself stands for those of its parts."""
+        found = [one for one in self.restated if self._is_behind(one, span, moves, value)]
+        whole = {_moved(one) for one in found if one.kind == "flow" and (one.start, one.end) == span}
+        return [one for one in found if (one.start, one.end) == span or _moved(one) not in whole]
+
     def _is_behind(self, one: Restatement, span: Span, moves: Moves, value: str | None) -> bool:
         if (self.slicing is not None) != bool(one.facet) or (value is not None and one.value != value):
             return False
         if one.kind == "stock":
             return one.start in span
-        return any(period.grain == one.grain and period.start == one.start for period in moves.periods)
+        periods = (*moves.periods, self._whole(span)) if moves.periods else ()
+        return any(one.start == period.start and one.grain == period.grain for period in periods if period)
 
     def _status(
         self, stock: Stock, moves: Moves, opening: Level, closing: Level, *, in_progress: bool
@@ -359,6 +376,11 @@ class _Report:
             ins[line.sink].append(line)
             outs[line.source].append(line)
         return ins, outs
+
+
+def _moved(one: Restatement) -> tuple[str, ...]:
+    """What a restatement is of, whatever its period."""
+    return one.kind, one.slug, one.source, one.sink, one.facet, one.value
 
 
 def _together(statuses: Iterable[Status]) -> Status:

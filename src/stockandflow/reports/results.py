@@ -50,7 +50,8 @@ class StockBalance:
     there is to say. The methods tell how a level came to be. A record at that very instant has its own method, and a
     live count is ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without
     a tracker no events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None.
-    ``counted_once`` says that both levels come of one count, carried by events: then nothing can be unexplained.
+    ``counted_once`` says that both levels come of one count, carried by events, so that nothing can be unexplained. It
+    doesn't hold where one of them would have been below 0: that shows a change without an event.
 
     In a slice (``slice``: facet slug → value key) objects also come and go without a move, when their value changes:
     ``opening + inflow - outflow + reclassified == closing``. What is unexplained of a slice can't be told from that.

@@ -80,7 +80,7 @@ class Series:
         return len(self.points)
 
     def number(self, point: Point) -> Number:
-        """The number of one point, for ``members`` and ``as_reported``; the level of an open period is that of now.
+        """The number of one point, for ``members`` and ``as_reported``; an open period closes with the level now.
 
         Raises InvalidInput for what is worked out of several numbers: ``rate``, ``mean``, ``min`` and ``max``.
         """
@@ -113,7 +113,8 @@ def series(
     Of a flow, ``measure`` is the ``count`` of its moves, the ``subjects`` that made them, or the ``rate``: moves out
     of its source stocks, as a share of what these held when the period began. Of a stock, ``aggregate`` is the level
     at the end of each period (``closing``), at its beginning (``first``), or the ``mean``, ``min`` or ``max`` of its
-    levels at the ends of the days. ``calendar`` is the project's unless given.
+    levels at the ends of the days; the level now stands for the end of an open period, and of today. ``calendar`` is
+    the project's unless given.
 
     Read from records, days and coarser; where none stands, there is a gap. Hours are read from events, for 31 days at
     most. Raises InvalidInput for a range, grain, measure or aggregate that can't be. At most seven queries and those of
@@ -291,28 +292,31 @@ class _Series:
     # Stocks.
 
     def _levels(self, stock: Stock) -> Iterator[Point]:
-        if self._is_tracked(stock):
-            yield from self._levels_at_midnights()
-        else:
-            yield from self._counts()
-        if self.running:
-            number = live([stock], self.now)[stock.slug].count
-            yield Point(self.running.start, self.running.end, number, Status.IN_PROGRESS)
+        return self._levels_at_midnights(stock) if self._is_tracked(stock) else self._counts(stock)
+
+    def _now(self, stock: Stock) -> tuple[int, ...]:
+        """The level now, by which the period under way is told beside those recorded in it."""
+        return (live([stock], self.now)[stock.slug].count,) if self.running else ()
 
     def _is_tracked(self, stock: Stock) -> bool:
         return stock.is_registered and stock.registry.tracker_of(stock) is not None
 
-    def _levels_at_midnights(self) -> Iterator[Point]:
+    def _levels_at_midnights(self, stock: Stock) -> Iterator[Point]:
         pick: Callable[[Period], list[datetime]] = {
             "closing": lambda period: [period.end],
             "first": lambda period: [period.start],
         }.get(self.kind, self._ends_of_days)
-        wanted = {period: pick(period) for period in self.closed}
+        wanted = {period: [at for at in pick(period) if at <= self.now] for period in self._begun()}
         instants = {at for ones in wanted.values() for at in ones}
-        rows = StockRecord.objects.filter(stock=self.of.slug, timestamp__in=instants)
+        rows = StockRecord.objects.filter(stock=stock.slug, timestamp__in=instants)
         known = {at: (n, made) for at, n, made in rows.values_list("timestamp", "count", "computed_at")}
+        now = () if self.kind == "first" else self._now(stock)
         for period, ones in wanted.items():
             if any(at not in known for at in ones):
+                continue
+            if period is self.running:
+                numbers = (*(known[at][0] for at in ones), *now)
+                yield Point(period.start, period.end, self._together(numbers), Status.IN_PROGRESS)
                 continue
             numbers, made = zip(*(known[at] for at in ones), strict=True)
             computed_at = min((at for at in made if at is not None), default=None)
@@ -329,18 +333,21 @@ class _Series:
             return min(numbers) if self.kind == "min" else max(numbers)
         return numbers[0]
 
-    def _counts(self) -> Iterator[Point]:
+    def _counts(self, stock: Stock) -> Iterator[Point]:
         """By the counts within each period, the first or last of them, for a stock that no event carries."""
         rows = StockRecord.objects.filter(
-            stock=self.of.slug, timestamp__gt=self.since, timestamp__lte=min(self.until, self.now)
+            stock=stock.slug, timestamp__gt=self.since, timestamp__lte=min(self.until, self.now)
         ).order_by("timestamp")
         counted = rows.values_list("timestamp", "count").iterator()
         at, number = next(counted, (None, 0))
-        for period in self.closed:
-            inside = []
+        now = self._now(stock)
+        for period in self._begun():
+            inside: list[int] = []
             while at is not None and at <= period.end:
                 inside.append(number)
                 at, number = next(counted, (None, 0))
+            if period is self.running:
+                inside += now
             if inside:
                 numbers = (inside[-1],) if self.kind == "closing" else tuple(inside)
                 status = self._status(period, self.now)
@@ -349,7 +356,7 @@ class _Series:
     def _levels_by_hour(self, stock: Stock) -> Iterator[Point]:
         """From the nearest count on by the events, hour by hour."""
         if not self._is_tracked(stock):
-            yield from self._counts()
+            yield from self._counts(stock)
             return
         known = recorded({stock.slug: [self.since]}, []).get(stock.slug, [])
         anchor = nearest_to(self.since, known) or live([stock], self.now)[stock.slug]
