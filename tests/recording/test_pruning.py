@@ -393,6 +393,40 @@ def test_flow_records_go_with_the_events_of_their_days(shop: Registry) -> None:
     assert reports.balance(shop.process("shop"), START, LAST_YEAR.end).stocks[0].inflow
 
 
+def test_the_first_month_and_year_are_told_whole_though_their_days_are_gone(shop: Registry) -> None:
+    lived((10.4 * DAY, "trial"), (20 * DAY, "active"))
+    lived((35 * DAY, "trial"))
+    recorded(shop)
+    StockRecord.objects.filter(timestamp__lt=START + 10 * DAY).delete()
+    prune(shop, retention=Retention(AGE, flow_records={Grain.DAY: AGE, Grain.WEEK: AGE}))
+    process, year = shop.process("shop"), CALENDAR.period(Grain.YEAR, START)
+
+    assert not FlowRecord.objects.filter(grain=Grain.DAY, start__lt=HORIZON).exists()
+    for since in (START, year.start, START - 45 * DAY):
+        balance = reports.balance(process, since, LAST_YEAR.start)
+        trial, active, _ = balance.stocks
+        assert (trial.opening, trial.inflow, trial.outflow, trial.closing) == (0, 2, 1, 1)
+        assert (active.opening, active.inflow, active.closing) == (0, 1, 1)
+    assert reports.balance(process, START, LAST_YEAR.start, grain="month").parts[0].stocks[0].inflow
+    with pytest.raises(InvalidInput, match=r"were pruned; ask for whole days"):
+        reports.balance(process, START, CALENDAR.midnight(CALENDAR.local_date(START + 15 * DAY)))
+
+
+def test_events_that_were_just_written_are_told_when_they_count_as_recorded(shop: Registry) -> None:
+    lived((1 * DAY, "trial"), (2 * DAY, "active"))
+    written = datetime.now(UTC)
+    MemberFlowEvent.objects.update(recorded_at=written)
+    recorded(shop)
+    (reason,) = prune(shop, retention=RETENTION).refused["membership.memberflowevent"]
+
+    at = written + timedelta(hours=1, minutes=1)
+    assert "aren't in the flow records of" in reason
+    assert (
+        "events count as recorded an hour after they were written, so run 'manage.py stockandflow record' after "
+        f"{at:%Y-%m-%d %H:%M} UTC, and prune then"
+    ) in reason
+
+
 def test_of_old_counts_the_last_of_each_day_week_or_month_stays() -> None:
     now = datetime.now(UTC)
     first = now - 400 * DAY

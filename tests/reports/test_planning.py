@@ -29,7 +29,8 @@ def test_periods_and_edges_make_up_the_span(given_: tuple[Calendar, Span, Span])
 
     assert (parts[0][0], parts[-1][1]) == span
     assert all(before[1] == after[0] for before, after in pairwise(parts))
-    assert all(computed[0] <= one.start and one.end <= computed[1] for one in made.periods)
+    assert all(computed[0] < one.end <= computed[1] for one in made.periods)
+    assert all(computed[0] <= one.start for one in made.periods[1:])
 
 
 @given(CALENDARS.flatmap(lambda calendar: st.tuples(st.just(calendar), spans(calendar), spans(calendar))))
@@ -59,6 +60,31 @@ def test_the_longest_periods_that_fit_are_taken(
     found = covering(london, london.midnight(date(*since)), london.midnight(date(*until)))
 
     assert [one.grain for one in found] == grains
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "grains", "edges"),
+    [
+        ((2024, 11, 1), (2025, 1, 1), ["month", "month"], 0),
+        ((2024, 1, 1), (2025, 1, 1), ["year"], 0),
+        ((2024, 9, 1), (2025, 1, 1), ["quarter"], 1),
+        ((2024, 11, 2), (2024, 12, 1), ["day"] * 11, 1),
+        ((2024, 11, 1), (2024, 11, 29), ["day"] * 9, 1),
+    ],
+)
+def test_before_the_first_computed_day_its_month_is_whole(
+    since: tuple[int, int, int], until: tuple[int, int, int], grains: list[str], edges: int
+) -> None:
+    london = Calendar("Europe/London")
+    low, high, first, last = (
+        london.midnight(date(*day)) for day in (since, until, (2024, 11, 20), (2026, 1, 1))
+    )
+    made = plan((low, high), london, (first, last))
+    parts = sorted([*((one.start, one.end) for one in made.periods), *made.events])
+
+    assert [one.grain for one in made.periods] == grains
+    assert len(made.events) == edges
+    assert (parts[0][0], parts[-1][1]) == (low, high)
 
 
 def test_periods_of_one_grain_that_follow_each_other_are_one_run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
@@ -18,7 +18,7 @@ from stockandflow.models import (
     StockRecord,
     Watermark,
 )
-from stockandflow.models.clock import writing
+from stockandflow.models.clock import SETTLING, database_now, writing
 from stockandflow.periods import Grain
 from stockandflow.recording.horizons import computable_since
 from stockandflow.recording.ledgers import Ledger
@@ -146,7 +146,7 @@ class OldEvents:
             calendar, mark = ledger.calendar, marks.get(ledger.calendar.key)
             what = f"flow records of {self.model._meta.label} in the calendar {calendar.key!r}"
             if mark is None or found["last"] > mark.event_id or mark.anew_since is not None:
-                yield f"some of its events aren't in the {what} yet; run 'manage.py stockandflow record'"
+                yield f"some of its events aren't in the {what} yet; {self._when_to_record(mark, found['last'])}"
                 continue
             until = computable_since(calendar, self.horizon) or self.horizon
             since = computable_since(calendar, before) or calendar.period(Grain.DAY, found["first"]).start
@@ -154,6 +154,18 @@ class OldEvents:
                 yield (
                     f"not all days before {until:%Y-%m-%d} are final in the {what}; run 'manage.py stockandflow record'"
                 )
+
+    def _when_to_record(self, mark: Watermark | None, last: int) -> str:
+        """What to do so that all events up to the key ``last`` are in the flow records."""
+        unread = self._events().filter(pk__gt=mark.event_id if mark else 0, pk__lte=last)
+        written = unread.aggregate(last=Max("recorded_at"))["last"]
+        if written is None or written + SETTLING < database_now(self.using):
+            return "run 'manage.py stockandflow record'"
+        at = (written + SETTLING + timedelta(minutes=1)).replace(second=0, microsecond=0)
+        return (
+            "events count as recorded an hour after they were written, so run 'manage.py stockandflow record' after "
+            f"{at:%Y-%m-%d %H:%M %Z}, and prune then"
+        )
 
     def _undelivered(self) -> Iterator[str]:
         waiting = Delivery.objects.using(self.using).filter(event_model=self.label)

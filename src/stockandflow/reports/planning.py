@@ -32,7 +32,11 @@ class Plan:
 
 
 def plan(span: Span, calendar: Calendar, computed: Span | None, apart: Collection[Period] = ()) -> Plan:
-    """How to read a span of which the whole days within ``computed`` are stored; days ``apart`` by themselves."""
+    """How to read a span of which the whole days within ``computed`` are stored; days ``apart`` by themselves.
+
+    Before the first computed day there are no moves but those of days ``apart``, so the month, quarter or year that
+    holds it is stored whole.
+    """
     if computed is None:
         return Plan((), (span,))
     since, until = span
@@ -41,11 +45,22 @@ def plan(span: Span, calendar: Calendar, computed: Span | None, apart: Collectio
     if first >= last:
         return Plan((), (span,))
     alone = sorted(day for day in apart if first <= day.start and day.end <= last)
+    if first == computed[0]:
+        first = _beginning(calendar, (since, last), first, apart)
     bounds = [first, *(bound for day in alone for bound in (day.start, day.end)), last]
     stretches = zip(bounds[::2], bounds[1::2], strict=True)
     periods = [period for low, high in stretches if low < high for period in covering(calendar, low, high)]
     edges = tuple((low, high) for low, high in ((since, first), (last, until)) if low < high)
     return Plan((*periods, *alone), edges)
+
+
+def _beginning(calendar: Calendar, span: Span, first: datetime, apart: Collection[Period]) -> datetime:
+    """The start of the longest period in the span that holds the first day and no day apart, else that day's."""
+    for period in (calendar.period(grain, first) for grain in NESTED):
+        inside = span[0] <= period.start and period.end <= span[1]
+        if inside and not any(day.start in period for day in apart):
+            return period.start
+    return first
 
 
 def _day_from(calendar: Calendar, at: datetime) -> datetime:

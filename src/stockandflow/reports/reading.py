@@ -187,6 +187,7 @@ class _Reading:
         since = max(mark.since for mark in known if mark.since)
         until = min(today, *(mark.until for mark in known if mark.until))
         apart: set[Period] = set()
+        beginning = self.calendar.period(Grain.YEAR, since).start
         if since >= until:
             return None, apart
         for model in self.models:
@@ -199,7 +200,7 @@ class _Reading:
             if mark.anew_since is not None:
                 stretches.append((mark.anew_since, until))
             for low, high in stretches:
-                apart.update(self.calendar.periods(Grain.DAY, max(low, since), min(high, until)))
+                apart.update(self.calendar.periods(Grain.DAY, max(low, beginning), min(high, until)))
         return (since, until), apart
 
     def _was_pruned(self, at: datetime) -> bool:
