@@ -1,7 +1,7 @@
 """Long form: one row for each number of a balance or a series, with what it covers and whether it can change."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -74,6 +74,20 @@ def test_levels_say_how_they_came_to_be_and_one_of_now_when_it_was_counted() -> 
     assert [(row.method, row.computed_at) for row in levels] == [("derived", None), ("counted", AT)]
     over = balance(stock_balance("Trial", 1), in_progress=False)
     assert {row.computed_at for row in rows_of(over)} == {None}
+
+
+def test_numbers_of_records_say_when_they_were_computed() -> None:
+    moves = replace(line(("Lapsing", "Trial", "", 3)), computed_at=AT)
+    stored = stock_balance("Trial", 9, opening_computed_at=AT, closing_computed_at=AT + timedelta(hours=1))
+    over = balance(replace(stored, closing=6, outflows=(moves,)), in_progress=False)
+
+    assert {(row.kind, row.measure): row.computed_at for row in rows_of(over)} == {
+        ("opening", "count"): AT,
+        ("outflow", "count"): AT,
+        ("outflow", "rate"): None,
+        ("unexplained", "count"): None,
+        ("closing", "count"): AT + timedelta(hours=1),
+    }
 
 
 def test_what_went_out_has_its_rate_and_where_they_are_known_the_subjects() -> None:

@@ -11,7 +11,7 @@ from example.membership.stocksandflows import plan as plan_facet
 from stockandflow import recording, reports
 from stockandflow.declarations import Facet, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import Origin, StockFacetRecord, StockRecord, Watermark
+from stockandflow.models import FlowRecord, Origin, StockFacetRecord, StockRecord, Watermark
 from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry, registry
 from stockandflow.reports import Balance
@@ -350,3 +350,24 @@ def test_the_restatement_of_the_period_shown_stands_for_those_of_its_days(past: 
     assert of_flow(found) == [("quarter", quarter[0], whole.count)]
     assert of_flow(may) == [("month", midnight(2025, 5, 1), may.stocks[0].inflows[0].count)]
     assert of_flow(april) == of_flow(june) == []
+
+
+def test_what_comes_from_records_says_when_they_were_computed(past: Process) -> None:
+    since, until = midnight(2025, 3, 5), midnight(2025, 6, 7)
+    (trial, *_) = reports.balance(past, since, until).stocks
+    records = StockRecord.objects.filter(stock="trial")
+    (joined, *_) = trial.inflows
+    moves = FlowRecord.objects.filter(
+        flow="signing-up",
+        source="",
+        sink="trial",
+        calendar=past.calendar.key,
+        start__gte=since,
+        end__lte=until,
+    )
+
+    assert trial.opening_computed_at == records.get(timestamp=since).computed_at is not None
+    assert trial.closing_computed_at == records.get(timestamp=until).computed_at
+    assert joined.computed_at == moves.filter(grain="day").earliest("computed_at").computed_at
+    (cut, *_) = reports.balance(past, since + timedelta(hours=1), until).stocks
+    assert (cut.opening_computed_at, cut.inflows[0].computed_at) == (None, None)

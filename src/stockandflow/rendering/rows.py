@@ -102,7 +102,7 @@ def _of_stock(balance: Balance, line: StockBalance, about: dict[str, Any]) -> It
                 **about,
             )
 
-    yield from level("opening", line.opening, line.opening_method)
+    yield from level("opening", line.opening, line.opening_method, line.opening_computed_at)
     for kind, moves in (("inflow", line.inflows), ("outflow", line.outflows)):
         for move in moves:
             share = rate(move.count, [line.opening]) if kind == "outflow" else None
@@ -110,12 +110,18 @@ def _of_stock(balance: Balance, line: StockBalance, about: dict[str, Any]) -> It
             for measure, value in (("count", move.count), ("subjects", move.subjects), ("rate", share)):
                 if value is not None:
                     yield Row(
-                        kind=kind, measure=measure, value=value, restated=restated, **_ends(move), **about
+                        kind=kind,
+                        measure=measure,
+                        value=value,
+                        restated=restated,
+                        computed_at=None if measure == "rate" else move.computed_at,
+                        **_ends(move),
+                        **about,
                     )
     yield from level("unexplained", line.unexplained)
     yield from level("reclassified", line.reclassified)
-    counted_at = balance.at if balance.in_progress else None
-    yield from level("closing", line.closing, line.closing_method, counted_at)
+    closed_at = balance.at if balance.in_progress else line.closing_computed_at
+    yield from level("closing", line.closing, line.closing_method, closed_at)
 
 
 def _ends(move: FlowLine) -> dict[str, Any]:

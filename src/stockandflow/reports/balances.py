@@ -297,6 +297,8 @@ class _Report:
                 status=self._status(stock, moves, opened, closed, in_progress=in_progress),
                 restated=tuple(one for one in restated if stock.slug in (one.slug, one.source, one.sink)),
                 slice=given,
+                opening_computed_at=_computed_at(opened, span[0]),
+                closing_computed_at=_computed_at(closed, span[1]),
             )
             for stock in stocks
         )
@@ -364,6 +366,7 @@ class _Report:
                 names.get(source, source) or OUTSIDE,
                 names.get(sink, sink) or OUTSIDE,
                 subjects[same[0]] if subjects is not None and len(same) == 1 else None,
+                min((at for move in same if (at := moves.computed_at.get(move))), default=None),
             )
             for (flow, source, sink), same in merged.items()
         ]
@@ -376,6 +379,11 @@ class _Report:
             ins[line.sink].append(line)
             outs[line.source].append(line)
         return ins, outs
+
+
+def _computed_at(level: Level, at: datetime) -> datetime | None:
+    """When a level was computed that stands in the records of that instant."""
+    return level.anchor.computed_at if level.anchor and level.anchor.at == at else None
 
 
 def _moved(one: Restatement) -> tuple[str, ...]:

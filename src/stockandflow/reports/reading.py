@@ -48,13 +48,15 @@ class Moves:
     """The moves of one span. ``values`` is value key → moves, where a facet was asked for.
 
     ``subjects`` is None where they aren't known, ``final`` whether they come from final records alone, and ``revised``
-    whether one of these was restated.
+    whether one of these was restated. ``computed_at`` is when the earliest record of each move was computed, and empty
+    where events were read too.
     """
 
     counts: Counter[Move] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
     values: defaultdict[str, Counter[Move]] = field(default_factory=lambda: defaultdict(Counter))
     subjects: Counter[Move] | None = None
+    computed_at: dict[Move, datetime] = field(default_factory=dict)
     periods: tuple[Period, ...] = ()
     final: bool = False
     revised: bool = False
@@ -105,6 +107,7 @@ class _Sum:
     firsts: dict[str, int]
     origins: dict[str, int]
     revision: int
+    computed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -243,7 +246,9 @@ class _Reading:
             count, subjects, *rest = sums
             firsts = dict(zip(FIRSTS, rest, strict=False))
             origins = dict(zip(ORIGINS.values(), rest[len(FIRSTS) :], strict=True))
-            batches[place].sums[flow, source, sink] = _Sum(count, subjects, firsts, origins, revision)
+            batches[place].sums[flow, source, sink] = _Sum(
+                count, subjects, firsts, origins, revision, computed_at
+            )
         self._fill_values(batches, periods.values())
         short = [one for one in periods.values() if known.get(one, (None, 0))[1] < len(self.flows)]
         there = self._flows_in(short)
@@ -391,6 +396,7 @@ class _Reading:
                 _add_cell(found, cell)
         if len(kept) == len(how.periods) and not how.events and not any(missing.values()):
             found.subjects = self._subjects(span, kept, stored)
+            found.computed_at = _computed_at(stored)
         found.counts += Counter()
         found.origins += Counter()
         return found
@@ -407,6 +413,15 @@ class _Reading:
             for move, known in batch.sums.items():
                 found[move] += known.subjects if grain is None else known.firsts[f"first_in_{grain.value}"]
         return found
+
+
+def _computed_at(stored: Iterable[_Batch]) -> dict[Move, datetime]:
+    """Move → when the earliest of its records was computed."""
+    found: dict[Move, datetime] = {}
+    for batch in stored:
+        for move, known in batch.sums.items():
+            found[move] = min(found.get(move, known.computed_at), known.computed_at)
+    return found
 
 
 def _batches(

@@ -26,7 +26,8 @@ class FlowLine:
     """The moves of one flow between one source and one sink; ``flow`` is None for moves that no flow covers.
 
     ``subjects`` are the distinct objects that made them. It is None where records don't tell it: they do for a range
-    that is one stored period, or that begins with one and consists of whole days of it.
+    that is one stored period, or that begins with one and consists of whole days of it. ``computed_at`` is when the
+    earliest of its records was computed, None where events were read too.
     """
 
     flow: Flow | None
@@ -36,6 +37,7 @@ class FlowLine:
     source_name: str
     sink_name: str
     subjects: int | None = None
+    computed_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -69,6 +71,9 @@ class StockBalance:
     status: Status = Status.PROVISIONAL
     restated: tuple[Restatement, ...] = ()
     """The restatements in force on this stock's levels and moves, newest first."""
+    opening_computed_at: datetime | None = None
+    """When the level stored for that instant was computed; None for a count, and for one carried there just now."""
+    closing_computed_at: datetime | None = None
     slice: Mapping[str, str] = field(default_factory=dict)
 
     @property
