@@ -1,12 +1,13 @@
 """``stockandflow record`` counts what is registered, says so, and takes a range to compute anew."""
 
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from example.membership.models import Member, Plan
-from stockandflow.models import FlowRecord, Restatement, StockRecord
+from example.membership.models import Member, MemberFlowEvent, Plan
+from stockandflow.models import FlowRecord, Origin, Restatement, StockRecord
 from stockandflow.registry import registry
 
 pytestmark = pytest.mark.django_db
@@ -44,9 +45,23 @@ def test_progress_goes_to_a_terminal_alone() -> None:
     assert piped.getvalue() == ""
 
 
+def sign_up(at: datetime) -> None:
+    MemberFlowEvent.objects.create(
+        tracker="membership.member",
+        flow="signing-up",
+        subject_id=1,
+        sink="trial",
+        timestamp=at,
+        recorded_at=at,
+        origin=Origin.IMPORT,
+        facets={},
+    )
+
+
 def test_a_final_number_is_computed_anew_on_request_alone() -> None:
-    record(since="2026-07-01")
-    days = FlowRecord.objects.filter(flow="signing-up", grain="day", start="2026-06-30T23:00:00Z")
+    sign_up(datetime(2026, 7, 1, 12, tzinfo=UTC))
+    record()
+    days = FlowRecord.objects.filter(flow="signing-up", grain="day", start="2026-06-30T23:00:00Z", source="*")
     days.update(count=7)
 
     assert "restated" not in record(since="2026-07-01", until="2026-07-03")
@@ -54,7 +69,7 @@ def test_a_final_number_is_computed_anew_on_request_alone() -> None:
     assert record(since="2026-07-01", until="2026-07-03", restate=True).endswith(
         ", 1 final number restated.\n"
     )
-    assert days.get().count == 0
+    assert days.get().count == 1
     assert Restatement.objects.get().cause == "recomputed"
 
 
@@ -78,13 +93,13 @@ def test_quiet_says_nothing_and_records() -> None:
 
 
 def test_since_is_a_local_day() -> None:
-    record(since="2026-07-01", until="2026-07-03")
-    days = (
-        FlowRecord.objects.filter(flow="signing-up", grain="day")
-        .order_by("start")
-        .values_list("start", flat=True)
-    )
-    assert [day.isoformat() for day in days][:2] == ["2026-06-30T23:00:00+00:00", "2026-07-01T23:00:00+00:00"]
+    sign_up(datetime(2026, 6, 20, 12, tzinfo=UTC))
+    record()
+    FlowRecord.objects.filter(flow="signing-up", grain="day").update(count=7)
+    record(since="2026-07-01", until="2026-07-03", restate=True)
+
+    mended = Restatement.objects.filter(slug="signing-up", grain="day").order_by("start")
+    assert mended.values_list("start", flat=True)[0].isoformat() == "2026-06-30T23:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,23 @@ def test_running_twice_changes_nothing() -> None:
     assert (rows_of(), facet_rows()) == before
 
 
+@pytest.mark.parametrize("restate", [False, True])
+def test_days_before_the_first_event_are_not_computed(restate: bool) -> None:
+    at = timezone.now() - 5 * DAY
+    past_event(1, at)
+    StockRecord.objects.create(stock="trial", count=1, timestamp=at)
+    early = datetime(205, 1, 1, tzinfo=UTC)
+    recording.record(registry, since=early, restate=restate)
+    before = rows_of()
+    recording.record(registry, since=early, restate=restate)
+
+    days = list(Calendar.default().periods(Grain.DAY, at, timezone.now()))
+    assert rows_of() == before
+    assert {row[3] for row in before if row[0] == "signing-up"} == {day.start for day in days}
+    derived = StockRecord.objects.filter(stock="trial", method="derived").order_by("timestamp")
+    assert derived.values_list("timestamp", flat=True)[0] == days[0].start
+
+
 def test_a_late_event_lands_on_the_day_when_it_happened() -> None:
     long_ago = timezone.now() - 5 * DAY
     past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), recorded_at=long_ago)

@@ -85,8 +85,9 @@ def record(
     Flow records are kept in the project's calendar and in those of processes, or in the one that is given. They are
     computed for the days that got events since the last run, that are open or have become final since, that were
     never computed, and that overlap ``since <= t < until`` where given; final days among these only with
-    ``restate``, which without ``since`` stands for all days. ``progress`` is called after each year of days. Running
-    twice changes nothing but adds the stock records of another instant.
+    ``restate``, which without ``since`` stands for all days. Days before the first event aren't computed, however early
+    ``since`` is. ``progress`` is called after each year of days. Running twice changes nothing but adds the stock
+    records of another instant.
     """
     counted = count(registry.stocks)
     note_definitions(registry, counted.at if counted else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,15 +55,17 @@ class Asked:
 
 
 def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
-    """What to compute as of ``at``, the instant of the snapshot that this is called in. At most eight queries.
+    """What to compute as of ``at``, the instant of the snapshot that this is called in. At most nine queries.
 
     These days are dirty: those of events after the watermark, and of the same subjects' later moves in that year; all
     from ``mark.anew_since`` on; those that are open or have become final since they were computed; those that were
-    never computed; and those that were asked for. Days whose events were pruned are none of them.
+    never computed; and those that were asked for, from that of the first event on. Days whose events were pruned are
+    none of them.
     """
     calendar = ledger.calendar
     kept_since = computable_since(calendar, mark.horizon)
     today = calendar.period(Grain.DAY, at)
+    asked = _from_first_event(ledger, mark, today, asked)
     found = _Found(ledger, today)
     found.add_fresh(ledger.events().filter(pk__gt=mark.event_id))
     if mark.anew_since is not None:
@@ -154,6 +156,15 @@ class _Found:
 def _reach(calendar: Calendar, year: Period) -> datetime:
     """Up to where moves of that year decide which ones are the first: the end of the week that begins in it."""
     return calendar.period(Grain.WEEK, year.end - TICK).end
+
+
+def _from_first_event(ledger: Ledger, mark: Watermark, today: Period, asked: Asked) -> Asked:
+    """What was asked for from the first event on, or from what is computed: days before hold nothing. One query."""
+    if asked.since is None:
+        return asked
+    first = ledger.events().aggregate(first=Min("timestamp"))["first"]
+    begun = min(at for at in (first, mark.since, today.start) if at is not None)
+    return replace(asked, since=max(asked.since, begun))
 
 
 def _add_asked(found: _Found, asked: Asked, mark: Watermark, today: Period, at: datetime) -> None:

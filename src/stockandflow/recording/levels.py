@@ -123,9 +123,9 @@ def record_levels(
 ) -> Kept:
     """Bring the derived levels up to date: one for every tracked stock and midnight.
 
-    Derived are the midnights that are new, from ``since`` on where given; those that events or counts recorded since
-    the last run concern; those that aren't final; with ``restate`` all in ``since <= t < until``, or all there are.
-    Levels whose events were pruned stay as they are.
+    Derived are the midnights that are new, from ``since`` on where given, but none before the day of a stock's first
+    event or count; those that events or counts recorded since the last run concern; those that aren't final; with
+    ``restate`` all in ``since <= t < until``, or all there are. Levels whose events were pruned stay as they are.
     """
     for _ in range(TRIES):
         derived = derive(registry, since=since, until=until, restate=restate)
@@ -277,7 +277,14 @@ class _Run:
 
     def _unfinished(self, reach: dict[tuple[str, str], Span]) -> Iterator[tuple[Stock, str, list[datetime]]]:
         """The midnights that are new, those that aren't final yet, and those asked for; how far they reach then."""
-        self._begin_unmarked()
+        unmarked = [
+            slug
+            for slug in self.slugs
+            if any((slug, calendar.timezone) not in self.reached for calendar in self.zones[slug])
+        ]
+        begun = self._begun(unmarked if self.asked.since is None else self.slugs)
+        for slug in begun.keys() & set(unmarked):
+            self._begin([slug], begun[slug])
         last_run = self.counts_mark.computed_at if self.counts_mark else None
         open_since = None if last_run is None else last_run - conf().allowed_lateness
         midnights: dict[str, list[datetime]] = {}
@@ -285,9 +292,9 @@ class _Run:
             for calendar in self.zones[stock.slug]:
                 key = stock.slug, calendar.timezone
                 known = self.reached.get(key)
-                starts = [
-                    at for at in (self.first.get(stock.slug), known and known[0], self.asked.since) if at
-                ]
+                starts = [at for at in (self.first.get(stock.slug), known and known[0]) if at]
+                if self.asked.since is not None and stock.slug in begun:
+                    starts.append(max(self.asked.since, begun[stock.slug]))
                 if not starts:
                     continue
                 start = calendar.midnight(calendar.local_date(min(starts)))
@@ -309,23 +316,22 @@ class _Run:
                 )
                 reach[key] = start, every[-1]
 
-    def _begin_unmarked(self) -> None:
-        """Find the first event or count of stocks whose levels were never kept."""
-        new = [
-            slug
-            for slug in self.slugs
-            if any((slug, calendar.timezone) not in self.reached for calendar in self.zones[slug])
-        ]
-        if not new:
-            return
-        for model in {model for slug in new for model in self.models[slug]}:
+    def _begun(self, slugs: Sequence[str]) -> dict[str, datetime]:
+        """Slug → the first event or count that tells the stock's level. One query for each event model, and one."""
+        found: dict[str, datetime] = {}
+        if not slugs:
+            return found
+        for model in {model for slug in slugs for model in self.models[slug]}:
             rows: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
             first = rows.exclude(origin=Origin.INITIAL).aggregate(first=Min("timestamp"))["first"]
             if first is not None:
-                self._begin([slug for slug in new if model in self.models[slug]], first)
-        counts = self.records.exclude(method="derived").filter(stock__in=new)
+                found |= {
+                    slug: min(first, found.get(slug, first)) for slug in slugs if model in self.models[slug]
+                }
+        counts = self.records.exclude(method="derived").filter(stock__in=slugs)
         for slug, first in counts.values_list("stock").annotate(first=Min("timestamp")):
-            self._begin([slug], first)
+            found[slug] = min(first, found.get(slug, first))
+        return found
 
     def _touched(self) -> Iterator[tuple[Stock, str, datetime]]:
         """The levels that the new events and counts concern, with the time zone of their midnight."""
