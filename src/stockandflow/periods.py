@@ -277,6 +277,13 @@ def aware(at: datetime, name: str = "the instant") -> datetime:
         raise InvalidInput(f"{name} is {at!r}, which in UTC is out of the calendar's reach.") from error
 
 
+def checked_calendar(calendar: Calendar | None) -> Calendar | None:
+    """The calendar, None for the project's; raises InvalidInput for anything else."""
+    if calendar is not None and not isinstance(calendar, Calendar):
+        raise InvalidInput(f"calendar is {calendar!r}; give a Calendar, e.g. Calendar('Europe/London').")
+    return calendar
+
+
 def checked_range(since: datetime, until: datetime) -> tuple[datetime, datetime]:
     """``(since, until)`` in UTC; raises InvalidInput when one is naive or ``until`` doesn't come after ``since``."""
     since, until = aware(since, "since"), aware(until, "until")

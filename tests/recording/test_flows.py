@@ -331,6 +331,12 @@ def test_until_without_since_is_refused() -> None:
         recording.record_flows(registry, until=timezone.now())
 
 
+def test_what_is_no_calendar_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="calendar is 'UTC'; give a Calendar"):
+        recording.record(registry, calendar="UTC")  # type: ignore[arg-type]
+    assert not StockRecord.objects.exists()
+
+
 def test_a_naive_since_is_refused() -> None:
     with pytest.raises(InvalidInput, match="naive"):
         recording.record_flows(registry, since=datetime(2026, 1, 1))  # noqa: DTZ001

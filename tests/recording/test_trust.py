@@ -207,7 +207,8 @@ def first_told(stock: str) -> datetime:
     """The first move, or count of the stock."""
     counts = StockRecord.objects.filter(stock=stock).exclude(method="derived")
     moves = MemberFlowEvent.objects.exclude(origin=Origin.INITIAL)
-    firsts = [rows.aggregate(first=Min("timestamp"))["first"] for rows in (counts, moves)]
+    low = Min("timestamp")
+    firsts: list[datetime | None] = [counts.aggregate(low=low)["low"], moves.aggregate(low=low)["low"]]
     return min(at for at in firsts if at is not None)
 
 

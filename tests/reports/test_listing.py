@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -199,7 +201,7 @@ def test_subjects_are_counted_once_and_moves_each_time() -> None:
     assert reports.members(moves).count() == 2
     assert list(reports.subjects(moves)) == [key]
     assert [member.pk for member in reports.members(objects)] == [key]
-    assert reports.members(Number.of_flow(flow, START, START + 9 * DAY, sink=None)).count() == 0
+    assert reports.members(Number.of_flow(flow, START, START + 9 * DAY, sink="paused")).count() == 2
 
 
 def test_opening_balances_are_no_moves() -> None:
@@ -271,6 +273,46 @@ def test_a_line_is_asked_for_its_own_numbers_only() -> None:
         balance.number(line, "change")
     with pytest.raises(InvalidInput, match=r"has no number 'opening'; it has 'count' and 'subjects'"):
         balance.number(line.inflows[0], "opening")
+
+
+def untyped(what: Any) -> Any:
+    """What types would refuse before it runs."""
+    return what
+
+
+def other_line() -> reports.StockBalance:
+    line = reports.balance(membership(), START, START + DAY).stocks[0]
+    return replace(line, stock=Stock("cold", "Cold", Member.objects.all()))
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda: reports.members(untyped(3)), "number is 3; give a Number"),
+        (lambda: reports.subjects(untyped(None)), "number is None; give a Number"),
+        (
+            lambda: reports.as_reported(untyped(None), START),
+            r"as_reported\(\) got None; give a Balance, or a Number",
+        ),
+        (lambda: reports.rates(untyped(None)), "balance is None; give a Balance"),
+        (lambda: Number.level(untyped("trial")), "stock is 'trial'; give a Stock"),
+        (
+            lambda: Number.of_flow(untyped("signing-up"), START, START + DAY),
+            "flow is 'signing-up'; give a Flow",
+        ),
+        (
+            lambda: Number.of_flow(registry.flow("signing-up"), START, START + DAY, source="nope"),
+            "source is 'nope', and the flow 'signing-up' has no such source; write one of None",
+        ),
+        (
+            lambda: reports.balance(membership(), START, START + DAY).number(other_line(), "closing"),
+            "The line is of 'cold', and the process 'membership' has the stocks .*; give a line of this balance",
+        ),
+    ],
+)
+def test_what_names_no_number_is_refused_with_what_does(ask: Callable[[], object], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        ask()
 
 
 def test_a_measure_that_is_none_is_refused() -> None:

@@ -232,6 +232,7 @@ def test_where_the_meaning_changed_there_is_a_break() -> None:
     [
         (registry.process("membership"), {}, "ask for one of its stocks or flows"),
         ("trial", {}, "give a Stock or a Flow"),
+        (TRIAL, {"calendar": "UTC"}, "calendar is 'UTC'; give a Calendar"),
         (TRIAL, {"measure": "count"}, "'trial' is a stock; write aggregate, one of closing, first"),
         (SIGNING_UP, {"aggregate": "mean"}, "'signing-up' is a flow; write measure, one of count, subjects"),
         (TRIAL, {"aggregate": "median"}, "write one of closing, first, mean, min, max"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -196,6 +197,19 @@ def test_moves_are_read_once_for_each_time_that_windows_are_cut() -> None:
     assert readings(*[1] * 8, *[2] * 8) == 1
     assert readings(*[1] * 100, *[2] * 150) == 2
     assert readings(*[1] * 400, *[2] * 400) == 3
+
+
+@pytest.mark.parametrize(
+    ("of", "limit", "words"),
+    [
+        (registry.flow("signing-up"), 1, r"causes\(\) got <Flow signing-up>; give a Stock or a Process"),
+        (SLUGS["trial"], 0, "limit is 0; write 1 or more"),
+        (SLUGS["trial"], -1, "limit is -1; write 1 or more"),
+    ],
+)
+def test_what_has_no_causes_is_refused(of: Any, limit: int, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        reports.causes(of, timezone.now() - DAY, timezone.now(), limit=limit)
 
 
 def test_a_range_that_is_none_is_refused() -> None:

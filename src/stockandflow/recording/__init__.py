@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from stockandflow.periods import Calendar
+from stockandflow.periods import Calendar, checked_calendar
 from stockandflow.recording.counting import Counted, count, store
 from stockandflow.recording.definitions import changed_definitions, note_definitions
 from stockandflow.recording.dirty import LAG
@@ -89,6 +89,7 @@ def record(
     ``since`` is. ``progress`` is called after each year of days. Running twice changes nothing but adds the stock
     records of another instant.
     """
+    calendar = checked_calendar(calendar)
     counted = count(registry.stocks)
     note_definitions(registry, counted.at if counted else None)
     store(counted)

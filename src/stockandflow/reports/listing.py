@@ -32,6 +32,7 @@ def members(number: Number) -> QuerySet[Any]:
     a level before the history is exact or of a stock in no tracker, a slice of the past, what is unexplained of a stock
     in no tracker, what was reclassified.
     """
+    _check(number)
     if _counts_events(number):
         return _events(number)
     if number.kind is Kind.LEVEL:
@@ -55,6 +56,7 @@ def subjects(number: Number) -> QuerySet[Any]:
 
     Raises as ``members`` does, and makes the same queries.
     """
+    _check(number)
     if number.kind is Kind.UNEXPLAINED:
         unseen, left = _disagreeing(_stock(number))
         return unseen.union(left)
@@ -64,6 +66,13 @@ def subjects(number: Number) -> QuerySet[Any]:
             return stock.member_keys(at=number.until - TICK)
         return _standing(number).order_by().values_list(_key_of(stock), flat=True)
     return _events(number).order_by().values_list("subject_id", flat=True).distinct()
+
+
+def _check(number: Number) -> None:
+    if not isinstance(number, Number):
+        raise InvalidInput(
+            f"number is {number!r}; give a Number, e.g. from balance.number(line, 'closing') or Number.level(stock)."
+        )
 
 
 def _counts_events(number: Number) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -65,6 +65,8 @@ class Number:
         cls, stock: Stock, at: datetime | None = None, *, facets: Mapping[str, str] | None = None
     ) -> Number:
         """How many members the stock had before ``at``, or has now, all or those with these facet values."""
+        if not isinstance(stock, Stock):
+            raise InvalidInput(f"stock is {stock!r}; give a Stock, e.g. registry.stock('active').")
         until = None if at is None else aware(at, "at")
         return cls(Kind.LEVEL, stock=stock, until=until, slice=slice_of(facets))
 
@@ -80,7 +82,14 @@ class Number:
         measure: Measure = "count",
         facets: Mapping[str, str] | None = None,
     ) -> Number:
-        """How often a flow moved objects, or how many objects, from one source or to one sink where given."""
+        """How often a flow moved objects, or how many objects, from one source or to one sink where given.
+
+        Raises InvalidInput for a source or sink that the flow doesn't have, and for a measure that there isn't.
+        """
+        if not isinstance(flow, Flow):
+            raise InvalidInput(f"flow is {flow!r}; give a Flow, e.g. registry.flow('signing-up').")
+        _check_state(flow, "source", source, flow.sources)
+        _check_state(flow, "sink", sink, flow.sinks)
         since, until = checked_range(since, until)
         if measure not in get_args(Measure):
             raise InvalidInput(f"measure is {measure!r}; write one of {', '.join(get_args(Measure))}.")
@@ -102,6 +111,15 @@ class Number:
         since = f" from {self.since.isoformat()}" if self.since else ""
         until = f" until {self.until.isoformat()}" if self.until else " now"
         return f"{self.kind} of {what}{sides}{parts}{since}{until}"
+
+
+def _check_state(flow: Flow, side: str, state: State, known: Iterable[State]) -> None:
+    keys = [state_key(one) for one in known]
+    if state_key(state) not in (ANY, *keys):
+        raise InvalidInput(
+            f"{side} is {state!r}, and the flow {flow.slug!r} has no such {side}; write one of "
+            f"{', '.join(repr(key or None) for key in keys)}, or {ANY!r} for any."
+        )
 
 
 def slice_of(facets: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from stockandflow.declarations import Flow, Stock
+from stockandflow.exceptions import InvalidInput
 from stockandflow.reports.results import Balance
 
 
@@ -26,8 +27,12 @@ def rates(balance: Balance) -> dict[Flow, float | None]:
 
     Moves from external, or from a state without a stock, aren't a share of anything and count in no rate; a flow that
     has only such sources has None. So has one with a source stock outside of the process, whose opening isn't in the
-    balance.
+    balance. Raises InvalidInput for what is no balance.
     """
+    if not isinstance(balance, Balance):
+        raise InvalidInput(
+            f"balance is {balance!r}; give a Balance, what balance(process, since, until) returns."
+        )
     held = {line.stock: line for line in balance.stocks}
     found = {}
     for flow in balance.process.flows:

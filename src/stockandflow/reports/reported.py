@@ -52,11 +52,16 @@ def as_reported(what: Number | Balance, at: datetime) -> Known | tuple[Known, ..
     in the inflow and the outflow.
 
     Two queries for levels, and two for each grain that the ranges are made of; with facets two more each. Raises
-    InvalidInput for a level now, which no record tells, and for an ``at`` that is naive.
+    InvalidInput for a level now, which no record tells, for an ``at`` that is naive, and for what is neither number
+    nor balance.
     """
     at = aware(at, "at")
     if isinstance(what, Number):
         return next(_told([what], at))
+    if not isinstance(what, Balance):
+        raise InvalidInput(
+            f"as_reported() got {what!r}; give a Balance, or a Number, e.g. from balance.number()."
+        )
     return tuple(_told(_numbers(what), at))
 
 

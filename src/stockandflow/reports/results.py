@@ -144,8 +144,15 @@ class Balance:
         """The number that a line shows under that name, for ``members`` and ``as_reported``.
 
         Of a stock ``opening``, ``inflow``, ``outflow``, ``net``, ``unexplained``, ``reclassified``, ``closing``; of a
-        flow's line ``count``, ``subjects``. Raises InvalidInput for any other.
+        flow's line ``count``, ``subjects``. Raises InvalidInput for any other, and for a line of another process.
         """
+        stocks = {stock.slug for stock in self.process.stocks}
+        sides = {line.source, line.sink} if isinstance(line, FlowLine) else {line.stock.slug}
+        if stocks.isdisjoint(sides):
+            raise InvalidInput(
+                f"The line is of {' and '.join(map(repr, sorted(sides)))}, and the process {self.process.slug!r} has "
+                f"the stocks {', '.join(map(repr, sorted(stocks)))}; give a line of this balance."
+            )
         if isinstance(line, FlowLine):
             if name not in ("count", "subjects"):
                 raise InvalidInput(

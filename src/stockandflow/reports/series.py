@@ -16,7 +16,7 @@ from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ALL, Definition, FlowRecord, Origin, StockRecord, Watermark, settled_moves
 from stockandflow.models.clock import snapshot
-from stockandflow.periods import Calendar, Grain, Period, Status, checked_range
+from stockandflow.periods import Calendar, Grain, Period, Status, checked_calendar, checked_range
 from stockandflow.reports.events import refuse_pruned
 from stockandflow.reports.hours import by_hour
 from stockandflow.reports.levels import between, live, nearest_to, recorded
@@ -120,7 +120,7 @@ def series(
     most. Raises InvalidInput for a range, grain, measure or aggregate that can't be. At most seven queries and those of
     the snapshot.
     """
-    calendar = calendar or Calendar.default()
+    calendar = checked_calendar(calendar) or Calendar.default()
     since, until = checked_range(since, until)
     kind = _kind(of, measure, aggregate)
     periods = _periods(calendar, grain, since, until)

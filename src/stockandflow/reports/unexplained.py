@@ -15,6 +15,7 @@ from django.db.models.functions import Coalesce
 from stockandflow.capture import Audit, Method, MissingMove, Skipped, blind_spots, method_for
 from stockandflow.capture.auditing import NAMED, audit_tracker
 from stockandflow.declarations import ModelTracker, Process, Stock
+from stockandflow.exceptions import InvalidInput
 from stockandflow.models import StockRecord
 from stockandflow.models.clock import snapshot
 from stockandflow.models.records import settled_moves
@@ -91,9 +92,14 @@ def causes(of: Stock | Process, since: datetime, until: datetime, *, limit: int 
     Queries: those of the snapshot; one for the counts, and one for each model for live ones where the range goes up to
     now; those of reading moves for each time that windows are cut in 16, at most four for 65,536 counts of a stock;
     and those of an audit of each tracker, which compares all its subjects with their events. Stocks in no tracker are
-    left out, since nothing of them is unexplained. Raises InvalidInput for a range that is none.
+    left out, since nothing of them is unexplained. Raises InvalidInput for a range that is none, for what is neither
+    stock nor process, and for a limit below 1.
     """
     since, until = checked_range(since, until)
+    if not isinstance(of, Stock | Process):
+        raise InvalidInput(f"causes() got {of!r}; give a Stock or a Process, e.g. registry.stock('active').")
+    if limit < 1:
+        raise InvalidInput(f"limit is {limit!r}; write 1 or more.")
     stocks = [
         stock for stock in (of.stocks if isinstance(of, Process) else [of]) if _tracker(stock) is not None
     ]
