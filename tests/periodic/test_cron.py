@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stockandflow import periodic
@@ -73,6 +73,19 @@ def test_a_period_lasts_from_one_time_to_the_next() -> None:
             (2025, 11, 2),
             ["11-02 00:30 -0400", "11-02 01:30 -0400", "11-02 02:30 -0500"],
         ),
+        (
+            "*/30 1-2 * * *",
+            LORD_HOWE,
+            (2025, 4, 6),
+            [
+                "04-06 01:00 +1100",
+                "04-06 01:30 +1100",
+                "04-06 01:30 +1030",
+                "04-06 02:00 +1030",
+                "04-06 02:30 +1030",
+            ],
+        ),
+        ("0 12 30 12 *", Calendar("Pacific/Apia"), (2011, 12, 31), ["12-31 00:00 +1400"]),
         ("0 12 31 12 *", Calendar("Pacific/Apia"), (2011, 12, 31), ["12-31 12:00 +1400"]),
     ],
 )
@@ -97,6 +110,11 @@ fields = st.tuples(
 ).map(" ".join)
 
 
+@example(at=datetime(2006, 4, 1, 14, 59, tzinfo=UTC), zone="Australia/Lord_Howe", expression="59 1 * 4 SUN")
+@example(at=datetime(2006, 4, 1, 15, 29, tzinfo=UTC), zone="Australia/Lord_Howe", expression="*/15 2 * 4 SUN")
+@example(
+    at=datetime(2000, 3, 25, 15, 29, tzinfo=UTC), zone="Australia/Lord_Howe", expression="*/15 0 * 3 SUN"
+)
 @given(
     at=st.datetimes(datetime(1995, 1, 1), datetime(2036, 12, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     zone=st.sampled_from(ZONES),

@@ -32,7 +32,7 @@ class StockRecordManager(models.Manager["StockRecord"]):
         """Count these stocks of one database with their facets and store the records, in the stocks' order.
 
         ``at`` is the first instant that the count doesn't cover, the database's now unless given. Counting takes the
-        queries of ``count_stocks`` and of ``recent_moves`` and three for the snapshot, storing four.
+        queries of ``count_stocks`` and of ``recent_moves`` and three for the snapshot, storing five.
         """
         if not stocks:
             return []
@@ -51,7 +51,7 @@ class StockRecordManager(models.Manager["StockRecord"]):
         method: str = "counted",
         recent: Mapping[str, int] | None = None,
     ) -> list[StockRecord]:
-        """Keep counts under one instant; records of the same stocks and instant are replaced. Four queries.
+        """Keep counts under one instant; records of the same stocks and instant are replaced. Five queries.
 
         ``recent`` is what ``recent_moves`` said in the snapshot of the counts.
         """
@@ -59,9 +59,10 @@ class StockRecordManager(models.Manager["StockRecord"]):
         using = router.db_for_write(StockRecord)
         slugs = [count.slug for count in counts]
         with writing(using):
-            StockFacetRecord.objects.using(using).filter(
-                stock_record__in=self.using(using).filter(stock__in=slugs, timestamp=at).values("pk")
-            ).delete()
+            # A count in place of an older record gets a key of its own: by that levels find what is new.
+            replaced = self.using(using).filter(stock__in=slugs, timestamp=at)
+            StockFacetRecord.objects.using(using).filter(stock_record__in=replaced.values("pk")).delete()
+            replaced._raw_delete(using)
             self.db_manager(using).put(
                 StockRecord(
                     stock=count.slug,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import dropwhile
 from typing import Any
 
 from stockandflow.exceptions import DeclarationError
 from stockandflow.periodic.frequencies import Bounds, Frequency, bounds
 from stockandflow.periods import Calendar, aware
 
-DAY = timedelta(days=1)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Cron:
             )
         found = cls(" ".join(expression.split()))
         try:
-            next(found._from(datetime(2001, 1, 1, tzinfo=UTC)))
+            next(found._from(datetime(2001, 1, 1)))  # noqa: DTZ001 - a time on the clock
         except cron_errors() as error:
             raise DeclarationError(
                 f"{expression!r} is no cron expression ({error}); write e.g. '30 7 * * MON-FRI'."
@@ -47,22 +47,50 @@ class Cron:
 
     def bounds(self, calendar: Calendar, at: datetime) -> Bounds:
         """The period that contains ``at``: from the last instant that the expression names until its next."""
-        at = aware(at)
-        # A clock that went back shows an hour again that the search backward would begin before.
-        zone = calendar.zone
-        repeated = _offset(at - DAY, zone) - _offset(at, zone)
-        beyond = (at + max(repeated, timedelta()) + timedelta(minutes=1)).astimezone(zone)
-        earlier = (found.astimezone(UTC) for found in self._from(beyond, reverse=True))
-        start = next(dropwhile(lambda found: found > at, earlier))
-        later = (found.astimezone(UTC) for found in self._from(start.astimezone(zone)))
-        return Bounds(start, next(dropwhile(lambda found: found <= at, later)))
+        at, zone = aware(at), calendar.zone
+        offsets = [at.astimezone(zone).utcoffset() or timedelta() for at in (at - DAY, at, at + DAY)]
+        shift = max(offsets) - min(offsets)
+        return Bounds(
+            max(self._near(at, zone, shift, back=True)), min(self._near(at, zone, shift, back=False))
+        )
+
+    def _near(self, at: datetime, zone: tzinfo, shift: timedelta, *, back: bool) -> Iterator[datetime]:
+        """The last instants until ``at`` that the expression names, or the first after it.
+
+        Times on the clock are looked through in their order, from as far as the clocks are shifted around here, and as
+        far on after the first that fits: an earlier time can be a later instant.
+        """
+        sign = -1 if back else 1
+        wall = at.astimezone(zone).replace(tzinfo=None)
+        last: datetime | None = None
+        for time in self._from(wall - sign * (shift + MINUTE), reverse=back):
+            if last is not None and (time - last) * sign > shift:
+                return
+            for instant in self._instants(time, zone):
+                if (instant <= at) is back:
+                    last = last or time
+                    yield instant
+
+    def _instants(self, wall: datetime, zone: tzinfo) -> list[datetime]:
+        """When the clocks show that time: never or twice where they change, if hour or minute begin with ``*``."""
+        minute, hour, *_ = self.value.split()
+        shown = [one for fold in (0, 1) if (one := _instant(wall, zone, fold)) is not None]
+        if minute.startswith("*") or hour.startswith("*"):
+            return shown
+        while not shown:
+            wall += MINUTE
+            shown = [one for one in [_instant(wall, zone, 0)] if one is not None]
+        return shown[:1]
 
     def _from(self, at: datetime, *, reverse: bool = False) -> Any:
+        """The times on the clock, without zone, that the expression names after ``at``, or before it."""
         return cronsim().CronSim(self.value, at, reverse=reverse)
 
 
-def _offset(at: datetime, zone: tzinfo) -> timedelta:
-    return at.astimezone(zone).utcoffset() or timedelta()
+def _instant(wall: datetime, zone: tzinfo, fold: int) -> datetime | None:
+    """The instant at which the clocks show that time, for the first or the second time; None where they don't."""
+    instant = wall.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+    return instant if instant.astimezone(zone).replace(tzinfo=None, fold=0) == wall else None
 
 
 def cronsim() -> Any:
