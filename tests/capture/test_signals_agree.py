@@ -123,7 +123,9 @@ class Writer:
         with self.copy(place) as ticket:
             for name, value in values.items():
                 setattr(ticket, name, value)
-            ticket.save()
+            # A copy of a ticket that is gone by now, whose code another one has since.
+            if ticket.code is None or not Ticket.objects.exclude(pk=ticket.pk).filter(code=ticket.code):
+                ticket.save()
 
     def save_some(self, place: int, values: dict[str, Any], names: set[str]) -> None:
         with self.copy(place) as ticket:

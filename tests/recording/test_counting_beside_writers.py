@@ -18,6 +18,7 @@ from stockandflow.declarations import Stock
 from stockandflow.models import StockFacetRecord, StockRecord
 from stockandflow.registry import registry
 from tests.databases import ROOT
+from tests.long import long
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -50,7 +51,7 @@ def writers() -> Iterator[list[int]]:
     assert {process.returncode for process in started} == {0}
 
 
-@pytest.mark.parametrize("recordings", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("recordings", [60, pytest.param(1000, marks=long)])
 def test_facets_sum_and_moves_are_those_of_the_count(recordings: int) -> None:
     for name in ("Basic", "Pro", "Team"):
         plan = Plan.objects.create(name=name, monthly_price=9)

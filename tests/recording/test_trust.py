@@ -31,6 +31,7 @@ from stockandflow.models import (
 from stockandflow.periods import Calendar, Grain
 from stockandflow.periods import Status as Standing
 from stockandflow.registry import Registry
+from tests.long import long
 from tests.recording.retold import Retold
 from tests.recording.world import World
 
@@ -279,7 +280,7 @@ def test_records_and_balances_can_be_trusted(
     live_through(World(own, days_ago), history, spans)
 
 
-@pytest.mark.slow
+@long
 @many
 @given(calendars, st.sampled_from([3, 20, 70]), histories, st.lists(ranges, min_size=3, max_size=3))
 def test_records_and_balances_can_be_trusted_after_many_more_histories(
