@@ -165,7 +165,9 @@ def test_the_next_goes_on_from_where_one_was_killed(keys: list[int]) -> None:
     Member.objects.filter(pk=first).update(status=Status.ACTIVE)
 
     tracker = registry.tracker("membership.member")
-    assert sweep(tracker, "default", chunk=2).moves == {("", "trial"): MEMBERS - 8}
+    written = sweep(tracker, "default", chunk=2).moves
+    # While it waited for the held one, the killed sweep may have written the other one of that chunk.
+    assert written in ({("", "trial"): MEMBERS - 8}, {("", "trial"): MEMBERS - 9})
     assert sweep(tracker, "default", chunk=2).moves == {("trial", "active"): 1}
     assert {len(history) for key, history in histories().items() if key != first} == {1}
     assert told.started_at is not None
