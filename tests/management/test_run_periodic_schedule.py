@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from stockandflow import periodic
+from stockandflow.management.commands.run_periodic_schedule import _period
 from stockandflow.models import ScheduleEntry, ScheduleRun
 from stockandflow.models.clock import database_now
 from stockandflow.periodic import Schedule
@@ -216,3 +217,22 @@ def test_what_a_runner_is_at_is_not_overdue(schedule: Schedule) -> None:
 def test_a_grace_that_is_no_time_is_told(seconds: str) -> None:
     with pytest.raises(CommandError, match=f"{seconds!r} is no number of seconds; write e.g. 300"):
         call_command("run_periodic_schedule", "--check", f"--grace={seconds}")
+
+
+@pytest.mark.parametrize(
+    ("frequency", "hour", "shown"),
+    [
+        (periodic.HOURLY, 22, "2026-11-26 22:00 to 23:00 UTC"),
+        (periodic.HOURLY, 23, "2026-11-26 23:00 to 00:00 UTC"),
+        ("30 7 * * *", 8, "2026-11-26 07:30 to 2026-11-27 07:30 UTC"),
+        (periodic.DAILY, 8, "2026-11-26"),
+        (periodic.WEEKLY, 8, "2026-11-23 to 2026-11-29"),
+    ],
+)
+def test_a_period_has_the_date_of_its_end_where_that_is_another_day(
+    frequency: str, hour: int, shown: str
+) -> None:
+    entry = Schedule().register(frequency, list, name="it", calendar=Calendar())
+    period = entry.period(datetime(2026, 11, 26, hour, 10, tzinfo=UTC))
+    assert period is not None
+    assert _period(entry, period) == shown

@@ -257,5 +257,5 @@ def _period(entry: Entry, period: Bounds) -> str:
     ):
         return str(first)
     start, end = (at.astimezone(calendar.zone) for at in period)
-    ended = f"{end:%H:%M %Z}" if start.date() == end.date() else f"{end:%Y-%m-%d %H:%M %Z}"
+    ended = f"{end:%H:%M %Z}" if first == last else f"{end:%Y-%m-%d %H:%M %Z}"
     return f"{start:%Y-%m-%d %H:%M} to {ended}"
