@@ -138,14 +138,14 @@ class FlowRecordAdmin(StoredAdmin):
     list_display = (
         "start",
         "grain",
-        "calendar",
         "flow_shown",
         "source_shown",
         "sink_shown",
         "count",
         "subjects",
-        "computed_at",
         "revision",
+        "calendar",
+        "computed_at",
     )
     list_filter = (ByFlow, "grain", ByCalendar)
     date_hierarchy = "start"
@@ -186,19 +186,19 @@ class RestatementAdmin(StoredAdmin):
 
     list_display = (
         "at",
-        "kind",
         "slug",
-        "source",
-        "sink",
-        "grain",
-        "start",
-        "facet",
-        "value",
         "old_count",
         "new_count",
+        "start",
+        "grain",
+        "cause",
+        "source",
+        "sink",
+        "facet",
+        "value",
         "old_subjects",
         "new_subjects",
-        "cause",
+        "kind",
     )
     list_filter = ("kind", "grain")
     search_fields = ("slug",)
@@ -251,7 +251,7 @@ def _scheduled(entry: ScheduleEntry) -> Entry | None:
 class ScheduleEntryAdmin(StoredAdmin):
     """The entries of the schedule, when each is due, how it went last, and how far it has come."""
 
-    list_display = ("name", "frequency", "next_due", "last_run", "high_water", "seen_at")
+    list_display = ("name", "frequency", "next_due", "last_run", "seen_at")
     search_fields = ("name",)
     actions = ("run_now",)
 
@@ -297,8 +297,10 @@ class ScheduleEntryAdmin(StoredAdmin):
     def last_run(self, entry: Any) -> str:
         if entry.sf_status is None:
             return ""
-        at = f" {formats.localize(localtime(entry.sf_finished_at))}" if entry.sf_finished_at else ""
-        return f"{entry.sf_status}{at}"
+        if entry.sf_finished_at is None:
+            return str(entry.sf_status)
+        at = formats.localize(localtime(entry.sf_finished_at)).replace(" ", "\N{NO-BREAK SPACE}")
+        return f"{entry.sf_status} {at}"
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("stockandflow.run_scheduleentry")
