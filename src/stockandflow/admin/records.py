@@ -273,12 +273,10 @@ class ScheduleEntryAdmin(StoredAdmin):
     ) -> HttpResponse:
         """With a warning where nobody calls the schedule. One query for it."""
         if request.method == "GET" and (found := silence(schedule, now=timezone.now())):
-            said = f"since {formats.localize(localtime(found.since))}" if found.since else "ever"
-            self.message_user(
-                request,
-                f"The schedule hasn't been run {said}. Is run_periodic_schedule called?",
-                messages.WARNING,
-            )
+            told = "The schedule was never run"
+            if found.since:
+                told = f"Since {formats.localize(localtime(found.since))} nobody has run the schedule"
+            self.message_user(request, f"{told}. Is run_periodic_schedule called?", messages.WARNING)
         return super().changelist_view(request, extra_context)
 
     @admin.display
