@@ -104,18 +104,19 @@ class Look:
 
 
 class _Known:
-    """What two queries say of entries: their states, and whether their periods at an instant are settled."""
+    """What two queries say of entries: their states, and whether their ``periods`` at an instant are settled."""
 
     def __init__(self, entries: Sequence[Entry], at: datetime, using: str) -> None:
-        names = [entry.name for entry in entries]
-        starts = {period.start for entry in entries if (period := entry.period(at))}
+        self.periods = {entry.name: entry.period(at) for entry in entries}
         self.states = {
-            state.name: state for state in ScheduleEntry.objects.using(using).filter(name__in=names)
+            state.name: state for state in ScheduleEntry.objects.using(using).filter(name__in=self.periods)
         }
-        runs = ScheduleRun.objects.using(using).filter(
-            entry__in=[state.pk for state in self.states.values()], period_start__in=starts
+        settled = ScheduleRun.objects.using(using).filter(
+            entry__in=[state.pk for state in self.states.values()],
+            period_start__in={period.start for period in self.periods.values() if period},
+            status__in=ScheduleRun.SETTLED,
         )
-        self._settled = {(run.entry_id, run.period_start) for run in runs if run.settled}
+        self._settled = set(settled.values_list("entry_id", "period_start"))
 
     def held(self, using: str) -> set[str]:
         """The names of the entries that a runner is at, which gives signs of life. One query."""
@@ -155,17 +156,17 @@ def run(
     at = database_now(using) if now is None else aware(now, "now")
     owner = owner_name()
     known = _Known(entries, at, using)
-    new = [entry for entry in entries if entry.name not in known.states and entry.period(at)]
+    new = [name for name, period in known.periods.items() if period and name not in known.states]
     if new:
         ScheduleEntry.objects.using(using).bulk_create(
-            [ScheduleEntry(name=entry.name) for entry in new], ignore_conflicts=True
+            [ScheduleEntry(name=name) for name in new], ignore_conflicts=True
         )
     idle, results = [], []
     held = known.held(using) if send else set()
     for entry in entries:
         if stop():
             break
-        current = entry.period(at)
+        current = known.periods[entry.name]
         if current is None:
             results.append(Result(entry, State.NEVER))
         elif known.settled(entry, current):
@@ -207,7 +208,7 @@ def look(
     known = _Known(entries, at, using)
     found = []
     for entry in entries:
-        current, state = entry.period(at), known.states.get(entry.name)
+        current, state = known.periods[entry.name], known.states.get(entry.name)
         last = None if state is None else state.runs.using(using).order_by("-period_start").first()
         due: tuple[Bounds, ...] = ()
         if current is None:
