@@ -77,10 +77,15 @@ def drop_broken_connection(using: str) -> None:
         connections[using].close_if_unusable_or_obsolete()
 
 
+def last_seen_to(entry: Entry, state: ScheduleEntry | None) -> Bounds | None:
+    """The latest period that was run or passed over; None where there was none."""
+    return None if state is None or state.high_water is None else entry.period(state.high_water)
+
+
 def wanted(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> Iterator[Bounds]:
     """The periods that may want a run while ``current`` is under way, oldest first; ``current`` is the last."""
-    if entry.catch_up == "all" and state is not None and state.high_water is not None:
-        period = entry.period(state.high_water)
+    if entry.catch_up == "all":
+        period = last_seen_to(entry, state)
         while period is not None and (period := entry.period(period.end)) and period.start < current.start:
             yield period
     yield current
@@ -164,7 +169,7 @@ def _first_unsettled(
 
 
 def _missed_since(entry: Entry, state: ScheduleEntry, period: Bounds) -> datetime | None:
-    last = None if state.high_water is None else entry.period(state.high_water)
+    last = last_seen_to(entry, state)
     return last.end if last is not None and last.end < period.start else None
 
 

@@ -26,6 +26,7 @@ from stockandflow.periodic.claims import (
     give_up,
     heartbeat,
     hold_on_sqlite,
+    last_seen_to,
     owner_name,
     passed_over,
     settle,
@@ -223,13 +224,14 @@ def look(
 
 def _held(last: ScheduleRun | None, at: datetime) -> bool:
     """Whether a runner that gives signs of life is at it."""
-    running = last is not None and last.status == ScheduleRun.Status.RUNNING
-    return running and last is not None and last.leased_until is not None and last.leased_until > at
+    if last is None or last.status != ScheduleRun.Status.RUNNING:
+        return False
+    return last.leased_until is not None and last.leased_until > at
 
 
 def _late(entry: Entry, state: ScheduleEntry | None, due: Bounds, at: datetime) -> timedelta:
-    settled = None if state is None or state.high_water is None else entry.period(state.high_water)
-    return at - (due.start if settled is None else settled.end)
+    last = last_seen_to(entry, state)
+    return at - (due.start if last is None else last.end)
 
 
 def _run_entry(
