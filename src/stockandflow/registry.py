@@ -14,6 +14,7 @@ from django.utils.module_loading import module_has_submodule
 
 from stockandflow.declarations import Flow, ModelTracker, Process, Stock
 from stockandflow.exceptions import AutodiscoveryError, DeclarationError, UnknownSlug
+from stockandflow.periods import Calendar
 
 MODULE = "stocksandflows"
 """The module of an installed app that holds its declarations."""
@@ -154,6 +155,10 @@ class Registry:
         tracker = self.tracker_of(stock)
         flows = [*self.inflows(stock), *self.outflows(stock)]
         return {flow.flow_event_model for flow in flows} | ({tracker.events} if tracker else set())
+
+    def calendars(self) -> tuple[Calendar, ...]:
+        """The calendars in use, each once: the project's, and those that processes have of their own."""
+        return tuple(dict.fromkeys([Calendar.default(), *(process.calendar for process in self.processes)]))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

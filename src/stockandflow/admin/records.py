@@ -29,7 +29,6 @@ from stockandflow.models import (
     Sweep,
 )
 from stockandflow.periodic import Entry, State, run, schedule, silence
-from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
 
@@ -81,8 +80,7 @@ class ByCalendar(ByDeclaration):
     title = parameter_name = "calendar"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        calendars = [Calendar.default(), *(process.calendar for process in registry.processes)]
-        return [(calendar.key, calendar.timezone) for calendar in dict.fromkeys(calendars)]
+        return [(calendar.key, calendar.timezone) for calendar in registry.calendars()]
 
 
 class FacetRecords(ReadOnly, TabularInline):

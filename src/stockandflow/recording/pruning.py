@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from stockandflow.models import FlowFacetRecord, FlowRecord, StockRecord, Watermark
 from stockandflow.models.clock import database_now
-from stockandflow.periods import Calendar, Grain
+from stockandflow.periods import Grain
 from stockandflow.recording.horizons import computable_since, horizon_at
 from stockandflow.recording.ledgers import Ledger, ledgers
 from stockandflow.recording.old_events import BATCH, OldEvents, Progress
@@ -96,14 +96,9 @@ def prune(
         horizons=horizons,
         refused=refused,
         flow_records=_prune_flow_records(retention, kept, now, horizons, dry_run=dry_run),
-        stock_records=thin(retention, calendars_of(registry), now, dry_run=dry_run),
+        stock_records=thin(retention, registry.calendars(), now, dry_run=dry_run),
         dry_run=dry_run,
     )
-
-
-def calendars_of(registry: Registry) -> tuple[Calendar, ...]:
-    """The calendars in which something is recorded: the project's, and those that processes have of their own."""
-    return tuple(dict.fromkeys([Calendar.default(), *(process.calendar for process in registry.processes)]))
 
 
 def _old_events(registry: Registry, kept: Sequence[Ledger], horizon: datetime) -> Iterator[OldEvents]:
