@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
@@ -21,6 +19,7 @@ from stockandflow.exceptions import DeclarationError, InvalidInput, NotRegistere
 from stockandflow.models.clock import database_now
 from stockandflow.periodic import Schedule, State, run
 from stockandflow.registry import Registry, registry
+from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db
 
@@ -156,28 +155,6 @@ def test_without_events_or_a_field_there_is_no_telling_since_when() -> None:
     Registry().register(alone)
     with pytest.raises(InvalidInput, match=r"'alone' is in no tracker.*since='…', or put the stock into a"):
         Decay(alone, DAY, {"status": Status.WARM})()
-
-
-def side_by_side(*works: Callable[[], object]) -> None:
-    errors: list[BaseException] = []
-    gate = threading.Barrier(len(works))
-
-    def one(work: Callable[[], object]) -> None:
-        try:
-            gate.wait()
-            work()
-        except BaseException as error:  # noqa: BLE001  (it is raised again below)
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=one, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 @pytest.mark.django_db(transaction=True)

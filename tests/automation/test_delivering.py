@@ -36,6 +36,7 @@ from tests.capture.keyed.models import (
     RegionFlowEvent,
 )
 from tests.testapp.models import BigItem, Item, ItemFlowEvent, Owner, SpecialItem
+from tests.threads import side_by_side
 
 ROOT = Path(__file__).resolve().parents[2]
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
@@ -506,27 +507,6 @@ def test_a_killed_process_loses_nothing_and_its_batch_is_delivered_after_the_lea
 # Several processes
 
 
-def in_threads(number: int, work: Callable[[], Any]) -> None:
-    gate, errors = threading.Barrier(number), []
-
-    def one() -> None:
-        try:
-            gate.wait()
-            work()
-        except BaseException as error:  # noqa: BLE001  (it is raised again below)
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=one) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 @pytest.mark.django_db(transaction=True)
 def test_one_commit_of_two_ordered_events_is_told_at_once(item: Item) -> None:
     told: list[Any] = []
@@ -544,7 +524,7 @@ def test_processes_side_by_side_deliver_each_event_once() -> None:
     items = [Item.objects.create(text=str(n), number=3) for n in range(120)]
     for one in items:
         flow.add_event(one, small, large)
-    in_threads(4, lambda: deliver(registry))
+    side_by_side(*[lambda: deliver(registry)] * 4)
     deliver(registry)
     assert Counter(one for one, _, _ in post.calls) == Counter(items)
     assert (letters(), set(statuses())) == (120, {"done"})

@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count
-from threading import Barrier, Thread
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 from hypothesis import given
@@ -23,6 +22,7 @@ from stockandflow import capture
 from stockandflow.declarations import ModelTracker, Stock
 from tests.capture.conftest import Declare, declared, empty
 from tests.testapp.models import BigTicket, Desk, LateTicket, Ticket, TicketFlowEvent
+from tests.threads import side_by_side
 
 rows = Ticket.objects.all()
 low = Stock(slug="low", name="Low", queryset=rows.filter(rank__lt=10))
@@ -230,28 +230,6 @@ def test_after_any_sequence_of_writes_the_events_lead_to_the_rows(watched: None,
 # However many write at once.
 
 
-def in_threads(*works: Callable[[], object]) -> None:
-    """Run them at once, each with a connection of its own; what one raises is raised."""
-    together, raised = Barrier(len(works)), list[BaseException]()
-
-    def run(work: Callable[[], object]) -> None:
-        try:
-            together.wait()
-            work()
-        except BaseException as error:  # noqa: BLE001  (raised in the test's own thread)
-            raised.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if raised:
-        raise raised[0]
-
-
 def until_it_is_done(write: Callable[..., None], pk: int, ranks: list[int]) -> None:
     """Write each rank, as a project does: again when the database has ended a deadlock, or was locked for a reader."""
     for rank in ranks:
@@ -312,6 +290,6 @@ def test_who_writes_one_row_at_once_makes_one_path_of_events(
         for write in (one, other)
     ]
 
-    in_threads(*works)
+    side_by_side(*works)
 
     assert_events_lead_to_the_rows()

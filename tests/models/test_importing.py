@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -20,6 +19,7 @@ from stockandflow.models import staging as staging_module
 from stockandflow.models.staging import PastMove
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
+from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db
 
@@ -526,23 +526,12 @@ def test_temporary_tables_are_gone_afterwards(tracker: Any, plan: Plan) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_imports_of_one_file_at_a_time_write_it_once(tracker: Any, plan: Plan) -> None:
     rows = [move for one in [member(plan) for _ in range(20)] for move in life(one)]
-    start, done, failed = threading.Barrier(2), [], []
+    done: list[int] = []
 
     def bring_in() -> None:
-        try:
-            start.wait(30)
-            done.append(tracker.import_events(rows).written)
-        except Exception as error:  # noqa: BLE001  (told below)
-            failed.append(error)
-        finally:
-            connection.close()
+        done.append(tracker.import_events(rows).written)
 
-    threads = [threading.Thread(target=bring_in) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(bring_in, bring_in)
 
-    assert failed == []
     assert sorted(done) == [0, 40]
     assert len(events()) == 40

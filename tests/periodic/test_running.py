@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, connection, transaction
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ScheduleEntry, ScheduleRun, StockRecord
 from stockandflow.models.clock import database_now
 from stockandflow.periodic import Frequency, Schedule, State, look, run
 from stockandflow.periods import Calendar
+from tests.threads import side_by_side
 
 AT = datetime(2025, 6, 18, 14, 38, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -462,28 +463,6 @@ def test_looking_writes_nothing_and_says_what_is_due_and_what_was() -> None:
 # Several runners
 
 
-def in_threads(number: int, work: Callable[[int], None]) -> None:
-    """Do the work in threads that start together; an exception in one fails the test."""
-    gate, errors = threading.Barrier(number), []
-
-    def one(index: int) -> None:
-        try:
-            gate.wait()
-            work(index)
-        except BaseException as error:  # noqa: BLE001  (it is raised again below)
-            errors.append(error)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=one, args=(index,)) for index in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("atomic", [True, False])
 def test_runners_side_by_side_run_each_entry_once_a_period(atomic: bool) -> None:
@@ -501,11 +480,11 @@ def test_runners_side_by_side_run_each_entry_once_a_period(atomic: bool) -> None
     run(schedule, now=AT)
     seen: list[str] = []
 
-    def work(_: int) -> None:
+    def work() -> None:
         for n in range(1, 9):
             seen.extend(result.state.value for result in run(schedule, now=AT + n * MINUTE).results)
 
-    in_threads(4, work)
+    side_by_side(*[work] * 4)
     run(schedule, now=AT + 8 * MINUTE)  # what the others were busy with at the end
     assert "failed" not in seen
     for name in ("a", "b", "c"):
@@ -526,11 +505,11 @@ def test_runners_whose_clocks_differ_run_no_period_twice_and_lose_none(catch_up:
     run(schedule, now=AT)
     seen: list[str] = []
 
-    def work(index: int) -> None:
+    def work(skew: timedelta) -> None:
         for at in ticks:
-            seen.extend(result.state.value for result in run(schedule, now=at + skews[index]).results)
+            seen.extend(result.state.value for result in run(schedule, now=at + skew).results)
 
-    in_threads(len(skews), work)
+    side_by_side(*(partial(work, skew) for skew in skews))
     for at in ticks:
         run(schedule, now=at)  # whatever the others were at meanwhile
     assert "failed" not in seen
@@ -556,16 +535,16 @@ def test_an_entry_that_runs_for_five_leases_and_three_periods_does_not_overlap_i
     # SQLite's one writer is the entry in its transaction: nobody can so much as ask for it, until it has ended.
     waits = atomic and connection.vendor == "sqlite"
 
-    def work(index: int) -> None:
-        if index == 0:
-            seen.append(states(schedule, AT)[0])
-        else:
-            for n in range(1, 4):
-                time.sleep(1.5)
-                if not waits:
-                    assert states(schedule, AT + n * MINUTE) == ["busy"]
+    def first() -> None:
+        seen.append(states(schedule, AT)[0])
 
-    in_threads(2, work)
+    def others() -> None:
+        for n in range(1, 4):
+            time.sleep(1.5)
+            if not waits:
+                assert states(schedule, AT + n * MINUTE) == ["busy"]
+
+    side_by_side(first, others)
     assert (seen, most) == (["done"], 1)
     (result,) = run(schedule, now=AT + 3 * MINUTE).results
     assert (result.state, result.missed_since) == (State.DONE, AT + MINUTE), (

@@ -29,6 +29,7 @@ from stockandflow.models import (
 from stockandflow.models.clock import writing
 from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry, registry
+from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db
 
@@ -467,22 +468,11 @@ def test_recordings_side_by_side_wait_for_each_other() -> None:
     for number in range(5):
         Member.objects.create(name=f"M{number}", email=f"{number}@example.org", plan=plan, country="GB")
         Lead.objects.create(name=f"L{number}", email=f"{number}@example.org")
-    errors: list[Exception] = []
 
     def some() -> None:
-        try:
-            for _ in range(4):
-                recording.record(registry)
-        except Exception as error:  # noqa: BLE001  (it is asserted on below)
-            errors.append(error)
-        finally:
-            connections.close_all()
+        for _ in range(4):
+            recording.record(registry)
 
-    threads = [threading.Thread(target=some) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    side_by_side(*[some] * 4)
     totals = FlowRecord.objects.filter(source=ALL, sink=ALL, flow="signing-up", grain=Grain.DAY)
     assert [total.count for total in totals] == [5]
