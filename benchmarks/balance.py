@@ -13,7 +13,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, compared, processor_clock, say
+from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, analyse, compared, processor_clock, say
 from benchmarks.models import Case, FewFlowEvent, ManyFlowEvent
 from benchmarks.sweep import peak_of
 from stockandflow import Flow, FlowEvent, ModelTracker, Process, Registry, Stock
@@ -141,13 +141,7 @@ def fill(
             f"SELECT '{prefix}', {flow}, {source}, {sink}, n / 10 + 1, {at}, %s, '{{}}', 'live' FROM ({numbers}) s",
             [connection.ops.adapt_datetimefield_value(recorded_at)],
         )
-        cursor.execute(
-            {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}.get(
-                connection.vendor, "ANALYZE {}"
-            ).format(table)
-        )
-        if cursor.description:
-            cursor.fetchall()
+    analyse(table)
 
 
 def asked(way: Any) -> int:

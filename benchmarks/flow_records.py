@@ -14,7 +14,7 @@ from typing import Any
 
 from django.db import connection
 
-from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, compared, line, say, timed
+from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, analyse, compared, line, say, timed
 from benchmarks.models import TrackedFlowEvent, TrackedSubscription
 from stockandflow import capture, recording
 from stockandflow.declarations import Flow
@@ -34,6 +34,7 @@ NEW_TO_LITTLE = Bound(1.5)
 ANEW_TO_HAND = Bound(2)
 CALENDAR = Calendar("Europe/London")
 TABLE = "benchmarks_trackedflowevent"
+RECORDS = "stockandflow_flowrecord"
 PAIRS = (
     ("starting", "", "a"),
     ("moving", "a", "b"),
@@ -101,7 +102,7 @@ def taking_in(own: Registry, new: int, rounds: int) -> tuple[list[float], int]:
     recorded(own)
     today = CALENDAR.period(Grain.DAY, database_now("default"))
     insert(new, today.start, database_now("default"), fresh=True)
-    analyse()
+    analyse(TABLE, RECORDS)
     way = Way("take in", lambda: recorded(own))
     timed(way)
     seconds = [timed(way) for _ in range(rounds)]
@@ -119,7 +120,7 @@ def history(database: str, events: int) -> None:
         model._base_manager.all()._raw_delete("default")
     until = CALENDAR.period(Grain.DAY, database_now("default")).start - timedelta(days=2)
     insert(events, until - timedelta(days=HISTORY_DAYS), until, fresh=False)
-    analyse()
+    analyse(TABLE, RECORDS)
 
 
 def insert(events: int, since: datetime, until: datetime, *, fresh: bool) -> None:
@@ -152,18 +153,6 @@ def insert(events: int, since: datetime, until: datetime, *, fresh: bool) -> Non
             f"SELECT '', {', '.join(columns)}, (i * 7919) % {subjects} + 1, {happened}, {recorded_at}, '{{}}', 'live' "
             f"FROM {numbers} numbers"
         )
-
-
-def analyse() -> None:
-    with connection.cursor() as cursor:
-        for table in (TABLE, "stockandflow_flowrecord"):
-            cursor.execute(
-                {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}.get(
-                    connection.vendor, "ANALYZE {}"
-                ).format(table)
-            )
-            if cursor.description:
-                cursor.fetchall()
 
 
 Cell = tuple[Any, ...]

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import connection
 
-from benchmarks.measuring import JUDGED, Bound, Line, NumbersDiffer, Way, compared, line, say, timed
+from benchmarks.measuring import JUDGED, Bound, Line, NumbersDiffer, Way, analyse, compared, line, say, timed
 from benchmarks.models import Account
 from benchmarks.stocksandflows import ACCOUNT_STATUSES, ACCOUNT_VALUES, account_stocks
 from stockandflow.membership import StockCount, count_stocks
@@ -115,13 +115,7 @@ def fill(rows: int) -> None:
             cursor.execute(
                 f"INSERT INTO {TABLE} ({columns}) SELECT {columns} FROM {TABLE} ORDER BY id LIMIT {at_once}"
             )
-        cursor.execute(
-            {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}.get(
-                connection.vendor, "ANALYZE {}"
-            ).format(TABLE)
-        )
-        if cursor.description:
-            cursor.fetchall()
+    analyse(TABLE)
 
 
 # By hand: what someone would write who knows that the stocks are the values of one column.

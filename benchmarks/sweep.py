@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, compared, line, say, timed
+from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, analyse, compared, line, say, timed
 from benchmarks.models import PLANS, STATUSES, Plan, TrackedFlowEvent, TrackedSubscription
 from stockandflow import capture
 from stockandflow.capture.auditing import audit_tracker
@@ -144,9 +144,4 @@ def fill(rows: int) -> None:
 
 def tidied() -> None:
     """With statistics of what is there now."""
-    how = {"postgresql": "VACUUM ANALYZE {}", "mysql": "ANALYZE TABLE {}"}.get(
-        connection.vendor, "ANALYZE {}"
-    )
-    with connection.cursor() as cursor:
-        for table in (TABLE, EVENTS):
-            cursor.execute(how.format(table))
+    analyse(TABLE, EVENTS)
