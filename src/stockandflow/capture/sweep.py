@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import DatabaseError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Coalesce
 
+from stockandflow.batches import batched
 from stockandflow.capture.event_sql import exactly
 from stockandflow.capture.install import databases, trackers_on
 from stockandflow.capture.methods import method_for
@@ -45,7 +46,6 @@ RESWEPT_AFTER = timedelta(hours=23)
 SAMPLE = 100
 """Objects of a tracker by function that are asked for their states, to see whether the stocks say the same."""
 
-T = TypeVar("T")
 
 Move = tuple[str, str]
 """The keys of source and sink."""
@@ -497,12 +497,6 @@ def rows_of(model: type[models.Model], using: str) -> models.QuerySet[Any]:
 def _at(values: models.QuerySet[Any], place: int) -> Any:
     """The value at that place, counted from one; None where there are fewer."""
     return next(iter(values[place - 1 : place]), None)
-
-
-def batched(found: list[T], size: int) -> Iterator[list[T]]:
-    """The same in lists of that size, the last one shorter."""
-    for start in range(0, len(found), size):
-        yield found[start : start + size]
 
 
 def _is_there(connection: BaseDatabaseWrapper) -> bool:

@@ -16,6 +16,7 @@ from django.db.models import BigIntegerField, Case, Count, F, Func, IntegerField
 from django.db.models.functions import Cast, JSONArray
 from django.utils import timezone
 
+from stockandflow.batches import batched
 from stockandflow.membership.facets import NONE, OTHER, FacetColumn
 from stockandflow.membership.predicate import MemberOf, deciding_field
 
@@ -75,8 +76,8 @@ def count_stocks(requests: Iterable[CountRequest]) -> dict[str, StockCount]:
     counted: dict[str, StockCount] = {}
     with timezone.override(timezone.get_default_timezone()):
         for members in groups.values():
-            for start in range(0, len(members), BITS):
-                counted.update(_count_together(members[start : start + BITS]))
+            for some in batched(members, BITS):
+                counted.update(_count_together(some))
     return {request.slug: counted[request.slug] for request in requests}
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from django.db import connections, models, router, transaction
 
+from stockandflow.batches import batched
 from stockandflow.membership.counting import StockCount, count_stocks
 from stockandflow.models.clock import SETTLING, snapshot, writing
 from stockandflow.models.keys import KeyField
@@ -167,9 +168,7 @@ def settled_moves(stocks: Iterable[Stock], instants: Iterable[datetime]) -> dict
     """
     found: dict[datetime, Counter[str]] = {at: Counter() for at in sorted(set(instants))}
     event_models = {model for stock in stocks for model in stock.registry.event_models_of(stock)}
-    every = list(found)
-    for start in range(0, len(every), SETTLED_AT_ONCE):
-        ordered = every[start : start + SETTLED_AT_ONCE]
+    for ordered in batched(list(found), SETTLED_AT_ONCE):
         sums = {f"at_{index}": models.Count("pk", filter=settling(at)) for index, at in enumerate(ordered)}
         windows = models.Q(*(settling(at) for at in ordered), _connector=models.Q.OR)
         for model in event_models:

@@ -13,6 +13,7 @@ from typing import Any
 from django.db import models, router
 from django.db.models import Case, Count, IntegerField, Max, Min, Q, Value, When
 
+from stockandflow.batches import batched
 from stockandflow.declarations import Stock
 from stockandflow.membership.facets import NONE, OTHER, FacetColumn, FacetText
 from stockandflow.models import Origin, StockFacetRecord, StockRecord, settled_moves
@@ -187,7 +188,7 @@ class _Counts:
         found: dict[Known, _Anchor] = {}
         recent: dict[Known, int] = {}
         keys: dict[int, Known] = {}
-        for instants in _batches(sorted({at for _, at in wanted})):
+        for instants in batched(sorted({at for _, at in wanted}), AT_ONCE):
             rows = self.records.filter(timestamp__in=instants)
             for pk, slug, at, count, net in rows.values_list(
                 "pk", "stock", "timestamp", "count", "recent_net"
@@ -213,16 +214,11 @@ class _Counts:
     def _facets(self, keys: Mapping[int, Known]) -> dict[Known, dict[str, dict[str, int]]]:
         found: dict[Known, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
         records = StockFacetRecord.objects.using(self.records.db).filter(multi_valued=False).order_by("id")
-        for pks in _batches(list(keys)):
+        for pks in batched(list(keys), AT_ONCE):
             rows = records.filter(stock_record__in=pks)
             for pk, facet, value, count in rows.values_list("stock_record", "facet", "value", "count"):
                 found[keys[pk]][facet][value] = count
         return found
-
-
-def _batches(given: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(given), AT_ONCE):
-        yield given[start : start + AT_ONCE]
 
 
 class _Segments:

@@ -5,13 +5,13 @@ A final number that changes is a new revision of its record, and leaves a restat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from django.db import connections
 
+from stockandflow.batches import batched
 from stockandflow.conf import conf
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement
 from stockandflow.periods import Grain, Period
@@ -22,8 +22,6 @@ from stockandflow.recording.windows import Measures
 MEASURES = ("count", "subjects", "first_in_week", "first_in_month", "first_in_quarter", "first_in_year")
 ORIGINS = ("imported", "swept", "initial")
 AT_ONCE = 2000
-
-One = TypeVar("One")
 
 Lines = Mapping[Period, Mapping[Pair, Line]]
 Cause = Callable[[Period], str | None]
@@ -173,21 +171,21 @@ class Differences:
         """Write it all, and that the periods were computed. To be called in a transaction."""
         using = self.ledger.writing
         records, facets = FlowRecord.objects.using(using), FlowFacetRecord.objects.using(using)
-        for pks in _in_parts(self.facets_gone):
+        for pks in batched(self.facets_gone, AT_ONCE):
             facets.filter(pk__in=pks).delete()
-        for pks in _in_parts(self.gone):
+        for pks in batched(self.gone, AT_ONCE):
             records.filter(pk__in=pks)._raw_delete(using)
         for grain in dict.fromkeys(period.grain for period in self.unsettled):
             starts = [period.start for period in self.unsettled if period.grain is grain]
-            for some in _in_parts(starts):
+            for some in batched(starts, AT_ONCE):
                 self.ledger.records().filter(grain=grain, start__in=some).update(computed_at=self.at)
-        for made in _in_parts(self.made):
+        for made in batched(self.made, AT_ONCE):
             new = records.bulk_create([self._record(*one) for one in made])
             rows = self._facets(
                 (record.pk, line.facets) for record, (_, _, line, _) in zip(new, made, strict=True)
             )
             facets.bulk_create(rows, batch_size=AT_ONCE)
-        for changed in _in_parts(self.changed):
+        for changed in batched(self.changed, AT_ONCE):
             records.bulk_create(
                 [
                     # Where only first moves changed, a final number stands since it was computed.
@@ -244,8 +242,3 @@ class Differences:
                     value=value,
                     **dict(zip(MEASURES, measures, strict=True)),
                 )
-
-
-def _in_parts(rows: Sequence[One]) -> Iterator[Sequence[One]]:
-    for start in range(0, len(rows), AT_ONCE):
-        yield rows[start : start + AT_ONCE]

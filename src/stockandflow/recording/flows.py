@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from stockandflow.batches import batched
 from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Watermark
@@ -144,10 +145,9 @@ def _write(mark: Watermark, found: Dirty, days: Differences) -> tuple[int, int] 
             return None
         days.write()
         for grain in PARTS:
-            periods = touched(ledger, grain, found.days)
-            for start in range(0, len(periods), AT_ONCE):
+            for periods in batched(touched(ledger, grain, found.days), AT_ONCE):
                 sums = Differences(ledger, at)
-                sums.compare(summed(ledger, periods[start : start + AT_ONCE]), cause)
+                sums.compare(summed(ledger, periods), cause)
                 sums.write()
                 written += sums.records
                 restated += len(sums.restatements)

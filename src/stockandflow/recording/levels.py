@@ -17,6 +17,7 @@ from django.db import router
 from django.db.models import F, Max, Min, Q, QuerySet
 from django.db.models.functions import TruncDate
 
+from stockandflow.batches import batched
 from stockandflow.conf import conf
 from stockandflow.declarations import Stock
 from stockandflow.models import (
@@ -487,9 +488,9 @@ class _Difference:
                 facets[key] = level.facets
                 emptied += [old.pk] if old and before else []
         records = StockRecord.objects.using(self.using)
-        for pks in _batches(same):
+        for pks in batched(same, AT_ONCE):
             records.filter(pk__in=pks).update(computed_at=self.derived.at)
-        for pks in _batches(emptied):
+        for pks in batched(emptied, AT_ONCE):
             StockFacetRecord.objects.using(self.using).filter(stock_record__in=pks).delete()
         StockRecord.objects.db_manager(self.using).put(changed)
         self._write_facets(facets)
@@ -559,8 +560,3 @@ class _Difference:
                     at=self.derived.at,
                     cause=cause,
                 )
-
-
-def _batches(pks: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(pks), AT_ONCE):
-        yield pks[start : start + AT_ONCE]

@@ -9,6 +9,7 @@ from django.db import router, transaction
 from django.db.models import Case, F, IntegerField, Min, QuerySet, Value, When, Window
 from django.db.models.functions import RowNumber
 
+from stockandflow.batches import batched
 from stockandflow.models import StockFacetRecord, StockRecord
 from stockandflow.periods import Calendar, Grain
 from stockandflow.recording.retention import Retention
@@ -48,8 +49,8 @@ def _superfluous(grain: Grain, calendars: Sequence[Calendar], until: datetime) -
         return
     ends = [period.end for period in calendars[0].periods(grain, first, until) if period.end <= until]
     low = calendars[0].period(grain, first).start
-    for place in range(0, len(ends), PERIODS):
-        high = ends[place : place + PERIODS][-1]
+    for some in batched(ends, PERIODS):
+        high = some[-1]
         places = {
             f"sf_nth_{number}_{kept.value}": Window(
                 RowNumber(),
@@ -76,8 +77,7 @@ def _period_of(calendar: Calendar, grain: Grain, low: datetime, high: datetime) 
 
 def _delete(keys: list[int]) -> int:
     records = _counts()
-    for start in range(0, len(keys), BATCH):
-        some = keys[start : start + BATCH]
+    for some in batched(keys, BATCH):
         with transaction.atomic(using=records.db):
             StockFacetRecord.objects.using(records.db).filter(stock_record__in=some).delete()
             records.filter(pk__in=some).delete()
