@@ -182,6 +182,7 @@ class _Run:
             mark.event_model: mark for mark in Watermark.objects.using(using).filter(calendar=LEVELS)
         }
         self.counts_mark = self.watermarks.get(COUNTS)
+        self.kept_since = {slug: self._kept_since(slug) for slug in self.slugs}
         self.reached: dict[tuple[str, str], Span] = {
             (mark.stock, mark.timezone): (mark.since, mark.until)
             for mark in LevelWatermark.objects.using(using).filter(stock__in=self.slugs)
@@ -197,16 +198,14 @@ class _Run:
         self._read_counts()
         wanted: dict[str, dict[Stock, set[datetime]]] = defaultdict(lambda: defaultdict(set))
         reach: dict[tuple[str, str], Span] = {}
-        for stock, timezone, midnights in self._unfinished(reach):
+        for stock, timezone, span, midnights in self._unfinished():
+            reach[stock.slug, timezone] = span
             wanted[timezone][stock].update(midnights)
         for stock, timezone, at in self._touched():
             wanted[timezone][stock].add(at)
         levels: dict[Known, Level] = {}
         for timezone, of_stocks in wanted.items():
-            kept = {
-                stock: {at for at in midnights if at >= (self._kept_since(stock) or at)}
-                for stock, midnights in of_stocks.items()
-            }
+            kept = {stock: self._kept(stock, midnights) for stock, midnights in of_stocks.items()}
             levels |= levels_at(kept, Calendar(timezone), self.counted)
         known = {slug for slug, _ in levels}
         return Derived(
@@ -218,12 +217,17 @@ class _Run:
             reach={key: span for key, span in reach.items() if key[0] in known},
         )
 
-    def _kept_since(self, stock: Stock) -> datetime | None:
+    def _kept_since(self, slug: str) -> datetime | None:
         """From when on the events tell the stock's levels, None for ever; those before stay as they are."""
-        marks = (self.watermarks.get(model._meta.label_lower) for model in self.models[stock.slug])
+        marks = (self.watermarks.get(model._meta.label_lower) for model in self.models[slug])
         horizon = max((mark.horizon for mark in marks if mark and mark.horizon), default=None)
-        found = (computable_since(calendar, horizon) for calendar in self.zones[stock.slug])
+        found = (computable_since(calendar, horizon) for calendar in self.zones[slug])
         return min((at for at in found if at is not None), default=None)
+
+    def _kept(self, stock: Stock, midnights: set[datetime]) -> set[datetime]:
+        """Those whose levels the events still tell."""
+        since = self.kept_since[stock.slug]
+        return midnights if since is None else {at for at in midnights if at >= since}
 
     def _read_events(self, model: type[Any]) -> None:
         """The events that are new, and where they are in time; those of the last LAG are read again next time."""
@@ -259,11 +263,11 @@ class _Run:
         fresh = counts.filter(pk__gt=mark.event_id if mark else 0)
         ends = fresh.values_list("stock").annotate(low=Min("timestamp"), high=Max("timestamp"))
         spans = {slug: (low, high) for slug, low, high in ends if slug in self.models}
-        for count in self.counted.counts if self.counted else ():
-            at = self.counted.at if self.counted else self.at
-            if count.slug in self.models:
-                low, high = spans.get(count.slug, (at, at))
-                spans[count.slug] = min(low, at), max(high, at)
+        if self.counted is not None:
+            at = self.counted.at
+            for slug in {count.slug for count in self.counted.counts} & self.models.keys():
+                low, high = spans.get(slug, (at, at))
+                spans[slug] = min(low, at), max(high, at)
         by_span: dict[Span, set[str]] = defaultdict(set)
         for slug, span in spans.items():
             by_span[span].add(slug)
@@ -276,8 +280,11 @@ class _Run:
         for slug in slugs:
             self.first[slug] = min(at, self.first.get(slug, at))
 
-    def _unfinished(self, reach: dict[tuple[str, str], Span]) -> Iterator[tuple[Stock, str, list[datetime]]]:
-        """The midnights that are new, those that aren't final yet, and those asked for; how far they reach then."""
+    def _unfinished(self) -> Iterator[tuple[Stock, str, Span, list[datetime]]]:
+        """Of each stock and time zone how far its levels will reach, and the midnights among these to be derived.
+
+        Those are the ones that are new, that aren't final yet, and that were asked for.
+        """
         unmarked = [
             slug
             for slug in self.slugs
@@ -291,15 +298,14 @@ class _Run:
         midnights: dict[str, list[datetime]] = {}
         for stock in self.stocks:
             for calendar in self.zones[stock.slug]:
-                key = stock.slug, calendar.timezone
-                known = self.reached.get(key)
+                known = self.reached.get((stock.slug, calendar.timezone))
                 starts = [at for at in (self.first.get(stock.slug), known and known[0]) if at]
                 if self.asked.since is not None and stock.slug in begun:
                     starts.append(max(self.asked.since, begun[stock.slug]))
                 if not starts:
                     continue
                 start = calendar.midnight(calendar.local_date(min(starts)))
-                kept_since = self._kept_since(stock)
+                kept_since = self.kept_since[stock.slug]
                 if kept_since is not None and start < kept_since:
                     start = min(kept_since, known[0]) if known else kept_since
                 if start > self.at:
@@ -310,12 +316,8 @@ class _Run:
                     parts = [(start, known[0] - TICK), (min(known[1], open_since or known[1]), self.at)]
                 if self.asked.restate:
                     parts.append((self.asked.since or start, (self.asked.until or self.at) - TICK))
-                yield (
-                    stock,
-                    calendar.timezone,
-                    [at for low, high in parts for at in _between(every, max(low, start), high)],
-                )
-                reach[key] = start, every[-1]
+                wanted = [at for low, high in parts for at in _between(every, max(low, start), high)]
+                yield stock, calendar.timezone, (start, every[-1]), wanted
 
     def _begun(self, slugs: Sequence[str]) -> dict[str, datetime]:
         """Slug → the first event or count that tells the stock's level. One query for each event model, and one."""
@@ -445,6 +447,7 @@ class _Difference:
 
     def __init__(self, derived: Derived, using: str) -> None:
         self.derived, self.using = derived, using
+        self.lateness = conf().allowed_lateness
         self.old: dict[Known, StockRecord] = {}
         self.old_facets: dict[int, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
         if derived.levels:
@@ -472,18 +475,22 @@ class _Difference:
             old = self.old.get(key)
             if old is not None and (old.method != "derived" or old.carried_from is None):
                 continue  # a count, or a level that the project has brought
+            final = old if old and self._is_final(old) else None
             before = self.old_facets.get(old.pk, {}) if old else {}
             if old and (old.count, old.carried_from, before) == (
                 level.count,
                 level.carried_from,
                 level.facets,
             ):
-                if not self._is_final(old):
+                if final is None:
                     same.append(old.pk)
                 continue
-            restatements = list(self._restatements(key, level, old, before)) if old else []
+            restatements = list(self._restatements(key, level, final, before)) if final else []
             restated += restatements
-            changed.append(self._record(key, level, old, restated=bool(restatements)))
+            # A final number that stands keeps since when it has stood.
+            stands = final.computed_at if final and not restatements else None
+            revision = old.revision + bool(restatements) if old else 1
+            changed.append(self._record(key, level, stands or self.derived.at, revision))
             if before != level.facets:
                 facets[key] = level.facets
                 emptied += [old.pk] if old and before else []
@@ -498,20 +505,18 @@ class _Difference:
         return Kept(len(changed), len(restated))
 
     def _is_final(self, old: StockRecord) -> bool:
-        lateness = conf().allowed_lateness
-        return Status.of(old.timestamp, old.computed_at, self.derived.at, lateness) is Status.FINAL
+        return Status.of(old.timestamp, old.computed_at, self.derived.at, self.lateness) is Status.FINAL
 
-    def _record(self, key: Known, level: Level, old: StockRecord | None, *, restated: bool) -> StockRecord:
-        # A final number that stands keeps since when it has stood.
-        stands = old is not None and self._is_final(old) and not restated
+    @staticmethod
+    def _record(key: Known, level: Level, computed_at: datetime, revision: int) -> StockRecord:
         return StockRecord(
             stock=key[0],
             timestamp=key[1],
             count=level.count,
             method="derived",
-            computed_at=old.computed_at if old and stands else self.derived.at,
+            computed_at=computed_at,
             carried_from=level.carried_from,
-            revision=old.revision + restated if old else 1,
+            revision=revision,
         )
 
     def _write_facets(self, facets: Mapping[Known, Mapping[str, Mapping[str, int]]]) -> None:
@@ -537,8 +542,6 @@ class _Difference:
     ) -> Iterator[Restatement]:
         """What changes of a final level: the count, and the values of those facets that were known and still are."""
         slug, at = key
-        if not self._is_final(old):
-            return
         numbers = {("", ""): (old.count, level.count)}
         for facet in before.keys() & level.facets.keys():
             for value in before[facet].keys() | level.facets[facet].keys():
