@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 from django.db import models, router
@@ -20,10 +20,8 @@ from stockandflow.models import Origin, StockFacetRecord, StockRecord, settled_m
 from stockandflow.periods import Calendar, Grain
 from stockandflow.recording.buckets import LocalDate
 from stockandflow.recording.counting import Counted
+from stockandflow.spans import Span, merged, stretches, within
 
-SPANS = 8
-"""Stretches of time that a query keeps apart; what lies between nearer ones is read as well."""
-APART = timedelta(days=3)
 NEAR = timedelta(days=7)
 """How far before the first midnight a count is looked for, before all of them are."""
 BOUNDS = 100
@@ -32,7 +30,6 @@ AT_ONCE = 500
 A_DAY = timedelta(hours=26)
 """No day is longer."""
 
-Span = tuple[datetime, datetime]
 Known = tuple[str, datetime]
 """A stock's slug and an instant."""
 Facets = Mapping[str, Mapping[str, int]]
@@ -112,16 +109,6 @@ def _within_a_day(span: Span, calendar: Calendar) -> bool:
     return high - low <= A_DAY and high <= calendar.period(Grain.DAY, low).end
 
 
-def stretches(instants: Iterable[datetime]) -> list[Span]:
-    """At most SPANS stretches that hold all of the instants: they are parted where the widest gaps are."""
-    ordered = sorted(set(instants))
-    gaps = sorted((later - earlier, earlier, later) for earlier, later in pairwise(ordered))[-(SPANS - 1) :]
-    cuts = sorted((earlier, later) for width, earlier, later in gaps if width > APART)
-    starts = [ordered[0], *(later for _, later in cuts)]
-    ends = [*(earlier for earlier, _ in cuts), ordered[-1]]
-    return list(zip(starts, ends, strict=True))
-
-
 class _Counts:
     """The counts that tell levels at given midnights."""
 
@@ -139,12 +126,11 @@ class _Counts:
     def _find(self, wanted: Mapping[Stock, Sequence[datetime]], calendar: Calendar) -> None:
         spans = stretches(at for ordered in wanted.values() for at in ordered)
         near = [(low - NEAR, high) for low, high in spans]
-        day = LocalDate("timestamp", calendar.offsets(near[0][0], near[-1][1] + timedelta(days=1)))
-        windows = Q(*(Q(timestamp__range=span) for span in near), _connector=Q.OR)
-        within = Q(
-            timestamp__range=(near[0][0], near[-1][1])
-        )  # by the index, which an OR doesn't use everywhere
-        last = self.records.filter(within, windows).annotate(sf_day=day).values_list("stock", "sf_day")
+        low, high = near[0][0], near[-1][1]
+        day = LocalDate("timestamp", calendar.offsets(low, high + timedelta(days=1)))
+        # In one range too, for which the index is used everywhere.
+        records = self.records.filter(within([(low, high)]), within(near))
+        last = records.annotate(sf_day=day).values_list("stock", "sf_day")
         for slug, _, at in last.annotate(last=Max("timestamp")):
             self.known[slug].append(at)
         for slug, known in self.known.items():
@@ -235,7 +221,7 @@ class _Segments:
         for stock in stocks:
             for model in stock.registry.event_models_of(stock):
                 slugs[model].append(stock.slug)
-        for pieces in self._pieces(_merged(spans)):
+        for pieces in self._pieces(merged(spans)):
             for model, members in slugs.items():
                 self._read(model, members, pieces)
         for moves in self._moves.values():
@@ -314,17 +300,6 @@ class _Segments:
             return []
         moves = self._moves[slug][self._place(slug, low) : self._place(slug, high)]
         return [(value, number) for _, number, _, value in moves] if all(move[2] for move in moves) else None
-
-
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Spans without overlap, in order, each with a length."""
-    found: list[Span] = []
-    for low, high in sorted(span for span in spans if span[0] < span[1]):
-        if found and low <= found[-1][1]:
-            found[-1] = found[-1][0], max(high, found[-1][1])
-        else:
-            found.append((low, high))
-    return found
 
 
 def _carry_facets(

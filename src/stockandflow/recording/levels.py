@@ -30,11 +30,12 @@ from stockandflow.models import (
 )
 from stockandflow.models.clock import SETTLING, snapshot, writing
 from stockandflow.periods import Calendar, Grain, Status, aware
-from stockandflow.recording.carrying import Known, Level, Span, levels_at, stretches
+from stockandflow.recording.carrying import Known, Level, levels_at
 from stockandflow.recording.counting import Counted
 from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked, settled
 from stockandflow.recording.horizons import computable_since
 from stockandflow.registry import Registry
+from stockandflow.spans import Span, stretches, within
 
 LEVELS = ""
 """The calendar of the watermarks up to which the derived levels of all calendars have read the events."""
@@ -454,8 +455,7 @@ class _Difference:
             self._read()
 
     def _read(self) -> None:
-        spans = stretches(at for _, at in self.derived.levels)
-        windows = Q(*(Q(timestamp__range=span) for span in spans), _connector=Q.OR)
+        windows = within(stretches(at for _, at in self.derived.levels))
         slugs = {slug for slug, _ in self.derived.levels}
         records = StockRecord.objects.using(self.using).filter(windows, stock__in=slugs).order_by()
         self.old = {(one.stock, one.timestamp): one for one in records}
@@ -523,8 +523,7 @@ class _Difference:
         known = {key: values for key, values in facets.items() if values}
         if not known:
             return
-        spans = stretches(at for _, at in known)
-        windows = Q(*(Q(timestamp__range=span) for span in spans), _connector=Q.OR)
+        windows = within(stretches(at for _, at in known))
         records = StockRecord.objects.using(self.using).filter(windows, method="derived")
         keys = records.filter(stock__in={slug for slug, _ in known}).values_list("stock", "timestamp", "pk")
         StockFacetRecord.objects.using(self.using).bulk_create(

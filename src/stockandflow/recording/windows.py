@@ -14,6 +14,7 @@ from stockandflow.models import Origin
 from stockandflow.periods import Grain, Period
 from stockandflow.recording.buckets import instant_literal, local_date_sql
 from stockandflow.recording.ledgers import Ledger, Pair
+from stockandflow.spans import merged
 
 Measures = tuple[int, ...]
 """Events, distinct subjects, and how many of these moved for the first time in the week, month, quarter and year."""
@@ -154,24 +155,13 @@ class Window:
 
     def _subjects(self) -> str:
         """The SQL of the subjects that moved on these days, "" where it is as well to look at all."""
-        spans = _spans(self.days)
+        spans = merged((day.start, day.end) for day in self.days)
         length = sum((until - since for since, until in spans), start=timedelta(0))
         if len(spans) > SPANS or length * 4 > self.until - self.since:
             return ""
         # Not by one OR: SQLite would look through all of history, in the order of the subjects.
         movers = f"SELECT DISTINCT {self.column['subject']} AS mover FROM {self.table} WHERE"
         return " UNION ".join(f"{movers} {self._within(since, until)}" for since, until in spans)
-
-
-def _spans(days: Sequence[Period]) -> list[tuple[datetime, datetime]]:
-    """Days in order as the stretches that they make."""
-    spans: list[tuple[datetime, datetime]] = []
-    for day in days:
-        if spans and spans[-1][1] == day.start:
-            spans[-1] = spans[-1][0], day.end
-        else:
-            spans.append((day.start, day.end))
-    return spans
 
 
 def _value(text: str | bytes | None, column: FacetColumn) -> str:

@@ -34,6 +34,7 @@ from stockandflow.membership.facets import NONE, FacetColumn, FacetText
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Watermark, settling
 from stockandflow.periods import Grain, Period, Status
 from stockandflow.reports.planning import Plan, Span, atoms, beginning_of, plan, runs
+from stockandflow.spans import merged
 
 Move = tuple[str, str, str]
 """Flow slug, source key, sink key."""
@@ -325,7 +326,7 @@ class _Reading:
     def _cells(self, model: type[Any], parts: list[Span], counted_at: list[datetime]) -> Iterable[Any]:
         """Rows of (flow, source, sink, origin, place of the part or -1, value key, how many, settling …)."""
         when = Q()
-        for low, high in _joined(parts):
+        for low, high in merged(parts):
             when |= Q(timestamp__gte=low, timestamp__lt=high)
         for at in counted_at:
             when |= settling(at)
@@ -481,14 +482,3 @@ def _add_cell(found: Moves, cell: tuple[Move, str, str | None, int]) -> None:
     found.counts[move] += number
     if value is not None:
         found.values[value][move] += number
-
-
-def _joined(parts: Iterable[Span]) -> list[Span]:
-    """Spans in order with those that meet made one."""
-    found: list[Span] = []
-    for low, high in parts:
-        if found and found[-1][1] == low:
-            found[-1] = (found[-1][0], high)
-        else:
-            found.append((low, high))
-    return found

@@ -1,0 +1,42 @@
+"""Spans of time, ``since <= t < until``: many of them as few."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from django.db.models import Q
+
+Span = tuple[datetime, datetime]
+"""Since, until."""
+
+MOST = 8
+"""Stretches of time that a query keeps apart; what lies between nearer ones is read as well."""
+APART = timedelta(days=3)
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The same time in order, those that meet or overlap made one, and without those that have no length."""
+    found: list[Span] = []
+    for low, high in sorted(span for span in spans if span[0] < span[1]):
+        if found and low <= found[-1][1]:
+            found[-1] = found[-1][0], max(high, found[-1][1])
+        else:
+            found.append((low, high))
+    return found
+
+
+def stretches(instants: Iterable[datetime]) -> list[Span]:
+    """At most MOST stretches that hold all of the instants, their ends too: they are parted at the widest gaps."""
+    ordered = sorted(set(instants))
+    gaps = sorted((later - earlier, earlier, later) for earlier, later in pairwise(ordered))[-(MOST - 1) :]
+    cuts = sorted((earlier, later) for width, earlier, later in gaps if width > APART)
+    starts = [ordered[0], *(later for _, later in cuts)]
+    ends = [*(earlier for earlier, _ in cuts), ordered[-1]]
+    return list(zip(starts, ends, strict=True))
+
+
+def within(spans: Iterable[Span]) -> Q:
+    """The condition that the ``timestamp`` lies in one of the spans, or at its end."""
+    return Q(*(Q(timestamp__range=span) for span in spans), _connector=Q.OR)
