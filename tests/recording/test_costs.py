@@ -12,6 +12,7 @@ from django.utils import timezone
 from example.membership.models import Member, MemberFlowEvent, Plan
 from stockandflow import recording
 from stockandflow.models import FlowRecord, Origin, Restatement, StockRecord
+from stockandflow.models.clock import now_sql
 from stockandflow.periods import Calendar, Grain
 from tests.capture.test_work import work_of
 from tests.recording.test_trust import empty
@@ -54,7 +55,7 @@ def analyze() -> None:
 def a_run_after(days: int) -> tuple[int, int, int]:
     """What a recording takes by which two moves of now, and two of ten days ago, come to so many recorded days.
 
-    Queries, work, and the records that it writes.
+    Queries besides those for the time, work, and the records that it writes.
     """
     registry, _ = declared(Calendar("Pacific/Apia"))
     now = timezone.now()
@@ -84,7 +85,9 @@ def a_run_after(days: int) -> tuple[int, int, int]:
         work = work_of(lambda: changed.append(recording.record(registry)))
     assert FlowRecord.objects.filter(flow="converting", grain=Grain.DAY, count=2).exists()
     assert Restatement.objects.filter(kind="stock", cause="late events").exists()
-    return len(queries), work, changed[0].flow_records
+    # How often SQLite's clock of milliseconds has to be asked until it has moved on is a matter of luck.
+    asked = [query for query in queries if now_sql(connection.vendor) not in query["sql"]]
+    return len(asked), work, changed[0].flow_records
 
 
 def test_a_run_after_ten_times_the_history_takes_no_more() -> None:
