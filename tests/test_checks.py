@@ -224,6 +224,11 @@ def a_stock_is_read_by_the_clock() -> Broken:
     ]
 
 
+def a_process_has_the_address_of_another_page() -> Broken:
+    one = stock("one")
+    return [tracker(one), Process(slug="status", name="Status", stocks=[one])], ["'status'", "'status/'"]
+
+
 def a_permission_is_unknown() -> Broken:
     process = Process("work", "Work", [stock("a")], permission="testapp.juggle_item")
     return [process], ["'work'", "'testapp.juggle_item'"]
@@ -302,6 +307,7 @@ BROKEN: list[tuple[str, Callable[[], Broken]]] = [
     ("E025", a_question_has_no_values),
     ("E026", a_stand_in_is_a_slug_in_other_letters),
     ("E026", stand_ins_are_the_same_in_other_letters),
+    ("E028", a_process_has_the_address_of_another_page),
     ("W001", a_stock_has_no_flow),
     ("W002", a_stock_is_read_by_the_clock),
     ("W004", a_permission_is_unknown),

@@ -33,6 +33,7 @@ from stockandflow.capture import (
 from stockandflow.conf import NAMES, conf, given, why_no_queue
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
+from stockandflow.declarations.process import RESERVED
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership.canonical import instants_to_the_microsecond
 from stockandflow.membership.overlap import surely_overlap
@@ -643,6 +644,17 @@ def _queue_is_there(_: Registry) -> Messages:
         yield _error("E027", f"STOCKANDFLOW['QUEUE'] can't be used. {why}", instead, None)
 
 
+def _addresses_are_free(registry: Registry) -> Messages:
+    for process in registry.processes:
+        if process.slug in RESERVED:
+            yield _error(
+                "E028",
+                f"The process {process.slug!r} can't be reached: another page has the address {process.slug + '/'!r}.",
+                f"Give it another slug than {', '.join(map(repr, RESERVED))}.",
+                process,
+            )
+
+
 def _permissions_exist(registry: Registry) -> Messages:
     known = {
         f"{model._meta.app_label}.{codename}"
@@ -729,6 +741,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _settings_are_known,
     _settings_are_sound,
     _queue_is_there,
+    _addresses_are_free,
     _permissions_exist,
     _every_stock_is_reached,
     _capture_sees_everything,

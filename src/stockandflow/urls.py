@@ -1,14 +1,31 @@
-"""The addresses of the pages: ``path("stockandflow/", include("stockandflow.urls"))``."""
+"""The addresses of the pages: ``path("stockandflow/", include("stockandflow.urls"))``.
+
+What begins with a word of its own stands before the processes, whose slugs can't be that: ``RESERVED`` beside Process.
+"""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from stockandflow.site import views
+from stockandflow.site.views.flow import flow
+from stockandflow.site.views.index import index
+from stockandflow.site.views.objects import objects
+from stockandflow.site.views.process import process
+from stockandflow.site.views.status import status
+from stockandflow.site.views.stock import stock
+from stockandflow.site.views.timeline import timeline
 
 app_name = "stockandflow"
 
-urlpatterns = [
-    path("", views.index, name="index"),
-    path("<slug:slug>/", views.process, name="process"),
+pages = [
+    path("", index, name="index"),
+    path("status/", status, name="status"),
+    path("<slug:slug>/", process, name="process"),
+    path("<slug:slug>/stocks/<slug:stock>/", stock, name="stock"),
+    path("<slug:slug>/flows/<slug:flow>/", flow, name="flow"),
+    path("<slug:slug>/objects/", objects, name="objects"),
+    path("<slug:slug>/objects/<str:model>/<str:pk>/", timeline, name="timeline"),
 ]
+"""What people read, and what an admin site can have in its frame."""
+
+urlpatterns = [*pages]

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, URLResolver, include, path
 
 from stockandflow.admin.listings import FlowAdmin, Kind, ListedAdmin, Listing, StockAdmin
 from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import DeclarationError
+from stockandflow.site.frames import frame
+from stockandflow.urls import app_name, pages
 
 NAME = "stockandflow_admin"
 """The site's name among the addresses, unless the project gives its own."""
@@ -95,6 +99,19 @@ class StockAndFlowAdminSite(admin.AdminSite):
         attributes.setdefault("__module__", __name__)
         own_class: Any = type(f"{listing.__name__}-admin", (*mixins, admin_class), attributes)
         registry[listing] = own_class(listing, self)
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """The admin's own addresses, and below ``pages/`` the pages of the processes in its frame."""
+        framed = [path(str(one.pattern), self._framed(one.callback), name=one.name) for one in pages]
+        return [path("pages/", include((framed, app_name))), *super().get_urls()]
+
+    def _framed(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def in_frame(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            frame(request, self)
+            return view(request, *args, **kwargs)
+
+        return self.admin_view(in_frame)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """The pages that the user may see: each app's stocks, then its flows, in the order of their registration."""

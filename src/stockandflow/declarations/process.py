@@ -14,6 +14,9 @@ from stockandflow.periods import Calendar
 
 Kind = TypeVar("Kind", Stock, Flow)
 
+RESERVED = ("status", "api", "metrics", "feeds")
+"""Slugs that no process may have, since other pages have their addresses."""
+
 
 class Process:
     """A named group of stocks and flows, reported together.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django import template
 from django.utils.formats import date_format, number_format
@@ -13,6 +14,7 @@ from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.rendering import words
 from stockandflow.reports import Balance, FlowLine, StockBalance
+from stockandflow.site import frames
 
 register = template.Library()
 
@@ -104,6 +106,12 @@ def share_of_largest(line: FlowLine, balance: Balance) -> str:
     """The line's count against the largest one of the whole report, as a width in SVG: ``66.4%``."""
     largest = max(flow.count for stock in balance.stocks for flow in (*stock.inflows, *stock.outflows))
     return f"{line.count / largest * 100:.1f}%"  # never by locale: 66,4% is no width
+
+
+@register.simple_tag(takes_context=True)
+def page_url(context: Mapping[str, Any], name: str, *args: str) -> str:
+    """The address of a page where this one stands, alone or in an admin site: ``{% page_url "index" %}``."""
+    return frames.page_url(context["request"], name, *args)
 
 
 @register.simple_tag

@@ -1,10 +1,9 @@
-"""The views: the processes that a user may see, and one process over a range."""
+"""One process over a range."""
 
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -12,16 +11,9 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.reports import balance
-from stockandflow.site.access import process_or_404, visible
+from stockandflow.site.access import process_or_404
 from stockandflow.site.filters import read_range
-
-
-@require_safe
-@login_required
-def index(request: HttpRequest) -> HttpResponse:
-    """The processes that the user may see. No query but those for the user."""
-    context = {"processes": visible(request.user, registry), "any_registered": bool(registry.processes)}
-    return render(request, "stockandflow/index.html", context)
+from stockandflow.site.frames import render_page
 
 
 @require_safe
@@ -47,4 +39,4 @@ def process(request: HttpRequest, slug: str) -> HttpResponse:
         "calendar": calendar,
         "silence": silence(schedule, now=now),
     }
-    return render(request, "stockandflow/process.html", context)
+    return render_page(request, "stockandflow/process.html", context, title=str(shown.name))

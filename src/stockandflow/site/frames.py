@@ -1,0 +1,73 @@
+"""Where a page stands, alone or in an admin site's frame, and the addresses of the other pages there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django import VERSION
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+if TYPE_CHECKING:
+    from django.contrib.admin import AdminSite  # the pages that stand alone do without the admin
+
+ALONE = "stockandflow/base.html"
+IN_ADMIN = "stockandflow/admin/base.html"
+
+
+def frame(request: HttpRequest, site: AdminSite) -> None:
+    """Have the page that answers the request stand in the admin site's frame."""
+    request.stockandflow_frame = site  # type: ignore[attr-defined]
+
+
+def framed_by(request: HttpRequest) -> AdminSite | None:
+    """The admin site in whose frame the page stands, None where it stands alone."""
+    return getattr(request, "stockandflow_frame", None)
+
+
+def page_url(request: HttpRequest, name: str, *args: Any) -> str:
+    """The address of a page where this one stands: ``page_url(request, "stock", "membership", "active")``.
+
+    The names are those in ``stockandflow.urls``.
+    """
+    match = request.resolver_match
+    places = match.namespaces if match is not None and "stockandflow" in match.app_names else ["stockandflow"]
+    return reverse(":".join([*places, name]), args=args)
+
+
+@dataclass(frozen=True)
+class Crumb:
+    """A page above this one."""
+
+    name: str
+    url: str
+
+
+def render_page(
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, Any],
+    *,
+    title: str,
+    crumbs: Sequence[Crumb] = (),
+    status: int = 200,
+) -> HttpResponse:
+    """A page in its frame, which the template extends: ``{% extends base %}``.
+
+    ``crumbs`` are the pages above it, without the index, which stands above all but itself.
+    """
+    site = framed_by(request)
+    index = Crumb(_("Processes"), page_url(request, "index"))
+    context = {
+        **({"base": ALONE} if site is None else {**site.each_context(request), "base": IN_ADMIN}),
+        "crumbs": [crumb for crumb in (index, *crumbs) if crumb.url != request.path],
+        "crumbs_as_list": VERSION >= (6, 1),  # Django 5.2 and 6.0 style a div of links instead
+        "request": request,
+        "title": title,
+        **context,
+    }
+    return render(request, template, context, status=status)

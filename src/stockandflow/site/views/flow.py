@@ -1,0 +1,18 @@
+"""One flow of a process over a range."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from stockandflow.registry import registry
+from stockandflow.site.access import process_or_404
+
+
+@require_safe
+@login_required
+def flow(request: HttpRequest, slug: str, flow: str) -> HttpResponse:
+    """One flow of a process over a range."""
+    shown = process_or_404(request.user, registry, slug)
+    return HttpResponse(f"{shown.slug} {flow}", content_type="text/plain")
