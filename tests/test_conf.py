@@ -55,11 +55,12 @@ def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
         "SWEEP_FREQUENCY",
         "DELIVER_FREQUENCY",
         "QUEUE",
+        "SCOPE",
     )
     wanted: tuple[Any, ...] = (
         *("Asia/Tokyo", 6, 4, timedelta(days=2)),
         {"events": timedelta(days=900)},
-        *("daily", "weekly", "never", "celery"),
+        *("daily", "weekly", "never", "celery", "builtins.max"),
     )
     settings.STOCKANDFLOW = dict(zip(NAMES, wanted, strict=True))
     assert conf() == Conf(*wanted)
@@ -127,6 +128,17 @@ def test_a_queue_that_is_not_installed_is_told(settings: Any, monkeypatch: pytes
     settings.STOCKANDFLOW = {"QUEUE": "tasks"}
     (message,) = check_declarations(registry=Registry())
     assert "django-tasks" in (message.hint or "")
+
+
+@pytest.mark.parametrize(
+    "value", ["example.nowhere.scope", "scope", "sys.version", "tests.test_conf.gone", 3]
+)
+def test_a_scope_that_is_no_function_is_told(settings: Any, value: Any) -> None:
+    settings.STOCKANDFLOW = {"SCOPE": value}
+    (message,) = check_declarations(registry=Registry())
+    assert message.id == "stockandflow.E029"
+    assert repr(value) in message.msg
+    assert "Write the dotted path of a function of (request, queryset)" in message.msg
 
 
 @pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "SWEEP_FREQUENCY", "DELIVER_FREQUENCY"])

@@ -30,11 +30,11 @@ from stockandflow.capture import (
     strangers,
     unhooked,
 )
-from stockandflow.conf import NAMES, conf, given, why_no_queue
+from stockandflow.conf import NAMES, conf, given, scope_function, why_no_queue
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.declarations.process import RESERVED
-from stockandflow.exceptions import InvalidInput
+from stockandflow.exceptions import DeclarationError, InvalidInput
 from stockandflow.membership.canonical import instants_to_the_microsecond
 from stockandflow.membership.overlap import surely_overlap
 from stockandflow.models import Definition, FlowEvent, SubjectForeignKey
@@ -655,6 +655,15 @@ def _addresses_are_free(registry: Registry) -> Messages:
             )
 
 
+def _scope_is_there(_: Registry) -> Messages:
+    try:
+        scope_function()
+    except DeclarationError as error:
+        yield _error(
+            "E029", str(error), "Correct the path; without the setting everybody sees all objects.", None
+        )
+
+
 def _permissions_exist(registry: Registry) -> Messages:
     known = {
         f"{model._meta.app_label}.{codename}"
@@ -742,6 +751,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _settings_are_sound,
     _queue_is_there,
     _addresses_are_free,
+    _scope_is_there,
     _permissions_exist,
     _every_stock_is_reached,
     _capture_sees_everything,

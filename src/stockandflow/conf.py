@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from stockandflow.exceptions import DeclarationError
 
@@ -35,6 +36,8 @@ class Conf:
     """How often the schedule delivers pending event callables (a frequency of ``stockandflow.periodic``)."""
     queue: str | None = None
     """What carries the messages to workers: ``"celery"`` or ``"tasks"``; None where there are none."""
+    scope: str | None = None
+    """Dotted path of a function of (request, queryset) that leaves a user's own objects; None where all see all."""
 
 
 NAMES = tuple(field.name.upper() for field in fields(Conf))
@@ -74,3 +77,21 @@ def conf() -> Conf:
     known = {key.lower(): value for key, value in given().items() if key in NAMES}
     known.setdefault("time_zone", settings.TIME_ZONE or "UTC")
     return Conf(**known)
+
+
+def scope_function() -> Callable[..., Any] | None:
+    """The function that the setting ``SCOPE`` names, None without one; raises DeclarationError where there is none."""
+    path: Any = conf().scope
+    if path is None:
+        return None
+    wanted = "Write the dotted path of a function of (request, queryset), e.g. 'shop.access.own'."
+    try:
+        found = import_string(path)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise DeclarationError(
+            f"STOCKANDFLOW['SCOPE'] is {path!r}, which can't be imported: {error}. {wanted}"
+        ) from error
+    if not callable(found):
+        raise DeclarationError(f"STOCKANDFLOW['SCOPE'] is {path!r}, which names {found!r}. {wanted}")
+    function: Callable[..., Any] = found
+    return function

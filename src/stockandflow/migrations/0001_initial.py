@@ -158,7 +158,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ('-timestamp', 'stock'),
-                'permissions': [('view_process', 'Can view the pages of processes')],
+                'permissions': [('view_process', 'Can view the pages of processes'), ('list_objects', 'Can list the objects behind the numbers of processes'), ('export_process', 'Can export the numbers of processes'), ('act_on_objects', 'Can run actions on the members of stocks')],
                 'get_latest_by': 'timestamp',
                 'default_permissions': ('view',),
                 'indexes': [models.Index(fields=['timestamp'], name='sf_stock_timestamp'), models.Index(fields=['carried_from'], name='sf_stock_carried_from')],

@@ -223,7 +223,12 @@ class StockRecord(models.Model):
         ]
         default_permissions = ("view",)
         # The pages of a process have no model of their own, and all that they show begins with stock records.
-        permissions = [("view_process", "Can view the pages of processes")]
+        permissions = [
+            ("view_process", "Can view the pages of processes"),
+            ("list_objects", "Can list the objects behind the numbers of processes"),
+            ("export_process", "Can export the numbers of processes"),
+            ("act_on_objects", "Can run actions on the members of stocks"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.stock}: {self.count} at {self.timestamp:%Y-%m-%d %H:%M %Z}"

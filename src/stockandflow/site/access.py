@@ -1,18 +1,33 @@
-"""Who may see which process: one that a user may not see is hidden, and answers as if it didn't exist."""
+"""Who may see what: processes, the objects behind their numbers, files of them; and which of the objects at all.
+
+A process that a user may not see is hidden, and answers as if it didn't exist.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, cast
 
+from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import AnonymousUser
-from django.http import Http404
+from django.core.exceptions import EmptyResultSet
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest
 
+from stockandflow.conf import scope_function
 from stockandflow.declarations import Process
-from stockandflow.exceptions import UnknownSlug
+from stockandflow.exceptions import DeclarationError, UnknownSlug
 from stockandflow.registry import Registry
 
 PERMISSION = "stockandflow.view_process"
 """Needed to see a process that names no permission of its own."""
+LISTING = "stockandflow.list_objects"
+"""Needed to see the objects behind a number, with Django's permission to view their model."""
+EXPORTING = "stockandflow.export_process"
+"""Needed to take a process's numbers away as a file, with Django's permission to view the models of its stocks."""
+ACTING = "stockandflow.act_on_objects"
+"""Needed to run a stock's actions on its members, with Django's permission to change their model."""
+
+M = TypeVar("M", bound=Model)
 
 User = AnonymousUser | Any
 """Whatever the project's user model is, with ``has_perm``."""
@@ -37,3 +52,87 @@ def process_or_404(user: User, registry: Registry, slug: str) -> Process:
     if process is None or not may_view(user, process):
         raise Http404(f"There is no process {slug!r}.")
     return process
+
+
+def may_list(user: User, process: Process, model: type[Model]) -> bool:
+    """Whether the user may see the objects of that model behind the process's numbers, and their events.
+
+    Whoever may change a model may view it, as in Django's admin.
+    """
+    return (
+        may_view(user, process)
+        and bool(user.has_perm(LISTING))
+        and (_has(user, "view", model) or _has(user, "change", model))
+    )
+
+
+def may_export(user: User, process: Process) -> bool:
+    """Whether the user may take the process's numbers away as a file: who may view every model of its stocks."""
+    return (
+        may_view(user, process)
+        and bool(user.has_perm(EXPORTING))
+        and all(
+            _has(user, "view", model) or _has(user, "change", model)
+            for model in dict.fromkeys(stock.model for stock in process.stocks)
+        )
+    )
+
+
+def may_act(user: User, process: Process, model: type[Model]) -> bool:
+    """Whether the user may run actions on the members of the process's stocks of that model."""
+    return may_view(user, process) and bool(user.has_perm(ACTING)) and _has(user, "change", model)
+
+
+def _has(user: User, action: str, model: type[Model]) -> bool:
+    options = model._meta
+    return bool(user.has_perm(f"{options.app_label}.{get_permission_codename(action, options)}"))
+
+
+def scoped(request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
+    """Those of the objects that exist for this request: what the setting ``SCOPE`` leaves of the queryset.
+
+    Without that setting it is the queryset as it is; an object is there once. No query but the project's own. Raises
+    DeclarationError where the function can't be found, and where it gives anything but a queryset of the same model:
+    nobody sees too much then.
+    """
+    function = scope_function()
+    if function is None:
+        return queryset
+    left, wanted = function(request, queryset), queryset.model._meta
+    if not isinstance(left, QuerySet) or left.model._meta.concrete_model is not wanted.concrete_model:
+        given = f"a queryset of {left.model._meta.label}" if isinstance(left, QuerySet) else repr(left)
+        raise DeclarationError(
+            f"STOCKANDFLOW['SCOPE'] gave {given} for a queryset of {wanted.label}; return the queryset that was passed "
+            "in, or what a filter leaves of it."
+        )
+    if len(left.query.alias_map) > len(queryset.query.alias_map):
+        # Joined rows may give one object twice.
+        left = queryset.filter(pk__in=left.order_by().values("pk"))
+    return cast("QuerySet[M]", left)
+
+
+def is_scoped(request: HttpRequest, process: Process) -> bool:
+    """Whether this request sees but a part of some model of the process, so that records would tell it too much.
+
+    A queryset that asks the database anything else than the one passed in counts as narrowed, also where it only
+    differs in its order. No query but the project's own.
+    """
+    return scope_function() is not None and any(_narrows(request, model) for model in models_of(process))
+
+
+def models_of(process: Process) -> list[type[Model]]:
+    """The models whose objects the process is about, each once."""
+    stocks = [stock.model for stock in process.stocks]
+    return list(dict.fromkeys([*stocks, *(flow.subject_model for flow in process.flows)]))
+
+
+def _narrows(request: HttpRequest, model: type[Model]) -> bool:
+    everybody: QuerySet[Any] = QuerySet(model)
+    return bool(_asked(scoped(request, everybody)) != _asked(QuerySet(model)))
+
+
+def _asked(queryset: QuerySet[Any]) -> Any:
+    try:
+        return queryset.query.get_compiler(queryset.db).as_sql()
+    except EmptyResultSet:
+        return None
