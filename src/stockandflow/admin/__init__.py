@@ -17,8 +17,10 @@ from stockandflow.admin.records import (
     SweepAdmin,
 )
 from stockandflow.admin.site import StockAndFlowAdminSite
+from stockandflow.admin.tokens import ApiTokenAdmin
 
 __all__ = [
+    "ApiTokenAdmin",
     "DefinitionAdmin",
     "DeliveryAdmin",
     "FlowAdmin",

@@ -30,6 +30,27 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='ApiToken',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(help_text='Who or what uses it.', max_length=100)),
+                ('user_key', models.CharField(help_text='Key of the user for whom it acts.', max_length=100)),
+                ('paths', models.TextField(help_text='What it is for: paths below those of the pages, one on each line.')),
+                ('key', models.CharField(editable=False, max_length=16, unique=True)),
+                ('digest', models.CharField(editable=False, max_length=64)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('expires_at', models.DateTimeField(blank=True, help_text='From then on it is refused.', null=True)),
+                ('revoked_at', models.DateTimeField(blank=True, help_text='Since when it is refused.', null=True)),
+                ('last_used_at', models.DateTimeField(blank=True, help_text='To the hour.', null=True)),
+            ],
+            options={
+                'verbose_name': 'API token',
+                'ordering': ('-created_at', '-id'),
+                'permissions': [('view_metrics', 'Can read the metrics')],
+                'default_permissions': ('view', 'add', 'change'),
+            },
+        ),
+        migrations.CreateModel(
             name='Definition',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -1,4 +1,4 @@
-"""What is stored: flow events, records of stocks and flows, pending deliveries, sweeps, and the schedule's runs."""
+"""What is stored: flow events, records of stocks and flows, pending deliveries, sweeps, the schedule's runs, tokens."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from stockandflow.models.records import (
 from stockandflow.models.restatements import Restatement
 from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
 from stockandflow.models.sweeps import Sweep
+from stockandflow.models.tokens import ApiToken
 
 __all__ = [
     "ALL",
+    "ApiToken",
     "Break",
     "Definition",
     "Delivery",
