@@ -7,12 +7,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
-from stockandflow.reports import balance
+from stockandflow.reports import Balance, balance
 from stockandflow.site.access import process_or_404
-from stockandflow.site.filters import read_range
+from stockandflow.site.filters import Asked, read_filters
 from stockandflow.site.frames import render_page
 
 
@@ -21,22 +22,35 @@ from stockandflow.site.frames import render_page
 def process(request: HttpRequest, slug: str) -> HttpResponse:
     """One process over the range asked for: its ledger, and each stock's flows.
 
-    Invalid parameters are told beside their fields, above the report of the default range. The queries are those for
-    the user, those of ``reports.balance``, and one for when the schedule was run last.
+    Invalid parameters are told beside their fields, above the report without them. The queries are those for the user,
+    those of ``reports.balance``, one for each facet whose values are a queryset, and one for when the schedule was run
+    last.
     """
     shown = process_or_404(request.user, registry, slug)
-    calendar, now = shown.calendar, timezone.now()
-    asked = read_range(request.GET, calendar, now)
+    now = timezone.now()
+    asked = read_filters(request.GET, shown, now)
     try:
-        found = balance(shown, asked.since, asked.until)
+        found = _balance(shown, asked)
     except InvalidInput as error:  # the database's clock may be behind ours
-        asked = read_range(request.GET, calendar, now, errors={"since": str(error)})
-        found = balance(shown, asked.since, asked.until)
+        asked = read_filters(request.GET, shown, now, errors={"since": str(error)})
+        found = _balance(shown, asked)
     context = {
         "process": shown,
         "asked": asked,
         "balance": found,
-        "calendar": calendar,
+        "calendar": shown.calendar,
         "silence": silence(schedule, now=now),
     }
     return render_page(request, "stockandflow/process.html", context, title=str(shown.name))
+
+
+def _balance(process: Process, asked: Asked) -> Balance:
+    return balance(
+        process,
+        asked.since,
+        asked.until,
+        grain=asked.grain,
+        facets=asked.slice,
+        split_by=asked.split_by,
+        compare=asked.compare,
+    )
