@@ -117,10 +117,10 @@ def is_scoped(request: HttpRequest, process: Process) -> bool:
     A queryset that asks the database anything else than the one passed in counts as narrowed, also where it only
     differs in its order. No query but the project's own.
     """
-    return scope_function() is not None and any(_narrows(request, model) for model in models_of(process))
+    return scope_function() is not None and any(_narrows(request, model) for model in subject_models(process))
 
 
-def models_of(process: Process) -> list[type[Model]]:
+def subject_models(process: Process) -> list[type[Model]]:
     """The models whose objects the process is about, each once."""
     stocks = [stock.model for stock in process.stocks]
     return list(dict.fromkeys([*stocks, *(flow.subject_model for flow in process.flows)]))

@@ -10,11 +10,12 @@ from django import template
 from django.utils.formats import date_format, number_format
 from django.utils.translation import gettext as _
 
+from stockandflow.declarations import Process
 from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.rendering import words
-from stockandflow.reports import Balance, FlowLine, StockBalance
-from stockandflow.site import frames
+from stockandflow.reports import Balance, FlowLine, Number, StockBalance
+from stockandflow.site import frames, links
 
 register = template.Library()
 
@@ -112,6 +113,12 @@ def share_of_largest(line: FlowLine, balance: Balance) -> str:
 def page_url(context: Mapping[str, Any], name: str, *args: str) -> str:
     """The address of a page where this one stands, alone or in an admin site: ``{% page_url "index" %}``."""
     return frames.page_url(context["request"], name, *args)
+
+
+@register.simple_tag(takes_context=True)
+def objects_url(context: Mapping[str, Any], number: Number, process: Process) -> str:
+    """The address of the list behind a number, where this page stands: ``{% objects_url number process %}``."""
+    return links.objects_url(number, process, context["request"])
 
 
 @register.simple_tag
