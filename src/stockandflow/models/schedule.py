@@ -85,3 +85,7 @@ class ScheduleRun(models.Model):
     def settled(self) -> bool:
         """Whether the period needs no run any more."""
         return self.status in self.SETTLED
+
+    def held(self, at: datetime) -> bool:
+        """Whether a runner that gives signs of life is at it at that instant."""
+        return self.status == self.Status.RUNNING and self.leased_until is not None and self.leased_until > at

@@ -11,8 +11,9 @@ from stockandflow.periodic.cron import Cron
 from stockandflow.periodic.entries import LEASE, Entry, Schedule, schedule
 from stockandflow.periodic.frequencies import Bounds, Frequency
 from stockandflow.periodic.looping import ended_by_signals, loop
+from stockandflow.periodic.overview import Gap, Overview, overview
 from stockandflow.periodic.pruning import prune_runs
-from stockandflow.periodic.running import Look, Outcome, Result, State, look, run
+from stockandflow.periodic.running import Look, Outcome, Result, State, look, run, run_period
 from stockandflow.periodic.silence import GRACE, Silence, silence
 
 NEVER = Frequency.NEVER
@@ -45,8 +46,10 @@ __all__ = [
     "Cron",
     "Entry",
     "Frequency",
+    "Gap",
     "Look",
     "Outcome",
+    "Overview",
     "Result",
     "Schedule",
     "Silence",
@@ -55,8 +58,10 @@ __all__ = [
     "ended_by_signals",
     "look",
     "loop",
+    "overview",
     "prune_runs",
     "run",
+    "run_period",
     "schedule",
     "silence",
 ]

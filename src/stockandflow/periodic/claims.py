@@ -105,53 +105,91 @@ def passed_over(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> b
 
 def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -> Claim | Refusal:
     """Take the oldest period that the entry wants at ``at``, within ``current``. One transaction of ten queries."""
-    entries, runs = ScheduleEntry.objects.using(using), ScheduleRun.objects.using(using)
     with transaction.atomic(using=using):
-        # Writing the row to itself locks it on every database; SQLite has no SELECT … FOR UPDATE.
-        entries.filter(name=entry.name).update(name=entry.name)
-        state = entries.get(name=entry.name)
+        state = _locked(entry, using)
         if state.forgot(current.end):
             return Refusal()
         skip = passed_over(entry, state, current)
         if state.seen_at is None or state.seen_at < at:
-            entries.filter(pk=state.pk).update(seen_at=at)
+            ScheduleEntry.objects.using(using).filter(pk=state.pk).update(seen_at=at)
         period, row = _first_unsettled(entry, state, current, using)
         if period is None:
             return Refusal()
-        running = runs.filter(entry=state, status=Status.RUNNING)
-        if running.filter(leased_until__gt=DatabaseNow()).exists():
+        return _take(entry, state, period, row, owner, using, skip=skip)
+
+
+def claim_missed(entry: Entry, period: Bounds, owner: str, using: str) -> Claim | Refusal:
+    """Take a period that is over, unless it is done or its run would have been deleted. One transaction.
+
+    One that was passed over can be taken too. It isn't noted that somebody looked: the schedule may be silent all the
+    same.
+    """
+    with transaction.atomic(using=using):
+        state = _locked(entry, using)
+        row = ScheduleRun.objects.using(using).filter(entry=state, period_start=period.start).first()
+        if state.forgot(period.end) or (row is not None and row.status == Status.DONE):
+            return Refusal()
+        return _take(entry, state, period, row, owner, using, also=(Status.SKIPPED,))
+
+
+def _locked(entry: Entry, using: str) -> ScheduleEntry:
+    """The entry's row, which nobody else writes to until this transaction ends."""
+    entries = ScheduleEntry.objects.using(using)
+    # Writing the row to itself locks it on every database; SQLite has no SELECT … FOR UPDATE.
+    entries.filter(name=entry.name).update(name=entry.name)
+    return entries.get(name=entry.name)
+
+
+def _take(
+    entry: Entry,
+    state: ScheduleEntry,
+    period: Bounds,
+    row: ScheduleRun | None,
+    owner: str,
+    using: str,
+    *,
+    skip: bool = False,
+    also: tuple[Status, ...] = (),
+) -> Claim | Refusal:
+    """Take the period, whose row is given if there is one, or pass it over; under the lock of the entry's row.
+
+    ``also`` are the states that are taken beside those of a period that nobody has seen to.
+    """
+    runs = ScheduleRun.objects.using(using)
+    running = runs.filter(entry=state, status=Status.RUNNING)
+    if running.filter(leased_until__gt=DatabaseNow()).exists():
+        return Refusal(period, busy=True)
+    missed_since = _missed_since(entry, state, period)
+    if row is None:
+        row = runs.create(
+            entry=state, period_start=period.start, period_end=period.end, missed_since=missed_since
+        )
+    # Whoever was at it is gone, or stalled; its note that it is done would find no running row any more.
+    running.exclude(pk=row.pk).update(
+        status=Status.FAILED, leased_until=None, message="The runner was gone before the end."
+    )
+    # Not a settled one: its runner may have come to its end since it was read above.
+    free = Q(status__in=(Status.WAITING, Status.FAILED, *also)) | Q(
+        status=Status.RUNNING, leased_until__lte=DatabaseNow()
+    )
+    mine = runs.filter(free, pk=row.pk, attempt=row.attempt)
+    if skip:
+        if not mine.update(status=Status.SKIPPED, finished_at=DatabaseNow()):
             return Refusal(period, busy=True)
-        missed_since = _missed_since(entry, state, period)
-        if row is None:
-            row = runs.create(
-                entry=state, period_start=period.start, period_end=period.end, missed_since=missed_since
-            )
-        # Whoever was at it is gone, or stalled; its note that it is done would find no running row any more.
-        running.exclude(pk=row.pk).update(
-            status=Status.FAILED, leased_until=None, message="The runner was gone before the end."
-        )
-        # Not a settled one: its runner may have come to its end since it was read above.
-        free = Q(status__in=(Status.WAITING, Status.FAILED)) | Q(
-            status=Status.RUNNING, leased_until__lte=DatabaseNow()
-        )
-        mine = runs.filter(free, pk=row.pk, attempt=row.attempt)
-        if skip:
-            if not mine.update(status=Status.SKIPPED, finished_at=DatabaseNow()):
-                return Refusal(period, busy=True)
-            _raise_high_water(state.pk, period, using)
-            return Refusal(period, skipped=True, missed_since=missed_since)
-        taken = mine.update(
-            status=Status.RUNNING,
-            attempt=F("attempt") + 1,
-            owner=owner,
-            leased_until=DatabaseNow() + entry.lease,
-            heartbeat_at=DatabaseNow(),
-            started_at=DatabaseNow(),
-            finished_at=None,
-            duration=None,
-            message="",
-            traceback="",
-        )
+        _raise_high_water(state.pk, period, using)
+        return Refusal(period, skipped=True, missed_since=missed_since)
+    taken = mine.update(
+        status=Status.RUNNING,
+        attempt=F("attempt") + 1,
+        owner=owner,
+        leased_until=DatabaseNow() + entry.lease,
+        heartbeat_at=DatabaseNow(),
+        started_at=DatabaseNow(),
+        finished_at=None,
+        duration=None,
+        message="",
+        traceback="",
+    )
     if not taken:
         return Refusal(period, busy=True)
     return Claim(row.pk, state.pk, owner, row.attempt + 1, entry.lease, using, period, missed_since)

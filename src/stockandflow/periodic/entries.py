@@ -52,6 +52,11 @@ class Entry:
         """Its period that contains ``at``; None when it never runs."""
         return bounds_of(self.frequency, self.calendar, at)
 
+    @property
+    def takes_periods(self) -> bool:
+        """Whether one that was missed can be run for by itself: its callable asks which, and none is caught up with."""
+        return "period" in self.asking and self.catch_up != "all"
+
     def idempotency_key(self, period: Bounds) -> str:
         """A text that no other period and no other entry has, the same at each attempt."""
         return f"{self.name} {period.start.astimezone(UTC).isoformat()}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,12 +16,14 @@ from typing import Any
 from django.db import Error, router, transaction
 from django.db.models import Q
 
+from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ScheduleEntry, ScheduleRun
 from stockandflow.models.clock import DatabaseNow, database_now
 from stockandflow.periodic.claims import (
     Claim,
     Refusal,
     claim,
+    claim_missed,
     drop_broken_connection,
     give_up,
     heartbeat,
@@ -182,6 +184,53 @@ def run(
     return Outcome(at, tuple(results))
 
 
+def run_period(
+    schedule: Schedule, name: str, start: datetime, *, now: datetime | None = None, using: str | None = None
+) -> Result:
+    """Run an entry for the one period that begins at ``start``, which was missed, passed over or failed.
+
+    It is run once, whoever else asks for it or runs the schedule: the result is BUSY while a runner is at the entry,
+    and NOT_DUE where the period is done, or so old that its run would have been deleted. ``now`` is the database's
+    instant unless given.
+
+    Raises InvalidInput for an unknown name, for an entry that is told no period or catches up by itself, for a start
+    at which no period begins, and for a period that isn't over.
+    """
+    using = using or router.db_for_write(ScheduleRun)
+    entry = schedule.entry(name)
+    at = database_now(using) if now is None else aware(now, "now")
+    period = _missed_period(entry, aware(start, "start"), at)
+    ScheduleEntry.objects.using(using).bulk_create([ScheduleEntry(name=entry.name)], ignore_conflicts=True)
+    claimed = claim_missed(entry, period, owner_name(), using)
+    if isinstance(claimed, Claim):
+        return _perform(entry, claimed)
+    if claimed.busy:
+        return _refused(entry, claimed, period)
+    return Result(entry, State.NOT_DUE, period, "it was run for that period already")
+
+
+def _missed_period(entry: Entry, start: datetime, at: datetime) -> Bounds:
+    if not entry.takes_periods:
+        why = (
+            "it catches up with what was missed by itself, oldest first: run what is due of it"
+            if entry.catch_up == "all"
+            else "its callable isn't told the period: give it a parameter of that name"
+        )
+        raise InvalidInput(f"The entry {entry.name!r} can't be run for one period, since {why}.")
+    period = entry.period(start)
+    if period is None or period.start != start:
+        near = "it never runs" if period is None else f"the nearest begins at {period.start.isoformat()}"
+        raise InvalidInput(
+            f"No period of the entry {entry.name!r} begins at {start.isoformat()}; {near}. Write the start of a period."
+        )
+    if period.end > at:
+        raise InvalidInput(
+            f"The period of the entry {entry.name!r} from {start.isoformat()} isn't over; run what is due of it "
+            "instead."
+        )
+    return period
+
+
 def _note_seen(entry_pks: list[int], at: datetime, using: str) -> None:
     """Note that somebody looked; when it fails, what has run is told all the same."""
     unseen = Q(seen_at=None) | Q(seen_at__lt=at)
@@ -204,29 +253,38 @@ def look(
     Three queries, and one for each entry that has been seen.
     """
     using = using or router.db_for_read(ScheduleRun)
-    entries = schedule.chosen(only)
     at = database_now(using) if now is None else aware(now, "now")
+    return looked(schedule.chosen(only), at, using)
+
+
+def looked(
+    entries: Sequence[Entry],
+    at: datetime,
+    using: str,
+    runs: Mapping[str, Sequence[ScheduleRun]] | None = None,
+) -> list[Look]:
+    """Each entry as it stands at ``at``; two queries, and one for each that has been seen.
+
+    ``runs``, by the entry's name, are those known already, newest first, and spare the query for each.
+    """
     known = _Known(entries, at, using)
     found = []
     for entry in entries:
         current, state = known.periods[entry.name], known.states.get(entry.name)
-        last = None if state is None else state.runs.using(using).order_by("-period_start").first()
+        if runs is not None:
+            last = next(iter(runs.get(entry.name, ())), None)
+        else:
+            last = None if state is None else state.runs.using(using).order_by("-period_start").first()
         due: tuple[Bounds, ...] = ()
         if current is None:
             found.append(Look(entry, (), None, last))
             continue
         if not known.settled(entry, current) and not passed_over(entry, state, current):
             due = tuple(islice(wanted(entry, state, current), LISTED))
-        late = _late(entry, state, due[0], at) if due and not _held(last, at) else None
+        held = last is not None and last.held(at)
+        late = _late(entry, state, due[0], at) if due and not held else None
         found.append(Look(entry, due, due[0].start if due else current.end, last, late))
     return found
-
-
-def _held(last: ScheduleRun | None, at: datetime) -> bool:
-    """Whether a runner that gives signs of life is at it."""
-    if last is None or last.status != ScheduleRun.Status.RUNNING:
-        return False
-    return last.leased_until is not None and last.leased_until > at
 
 
 def _late(entry: Entry, state: ScheduleEntry | None, due: Bounds, at: datetime) -> timedelta:
