@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from stockandflow.periods import Calendar
 from stockandflow.ranges import described, instant, is_midnight
 from stockandflow.reports.events import models_of
 from stockandflow.reports.numbers import Kind, Measure, Number
+from stockandflow.site.access import may_list, subject_models
 from stockandflow.site.frames import page_url
 
 FACET = "facet-"
@@ -140,6 +142,34 @@ def _instant(at: datetime, calendar: Calendar) -> str:
     if is_midnight(at, calendar):
         return described(at, calendar)
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def linker(request: HttpRequest, process: Process) -> Callable[[Number], str | None]:
+    """What gives the address of the list behind a number of the process, where this user may see one.
+
+    None where there is nothing to list: for 0 and for what isn't known, for what was reclassified, and for levels of
+    the past that no events tell, of a slice or of a stock in no tracker. Two queries at the first number, those of the
+    user's permissions.
+    """
+
+    @cache
+    def allowed(model: type[Model]) -> bool:
+        return may_list(request.user, process, model)
+
+    def link(number: Number) -> str | None:
+        if not number.value or number.kind is Kind.RECLASSIFIED:
+            return None
+        stock, flow = number.stock, number.flow
+        past = number.kind is Kind.LEVEL and number.until is not None
+        if past and (number.slice or stock is None or stock.registry.tracker_of(stock) is None):
+            return None
+        if stock is not None:
+            models = [stock.model]
+        else:
+            models = [flow.subject_model] if flow is not None else subject_models(process)
+        return objects_url(number, process, request) if all(map(allowed, models)) else None
+
+    return link
 
 
 def timeline_url(model: type[Model], key: Any, process: Process, request: HttpRequest | None = None) -> str:

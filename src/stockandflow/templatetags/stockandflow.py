@@ -8,6 +8,7 @@ from typing import Any
 
 from django import template
 from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from stockandflow.declarations import Process
@@ -41,6 +42,12 @@ def signed(number: int | None) -> str:
 def negative(number: int) -> str:
     """What goes out, as it counts in the sum: ``−1,280``."""
     return words.signed(-number, group=_grouped)
+
+
+def _written(number: int | None, how: str) -> str:
+    if how == "negative":
+        return signed(None if number is None else -number)
+    return signed(number) if how == "signed" else count(number)
 
 
 @register.filter
@@ -119,6 +126,37 @@ def page_url(context: Mapping[str, Any], name: str, *args: str) -> str:
 def objects_url(context: Mapping[str, Any], number: Number, process: Process) -> str:
     """The address of the list behind a number, where this page stands: ``{% objects_url number process %}``."""
     return links.objects_url(number, process, context["request"])
+
+
+@register.simple_tag(takes_context=True)
+def number(
+    context: Mapping[str, Any],
+    balance: Balance,
+    line: StockBalance | FlowLine,
+    name: str,
+    written: str = "count",
+) -> str:
+    """A number of a report, linked to the objects behind it where the reader may see them.
+
+    ``name`` is that of ``Balance.number``, ``written`` one of ``count``, ``signed`` and ``negative``. ``link`` of the
+    context gives the address.
+    """
+    found: int | None = getattr(line, name)
+    text = _written(found, written)
+    url = context["link"](balance.number(line, name)) if found else None
+    return format_html('<a class="sf-number" href="{}">{}</a>', url, text) if url else text
+
+
+@register.simple_tag
+def was(balance: Balance, line: StockBalance, name: str, written: str = "count") -> str:
+    """What the number was in the range that this one is compared with: ``was 1,204``; "" where none is known."""
+    other = balance.compared
+    same = next((one for one in other.stocks if one.stock == line.stock), None) if other else None
+    found = getattr(same, name) if same else None
+    if found is None:
+        return ""
+    text = _written(found, written)
+    return format_html('<small class="sf-was">{}</small>', _("was %(number)s") % {"number": text})
 
 
 @register.simple_tag
