@@ -81,9 +81,9 @@ def test_a_workbook_has_the_rows_of_the_csv(members: None, tmp_path: Path) -> No
     path = tmp_path / "trial.xlsx"
     assert series("trial", format="xlsx", output=str(path)) == ""
     book = load_workbook(BytesIO(path.read_bytes()))
-    assert book.sheetnames == ["Numbers"]
+    assert book.sheetnames == ["Stocks", "About"]
     rows = list(csv.DictReader(StringIO(series("trial", format="csv"))))
-    heading, *lines = book["Numbers"].iter_rows(values_only=True)
+    heading, *lines = book["Stocks"].iter_rows(values_only=True)
     place = heading.index("value")
     assert [str(line[place] if line[place] is not None else "") for line in lines] == [
         row["value"] for row in rows

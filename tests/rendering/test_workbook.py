@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from stockandflow.exceptions import InvalidInput
-from stockandflow.rendering import COLUMNS, balance_rows, to_xlsx, workbook
+from stockandflow.rendering import COLUMNS, balance_rows, list_to_xlsx, to_xlsx, workbook
 from stockandflow.rendering.document import iso
 from stockandflow.reports import Balance
 from tests.rendering.balances import LONDON, balance, business, stock_balance
@@ -29,9 +29,13 @@ def sheet_rows(sheet: Any) -> list[tuple[Any, ...]]:
 @settings(max_examples=20, deadline=None)
 @given(balances)
 def test_the_numbers_are_the_rows_of_the_long_form(shown: Balance) -> None:
-    heading, *lines = sheet_rows(opened(shown)["Numbers"])
-    assert heading == COLUMNS
-    wanted = list(balance_rows(shown, LONDON))
+    book = opened(shown)
+    assert book.sheetnames == ["Ledger", "Stocks", "Flows", "About"]
+    (heading, *lines), (same, *moves) = sheet_rows(book["Stocks"]), sheet_rows(book["Flows"])
+    assert heading == same == COLUMNS
+    rows = list(balance_rows(shown, LONDON))
+    lines += moves
+    wanted = [row for row in rows if not row.flow_name] + [row for row in rows if row.flow_name]
     assert len(lines) == len(wanted)
     for cells, row in zip(lines, wanted, strict=True):
         found = dict(zip(COLUMNS, cells, strict=True))
@@ -43,7 +47,7 @@ def test_the_numbers_are_the_rows_of_the_long_form(shown: Balance) -> None:
 
 
 def test_local_times_are_dates_counts_are_whole_numbers_and_text_is_text() -> None:
-    sheet = opened(business())["Numbers"]
+    sheet = opened(business())["Stocks"]
     cells = dict(zip(COLUMNS, sheet[2], strict=True))
     assert cells["local_start"].is_date
     assert cells["local_start"].value == datetime(2026, 10, 25)  # noqa: DTZ001 - what the clocks show
@@ -57,7 +61,7 @@ def test_local_times_are_dates_counts_are_whole_numbers_and_text_is_text() -> No
 
 
 def test_the_balance_can_be_read_as_a_ledger() -> None:
-    sheet = opened(business())["Balance"]
+    sheet = opened(business())["Ledger"]
     title, description, facts, blank, *ledger = sheet_rows(sheet)
     assert title[0] == "Membership"
     assert description[0] == "How people move from sign-up to active membership, and where they leave."
@@ -94,7 +98,7 @@ def test_parts_slices_and_what_it_is_compared_with_have_their_own_ledgers() -> N
         slices={"Pro": replace(pro, slice={"plan": "Pro"})},
         compared=balance(stock_balance("Trial", 4), since=date(2025, 10, 25), until=date(2025, 11, 24)),
     )
-    rows = sheet_rows(opened(shown)["Balance"])[4:]
+    rows = sheet_rows(opened(shown)["Ledger"])[4:]
     assert [row[:2] for row in rows if row[0] != "Stock" and row[0]] == [
         ("Trial", 5),
         ("25 – 31 Oct 2026", None),
@@ -110,6 +114,27 @@ def test_parts_slices_and_what_it_is_compared_with_have_their_own_ledgers() -> N
         ("Reclassified", "Closing"),
         ("Unexplained", "Now"),
     ]
+
+
+def test_it_says_what_its_numbers_are_of() -> None:
+    assert dict(sheet_rows(opened(business())["About"])) == {
+        "Process": "Membership",
+        "Description": "How people move from sign-up to active membership, and where they leave.",
+        "Since": "2026-10-24T23:00:00Z",
+        "Until, not included": "2026-11-24T00:00:00Z",
+        "Closing counts of": "2026-11-23T18:54:00Z",
+        "Time zone": "Europe/London",
+        "Status": "in progress",
+        "Ledger": "Opening + in + out + unexplained = closing; out is negative.",
+        "Rows": "19",
+    }
+
+
+def test_a_list_has_a_sheet_of_its_name_and_its_facts() -> None:
+    made = list_to_xlsx("Objects", ("key", "at"), [("1", LONDON.midnight(date(2026, 7, 1)))], {"Rows": "1"})
+    book = openpyxl.load_workbook(BytesIO(made))
+    assert sheet_rows(book["Objects"]) == [("key", "at"), ("1", "2026-06-30T23:00:00Z")]
+    assert sheet_rows(book["About"]) == [("Rows", "1")]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +156,7 @@ def test_no_cell_is_a_formula_a_link_or_a_number_because_of_its_text(name: str) 
 
 def test_more_rows_than_a_sheet_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workbook, "MOST_ROWS", 10)
-    with pytest.raises(InvalidInput, match=r"has 19 rows, and a sheet holds 10; .* --format csv"):
+    with pytest.raises(InvalidInput, match=r"has 19 rows, and a sheet holds 10; take a coarser .* or CSV"):
         to_xlsx(balance_rows(business(), LONDON), LONDON)
 
 

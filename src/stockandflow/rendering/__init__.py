@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from stockandflow.rendering.comma import to_csv
+from stockandflow.rendering.comma import csv_lines, to_csv
 from stockandflow.rendering.document import as_document, series_to_json, to_json
 from stockandflow.rendering.rows import COLUMNS, Row, balance_rows, series_rows
 from stockandflow.rendering.series import series_to_table
 from stockandflow.rendering.table import PLAIN, Paint, to_table
 from stockandflow.rendering.words import Signs
-from stockandflow.rendering.workbook import to_xlsx
+from stockandflow.rendering.workbook import list_to_xlsx, to_xlsx
 
 __all__ = [
     "COLUMNS",
@@ -18,6 +18,8 @@ __all__ = [
     "Signs",
     "as_document",
     "balance_rows",
+    "csv_lines",
+    "list_to_xlsx",
     "series_rows",
     "series_to_json",
     "series_to_table",

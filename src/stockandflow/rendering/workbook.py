@@ -1,8 +1,11 @@
-"""A report as a workbook for Excel and its like: the ledger to read, and its rows in long form; values, no formula."""
+"""A report as a workbook for Excel and its like: the ledger to read, its rows in long form, and what they are of.
+
+Values, no formula.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
 from typing import Any
@@ -26,25 +29,74 @@ LEDGER = 4
 """The line of the first ledger's heading, below the title."""
 
 
+ABOUT = "About"
+
+
 def to_xlsx(rows: Iterable[Row], calendar: Calendar, balance: Balance | None = None) -> bytes:
-    """A workbook with the sheet ``Numbers``, a row for each; a balance given stands before it on ``Balance``.
+    """A workbook: ``Ledger`` where there is a balance, ``Stocks``, ``Flows`` with a row for each number, ``About``.
 
     Instants stay text, local ones are dates, numbers are numbers, and text is text whatever it begins with. Raises
     InvalidInput where the library isn't installed, or there are more rows than a sheet can hold.
     """
-    rows = list(rows)
-    if len(rows) > MOST_ROWS:
-        raise InvalidInput(
-            f"The report has {len(rows):,} rows, and a sheet holds {MOST_ROWS:,}; take a coarser grain, a shorter "
-            "range, or --format csv."
-        )
+    rows = _fitting(rows)
     held = BytesIO()
     book = _Book(held)
     if balance is not None:
         book.ledger(balance, calendar)
-    book.numbers(rows)
+    levels, moves = ([row for row in rows if bool(row.flow_name) is moved] for moved in (False, True))
+    for name, some in (("Stocks", levels), ("Flows", moves)):
+        if some or balance is not None:
+            book.rows(name, COLUMNS, some)
+    book.about(about(rows, calendar, balance))
     book.book.close()
     return held.getvalue()
+
+
+def list_to_xlsx(
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | float | datetime | None]],
+    facts: Mapping[str, str],
+) -> bytes:
+    """A workbook with one list, on a sheet of that name, and what it is of on ``About``. Raises as ``to_xlsx`` does."""
+    rows = _fitting(rows)
+    held = BytesIO()
+    book = _Book(held)
+    book.rows(name, columns, rows)
+    book.about(facts)
+    book.book.close()
+    return held.getvalue()
+
+
+def _fitting(rows: Iterable[Any]) -> list[Any]:
+    rows = list(rows)
+    if len(rows) > MOST_ROWS:
+        raise InvalidInput(
+            f"The report has {len(rows):,} rows, and a sheet holds {MOST_ROWS:,}; take a coarser grain, a shorter "
+            "range, or CSV."
+        )
+    return rows
+
+
+def about(rows: Sequence[Row], calendar: Calendar, balance: Balance | None) -> dict[str, str]:
+    """What a workbook is of: heading → text, in order."""
+    facts = {"Time zone": calendar.timezone}
+    if rows:
+        since, until = min(row.period_start for row in rows), max(row.period_end for row in rows)
+        facts = {"Process": rows[0].process, "Since": iso(since), "Until, not included": iso(until), **facts}
+    if balance is not None:
+        facts |= {
+            "Process": str(balance.process.name),
+            "Description": str(balance.process.description),
+            "Since": iso(balance.since),
+            "Until, not included": iso(balance.until),
+            "Closing counts of": iso(balance.at),
+            "Status": said(balance.status),
+            "Slice": _slice(balance),
+            "Ledger": "Opening + in + out + unexplained = closing; out is negative.",
+        }
+    facts["Rows"] = f"{len(rows):,}"
+    return {name: text for name, text in facts.items() if text}
 
 
 class _Book:
@@ -63,14 +115,23 @@ class _Book:
         self.percent = self.book.add_format({"num_format": "+0.0%;-0.0%;0.0%"})
         self.right = self.book.add_format({"align": "right"})
 
-    def numbers(self, rows: Sequence[Row]) -> None:
-        """The rows in long form, under a heading that stays and filters."""
-        sheet = self.book.add_worksheet("Numbers")
-        for place, name in enumerate(COLUMNS):
+    def about(self, facts: Mapping[str, str]) -> None:
+        """What the numbers are of, one fact a line."""
+        sheet = self.book.add_worksheet(ABOUT)
+        sheet.set_column(0, 0, _width(facts, NARROWEST))
+        sheet.set_column(1, 1, _width(facts.values(), NARROWEST))
+        for line, (name, text) in enumerate(facts.items()):
+            sheet.write_string(line, 0, name, self.bold)
+            sheet.write_string(line, 1, text)
+
+    def rows(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A list under a heading that stays and filters."""
+        sheet = self.book.add_worksheet(title)
+        for place, name in enumerate(columns):
             sheet.set_column(place, place, _width((_text(row[place]) for row in rows), len(name) + ARROW))
         sheet.freeze_panes(1, 0)
-        sheet.autofilter(0, 0, len(rows), len(COLUMNS) - 1)
-        for place, name in enumerate(COLUMNS):
+        sheet.autofilter(0, 0, len(rows), len(columns) - 1)
+        for place, name in enumerate(columns):
             sheet.write_string(0, place, name, self.heading)
         for line, row in enumerate(rows, 1):
             for place, value in enumerate(row):
@@ -86,7 +147,7 @@ class _Book:
 
     def ledger(self, balance: Balance, calendar: Calendar) -> None:
         """The balance to read: the range, then its parts, its slices, and what it is compared with."""
-        sheet = self.book.add_worksheet("Balance")
+        sheet = self.book.add_worksheet("Ledger")
         blocks = [("", balance)]
         blocks += [(_range(part, calendar), part) for part in balance.parts]
         blocks += [(_slice(one), one) for one in balance.slices.values()]
@@ -179,6 +240,6 @@ def xlsxwriter() -> Any:
         import xlsxwriter as library  # noqa: PLC0415 - an extra: wanted only where a workbook is made
     except ImportError as error:
         raise InvalidInput(
-            "A workbook needs the library XlsxWriter; pip install 'django-stockandflow[xlsx]', or ask for --format csv."
+            "A workbook needs the library XlsxWriter; pip install 'django-stockandflow[xlsx]', or ask for CSV."
         ) from error
     return library

@@ -2,6 +2,7 @@
 
 from stockandflow.reports.balances import balance, events_of
 from stockandflow.reports.comparing import Compare
+from stockandflow.reports.latest import Latest, latest
 from stockandflow.reports.listing import members, subjects
 from stockandflow.reports.netting import Net, NetLine, net
 from stockandflow.reports.numbers import Kind, Number
@@ -21,6 +22,7 @@ __all__ = [
     "FlowLine",
     "Kind",
     "Known",
+    "Latest",
     "Method",
     "Net",
     "NetLine",
@@ -34,6 +36,7 @@ __all__ = [
     "balance",
     "causes",
     "events_of",
+    "latest",
     "members",
     "net",
     "rate",

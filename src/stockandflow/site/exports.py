@@ -1,0 +1,205 @@
+"""What a page shows as a file: ``?format=csv``, ``xlsx`` or ``json``, with the filters of the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import islice
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.utils.translation import gettext as _
+
+from stockandflow.declarations import Process
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import FlowEvent
+from stockandflow.periods import Calendar
+from stockandflow.ranges import last_date
+from stockandflow.rendering import (
+    balance_rows,
+    csv_lines,
+    list_to_xlsx,
+    series_rows,
+    series_to_json,
+    to_json,
+    to_xlsx,
+)
+from stockandflow.rendering.document import iso
+from stockandflow.rendering.rows import COLUMNS
+from stockandflow.reports import Balance, Series
+from stockandflow.site.access import is_scoped, may_export
+
+PARAMETER = "format"
+TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "json": "application/json",
+}
+"""Value of the parameter → media type of the file."""
+MOST_OBJECTS = 100_000
+"""So many objects or events are in one file; more are for the API, page by page, or for the database."""
+
+READ_AT_ONCE = 2000
+LINES_AT_ONCE = 500
+"""So many lines of CSV are sent at a time."""
+
+Cell = str | float | datetime | None
+
+
+@dataclass(frozen=True)
+class Link:
+    """One way to take a page away, for its menu."""
+
+    label: str
+    query: str
+
+
+def export_links(user: Any, process: Process, query: Callable[..., str]) -> list[Link]:
+    """The files that the page can be had as, none for who may not export; without XlsxWriter there is no workbook.
+
+    ``query`` is ``asked.query``, which keeps the other parameters.
+    """
+    if not may_export(user, process):
+        return []
+    labels = {"csv": _("CSV"), "xlsx": _("Excel"), "json": _("JSON")}
+    there = [name for name in TYPES if name != "xlsx" or find_spec("xlsxwriter")]
+    return [Link(labels[name], query(**{PARAMETER: name})) for name in there]
+
+
+def export(
+    request: HttpRequest,
+    process: Process,
+    make: Callable[[str], HttpResponseBase],
+    errors: Mapping[str, str] | None = None,
+) -> HttpResponseBase | None:
+    """The file that the address asks for, None where it asks for the page.
+
+    ``make`` gives the file of a format, e.g. ``partial(balance_file, balance, calendar)``. ``errors`` are those of the
+    filters: a page shows another report beside them, and a file would pass it on as what was asked for, so that it is
+    refused, as is a format there isn't. Raises PermissionDenied for who may not export the process, and where the
+    request sees but a part of its objects.
+    """
+    kind = request.GET.get(PARAMETER, "")
+    if not kind:
+        return None
+    if not may_export(request.user, process):
+        raise PermissionDenied(_("You may see this process, but not export it."))
+    if is_scoped(request, process):
+        raise PermissionDenied(
+            _("You see a part of this process's objects, and its records aren't kept for a part.")
+        )
+    wrong = "\n".join((errors or {}).values())
+    if kind not in TYPES:
+        wrong = f"format is {kind!r}; write one of {', '.join(TYPES)}, or leave it out for the page."
+    if not wrong:
+        try:
+            return make(kind)
+        except InvalidInput as error:
+            wrong = str(error)
+    return HttpResponse(f"{wrong}\n", status=400, content_type="text/plain; charset=utf-8")
+
+
+def file_name(slug: str, since: datetime, until: datetime, calendar: Calendar, kind: str) -> str:
+    """The name of a file with its first and its last local day: ``membership_2026-10-25_2026-11-23.csv``."""
+    return f"{slug}_{calendar.local_date(since).isoformat()}_{last_date(until, calendar).isoformat()}.{kind}"
+
+
+def balance_file(found: Balance, calendar: Calendar, kind: str) -> HttpResponseBase:
+    """The balance in long form; a workbook with its ledger first. Raises InvalidInput where none can be made."""
+    name = file_name(found.process.slug, found.since, found.until, calendar, kind)
+    if kind == "json":
+        return _attached(HttpResponse(f"{to_json(found, calendar)}\n", content_type=TYPES[kind]), name)
+    if kind == "xlsx":
+        made = to_xlsx(balance_rows(found, calendar), calendar, found)
+        return _attached(HttpResponse(made, content_type=TYPES[kind]), name)
+    return _streamed(csv_lines(COLUMNS, balance_rows(found, calendar)), name)
+
+
+def series_file(found: Sequence[Series], process: Process, kind: str) -> HttpResponseBase:
+    """Series of one range in long form, named after the one that it is, else after the process."""
+    calendar = found[0].calendar
+    since, until = min(one.since for one in found), max(one.until for one in found)
+    slug = "_".join([process.slug, *([found[0].of.slug] if len(found) == 1 else [])])
+    name = file_name(slug, since, until, calendar, kind)
+    if kind == "json":
+        return _attached(
+            HttpResponse(f"{series_to_json(found, process.slug)}\n", content_type=TYPES[kind]), name
+        )
+    rows = series_rows(found, process.slug)
+    if kind == "xlsx":
+        return _attached(HttpResponse(to_xlsx(rows, calendar), content_type=TYPES[kind]), name)
+    return _streamed(csv_lines(COLUMNS, rows), name)
+
+
+def list_file(
+    name: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    facts: Mapping[str, str],
+    kind: str,
+    *,
+    title: str = "Objects",
+) -> HttpResponseBase:
+    """A list as a file with that name, without its ending; JSON has it as ``rows``, each an object by column.
+
+    ``facts`` are told beside it in JSON and in a workbook.
+    """
+    if kind == "csv":
+        return _streamed(csv_lines(columns, rows), f"{name}.csv")
+    if kind == "xlsx":
+        made: str | bytes = list_to_xlsx(title, columns, rows, facts)
+    else:
+        named = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
+        made = json.dumps({"version": 1, "about": dict(facts), "rows": named}, indent=2) + "\n"
+    return _attached(HttpResponse(made, content_type=TYPES[kind]), f"{name}.{kind}")
+
+
+def _plain(value: Cell) -> Cell:
+    return iso(value) if isinstance(value, datetime) else value
+
+
+def list_of(found: QuerySet[Any]) -> tuple[tuple[str, ...], Iterator[tuple[Cell, ...]]]:
+    """The columns and rows of objects, or of events, in their order; read as they are written.
+
+    No field of an object is among them but its key and what it is called: a file goes further than a page, and which
+    fields may is for the project to say. One query. Raises InvalidInput where there are more than MOST_OBJECTS.
+    """
+    if (number := found.order_by().count()) > MOST_OBJECTS:
+        raise InvalidInput(
+            f"The list has {number:,} rows, and a file holds {MOST_OBJECTS:,}; take a shorter range, or page through "
+            "the events by the API."
+        )
+    if not issubclass(found.model, FlowEvent):
+        return ("key", "object"), ((str(one.pk), str(one)) for one in found.iterator(READ_AT_ONCE))
+    columns = ("event", "timestamp", "flow", "source", "sink", "subject", "object", "origin")
+    events = found.select_related("subject").iterator(READ_AT_ONCE)
+    return columns, (
+        (
+            str(event.pk),
+            event.timestamp,
+            event.flow,
+            event.source,
+            event.sink,
+            str(event.subject_id),
+            "" if event.subject is None else str(event.subject),
+            event.origin,
+        )
+        for event in events
+    )
+
+
+def _streamed(lines: Iterator[str], name: str) -> HttpResponseBase:
+    chunks = ("".join(some) for some in iter(lambda: list(islice(lines, LINES_AT_ONCE)), []))
+    return _attached(StreamingHttpResponse(chunks, content_type=TYPES["csv"]), name)
+
+
+def _attached(response: HttpResponseBase, name: str) -> HttpResponseBase:
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "private, no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
