@@ -3,12 +3,14 @@
 from stockandflow.reports.balances import balance, events_of
 from stockandflow.reports.comparing import Compare
 from stockandflow.reports.latest import Latest, latest
+from stockandflow.reports.lines import Extremes, Held, extremes, lines_of
 from stockandflow.reports.listing import members, subjects
 from stockandflow.reports.netting import Net, NetLine, net
 from stockandflow.reports.numbers import Kind, Number
 from stockandflow.reports.rates import rate, rates
 from stockandflow.reports.reported import Known, as_reported
 from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
+from stockandflow.reports.rhythm import Rhythm, latest_moves, rhythm
 from stockandflow.reports.series import Break, Point, Series, series
 from stockandflow.reports.unexplained import Causes, Watched, Window, causes
 
@@ -19,7 +21,9 @@ __all__ = [
     "Break",
     "Causes",
     "Compare",
+    "Extremes",
     "FlowLine",
+    "Held",
     "Kind",
     "Known",
     "Latest",
@@ -28,6 +32,7 @@ __all__ = [
     "NetLine",
     "Number",
     "Point",
+    "Rhythm",
     "Series",
     "StockBalance",
     "Watched",
@@ -36,11 +41,15 @@ __all__ = [
     "balance",
     "causes",
     "events_of",
+    "extremes",
     "latest",
+    "latest_moves",
+    "lines_of",
     "members",
     "net",
     "rate",
     "rates",
+    "rhythm",
     "series",
     "subjects",
 ]

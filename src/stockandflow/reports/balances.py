@@ -276,7 +276,7 @@ class _Report:
 
     def _of(self, span: Span, until: datetime, levels: _Levels, value: str | None) -> Balance:
         moves, in_progress = self.moves[span], until > self.now
-        ins, outs = self._lines(moves, value)
+        ins, outs, beside = self._lines(moves, value)
         stocks = self.slicing.stocks if self.slicing and value is not None else self.stocks
         given = {} if value is None else {self.facet: value}
         restated = self._behind(span, moves, value)
@@ -313,6 +313,7 @@ class _Report:
             at=span[1],
             in_progress=in_progress,
             stocks=lines,
+            beside=beside,
             origins=dict(moves.origins) if value is None else {},
             status=_together(line.status for line in lines),
             restated=tuple(restated),
@@ -346,8 +347,11 @@ class _Report:
 
     def _lines(
         self, moves: Moves, value: str | None
-    ) -> tuple[dict[str, list[FlowLine]], dict[str, list[FlowLine]]]:
-        """Stock slug → the lines into it, and → those out of it; moves of flows outside the process are all "Other"."""
+    ) -> tuple[dict[str, list[FlowLine]], dict[str, list[FlowLine]], tuple[FlowLine, ...]]:
+        """Stock slug → the lines into it, → those out of it, and the lines that touch none of the process's stocks.
+
+        Moves of flows outside the process are all "Other".
+        """
         flows = {flow.slug: flow for flow in self.process.flows}
         order = {slug: position for position, slug in enumerate(flows)}
         names = {stock.slug: stock.name for flow in flows.values() for stock in flow.stocks}
@@ -378,7 +382,8 @@ class _Report:
         for line in lines:
             ins[line.sink].append(line)
             outs[line.source].append(line)
-        return ins, outs
+        own = {stock.slug for stock in self.stocks}
+        return ins, outs, tuple(line for line in lines if own.isdisjoint((line.source, line.sink)))
 
 
 def _computed_at(level: Level, at: datetime) -> datetime | None:

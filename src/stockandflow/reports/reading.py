@@ -28,7 +28,7 @@ from django.db.models import (
 from django.db.models.functions import TruncHour
 
 from stockandflow.conf import conf
-from stockandflow.declarations import Process
+from stockandflow.declarations import Flow, Process, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership.facets import NONE, FacetColumn, FacetText
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Watermark, settling
@@ -88,7 +88,7 @@ def read(
     columns: Mapping[type[Any], FacetColumn] | None = None,
     split: Collection[str] = (),
 ) -> Read:
-    """Read the moves that touch the process's stocks, with a facet by its value: only flows of ``split`` have one.
+    """Read the moves of the process's stocks and flows, with a facet by its value: only flows of ``split`` have one.
 
     Raises InvalidInput where that takes events that were pruned.
 
@@ -149,6 +149,7 @@ class _Reading:
         self.horizon: datetime | None = None
         self.slugs = [stock.slug for stock in process.stocks]
         self.flows = {flow.slug for flow in process.flows}
+        self.beside = sorted(flow.slug for flow in process.flows if _leads_past(flow, self.slugs))
         self.models = {flow.flow_event_model for flow in process.flows}
         self.models |= {model for stock in process.stocks for model in stock.registry.event_models_of(stock)}
 
@@ -293,6 +294,8 @@ class _Reading:
             return Q(**{f"{prefix}{name}": value for name, value in conditions.items()})
 
         whose = q(source__in=self.slugs) | q(sink__in=self.slugs) | q(source=ALL, flow__in=sorted(self.flows))
+        if self.beside:
+            whose |= q(flow__in=self.beside)
         return q(calendar=self.calendar.key) & _within(periods, prefix) & whose
 
     def _events(
@@ -339,7 +342,10 @@ class _Reading:
             output_field=IntegerField(),
         )
         column = self.columns.get(model)
-        rows = self._rows(model).filter(Q(source__in=self.slugs) | Q(sink__in=self.slugs), when)
+        whose = Q(source__in=self.slugs) | Q(sink__in=self.slugs)
+        if self.beside:
+            whose |= Q(flow__in=self.beside)
+        rows = self._rows(model).filter(whose, when)
         rows = rows.annotate(sf_place=place)
         names = ["flow", "source", "sink", "origin", "sf_place"]
         if column is not None:
@@ -414,6 +420,12 @@ class _Reading:
             for move, known in batch.sums.items():
                 found[move] += known.subjects if grain is None else known.firsts[f"first_in_{grain.value}"]
         return found
+
+
+def _leads_past(flow: Flow, slugs: Collection[str]) -> bool:
+    """Whether some moves of the flow neither begin nor end in one of these stocks."""
+    sources, sinks = ({state_key(one) for one in side} - set(slugs) for side in (flow.sources, flow.sinks))
+    return any(source != sink for source in sources for sink in sinks)
 
 
 def _computed_at(stored: Iterable[_Batch]) -> dict[Move, datetime]:

@@ -125,6 +125,8 @@ class Balance:
     at: datetime
     in_progress: bool
     stocks: tuple[StockBalance, ...]
+    beside: tuple[FlowLine, ...] = ()
+    """The moves of the process's flows that neither begin nor end in one of its stocks."""
     origins: Mapping[str, int] = field(default_factory=dict)
     """Origin → moves of the process in the range, each once; those of ``initial`` are levels, not flows."""
     status: Status = Status.PROVISIONAL
@@ -148,7 +150,8 @@ class Balance:
         """
         stocks = {stock.slug for stock in self.process.stocks}
         sides = {line.source, line.sink} if isinstance(line, FlowLine) else {line.stock.slug}
-        if stocks.isdisjoint(sides):
+        own_flow = isinstance(line, FlowLine) and line.flow in self.process.flows
+        if stocks.isdisjoint(sides) and not own_flow:
             raise InvalidInput(
                 f"The line is of {' and '.join(map(repr, sorted(sides)))}, and the process {self.process.slug!r} has "
                 f"the stocks {', '.join(map(repr, sorted(stocks)))}; give a line of this balance."
