@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 from playwright.sync_api import Browser, BrowserContext, BrowserType, Page, Playwright, sync_playwright
 
@@ -20,7 +21,8 @@ from tests.browser.watching import Watcher
 from tests.code_blocks import ROOT
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-SCREENSHOTS = ROOT / "build" / "screenshots"
+SCREENSHOTS = ROOT / "build" / "screenshots" / f"django-{django.VERSION[0]}.{django.VERSION[1]}"
+"""Where a run leaves a picture of every page in each of its looks."""
 TIMEOUT_MS = 30_000
 
 
