@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from django import template
 from django.utils.formats import date_format, number_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from stockandflow.declarations import Process
@@ -87,6 +88,18 @@ def how_written(origins: Mapping[str, int]) -> str:
     """How the moves came to be known: ``9 imported, 120 written as they happened``; nothing where all were live."""
     said = {"import": _("imported"), "sweep": _("found by a sweep"), "live": _("written as they happened")}
     return words.how_written(origins, group=_grouped, words=said)
+
+
+@register.filter
+def breakable(name: str) -> str:
+    """A dotted path as HTML that may be broken after its dots and underscores, and nowhere else first."""
+    return format_html_join("", "{}<wbr>", ((part,) for part in re.findall(r"[^._]+[._]?|[._]", name)))
+
+
+@register.filter
+def last_line(text: str) -> str:
+    """The last line of a traceback, which says what was wrong."""
+    return text.strip().rpartition("\n")[2]
 
 
 @register.filter
