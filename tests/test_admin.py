@@ -728,6 +728,40 @@ def test_entries_are_run_by_those_who_may(client: Client, monkeypatch: pytest.Mo
         assert cell in content
 
 
+def test_a_missed_period_is_run_from_the_entrys_page_once_by_those_who_may(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    def charge(period: periodic.Bounds) -> str:
+        ran.append(period.start)
+        return "charged"
+
+    monkeypatch.setattr(periodic.schedule, "_entries", {})
+    periodic.schedule.register(periodic.DAILY, charge, name="charging", calendar=Calendar())
+    for days in (2, 0):
+        periodic.run(periodic.schedule, now=timezone.now() - timedelta(days=days))
+    entry = ScheduleEntry.objects.get()
+    url, start = address(ScheduleEntry), (ran[1] - timedelta(days=1)).isoformat()
+    may(client, "view_scheduleentry")
+    html = client.get(f"{url}{entry.pk}/change/").content.decode()
+    assert "Missed periods" in html
+    assert "Run this period" not in html
+    assert client.post(f"{url}{entry.pk}/run-period/", {"start": start}).status_code == 403
+    may(client, "view_scheduleentry", "run_scheduleentry")
+    assert f'value="{start}"' in client.get(f"{url}{entry.pk}/change/").content.decode()
+    assert client.get(f"{url}{entry.pk}/run-period/").status_code == 403
+    for said in ("charging: done: charged", "charging: not due: it was run for that period already"):
+        response = client.post(f"{url}{entry.pk}/run-period/", {"start": start}, follow=True)
+        assert response.redirect_chain == [(f"{url}{entry.pk}/change/", 302)]
+        assert messages_of(response) == [said]
+    for wrong, said in (("x", "Invalid isoformat string: 'x'"), (ran[1].isoformat(), "isn't over")):
+        response = client.post(f"{url}{entry.pk}/run-period/", {"start": wrong}, follow=True)
+        assert said in messages_of(response)[0]
+    assert len(ran) == 3
+    assert "Missed periods" not in response.content.decode()
+
+
 def test_when_nobody_calls_the_schedule_its_entries_say_so(client: Client) -> None:
     may(client, "view_scheduleentry")
     told = "Is run_periodic_schedule called?"

@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
 from django.utils import formats, timezone
 from django.utils.text import Truncator
 from django.utils.timezone import localtime
 
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.automation import replay
+from stockandflow.exceptions import InvalidInput
 from stockandflow.models import (
     ALL,
     Definition,
@@ -28,9 +31,10 @@ from stockandflow.models import (
     StockRecord,
     Sweep,
 )
-from stockandflow.periodic import Entry, State, run, schedule, silence
+from stockandflow.periodic import Entry, Result, State, overview, run, run_period, schedule, silence
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
+from stockandflow.site.status import entry_shown
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
@@ -252,6 +256,43 @@ class ScheduleEntryAdmin(StoredAdmin):
     list_display = ("name", "frequency", "next_due", "last_run", "seen_at")
     search_fields = ("name",)
     actions = ("run_now",)
+    change_form_template = "stockandflow/admin/schedule_entry.html"
+
+    def get_urls(self) -> list[Any]:
+        """Django's, and the one that a button of a missed period posts to."""
+        view = self.admin_site.admin_view(self.run_period)
+        own = path("<int:pk>/run-period/", view, name="stockandflow_scheduleentry_run_period")
+        return [own, *super().get_urls()]
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """With the entry's missed periods, each to be run where the user may. Seven queries for them."""
+        found = next((one for one in overview(schedule) if str(one.pk) == object_id), None)
+        context = {
+            "missed": [] if found is None else entry_shown(found, timezone.now()).missed,
+            "more_missed": found is not None and found.more_missed,
+            "may_run": self.has_run_permission(request),
+        }
+        return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
+
+    def run_period(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Run the missed period that begins at the ``start`` posted, once whoever else asks for it; then back again."""
+        entry = self.get_object(request, str(pk))
+        if request.method != "POST" or entry is None or not self.has_run_permission(request):
+            raise PermissionDenied
+        try:
+            start = datetime.fromisoformat(request.POST.get("start", ""))
+            result = run_period(schedule, entry.name, start)
+        except (ValueError, InvalidInput) as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            self._tell(request, result)
+        return HttpResponseRedirect(reverse("admin:stockandflow_scheduleentry_change", args=[pk]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleEntry]:
         """With the latest run of each, found by one query."""
@@ -304,14 +345,15 @@ class ScheduleEntryAdmin(StoredAdmin):
     @admin.action(permissions=["run"], description="Run what is due of the chosen entries now")
     def run_now(self, request: HttpRequest, entries: QuerySet[ScheduleEntry]) -> None:
         names = [entry.name for entry in entries if _scheduled(entry)]
-        levels = {State.FAILED: messages.ERROR, State.DONE: messages.SUCCESS}
         for result in run(schedule, only=names).results if names else ():
-            said = (
-                f"{result.entry.name}: {result.state.value}{': ' if result.message else ''}{result.message}"
-            )
-            self.message_user(request, said, levels.get(result.state, messages.INFO))
+            self._tell(request, result)
         if gone := [entry.name for entry in entries if entry.name not in names]:
             self.message_user(request, f"{', '.join(gone)}: scheduled no more", messages.WARNING)
+
+    def _tell(self, request: HttpRequest, result: Result) -> None:
+        levels = {State.FAILED: messages.ERROR, State.DONE: messages.SUCCESS}
+        said = f"{result.entry.name}: {result.state.value}{': ' if result.message else ''}{result.message}"
+        self.message_user(request, said, levels.get(result.state, messages.INFO))
 
 
 @admin.register(Sweep)

@@ -36,7 +36,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Overview:
-    """What is to be shown of an entry.
+    """What is to be shown of an entry; ``pk`` is its row's, None before it was first looked at.
 
     ``runs`` are the latest ones by their period, newest first. ``missed`` are periods that are over, newest first, that
     can be run for one by one: never run for, passed over or failed; () for an entry that isn't told its period, or
@@ -44,6 +44,7 @@ class Overview:
     first.
     """
 
+    pk: int | None
     look: Look
     runs: tuple[ScheduleRun, ...]
     running: ScheduleRun | None
@@ -80,6 +81,7 @@ def overview(schedule: Schedule, *, now: datetime | None = None, using: str | No
             missed = list(_missed(look.entry, state, ranges, settled[state.pk]))
         found.append(
             Overview(
+                pk=None if state is None else state.pk,
                 look=look,
                 runs=tuple(last[:SHOWN]),
                 running=next((run for run in last if run.held(at)), None),
