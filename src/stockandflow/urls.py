@@ -14,6 +14,7 @@ from stockandflow.site.views.process import process
 from stockandflow.site.views.status import status
 from stockandflow.site.views.stock import stock
 from stockandflow.site.views.timeline import timeline
+from stockandflow.site.views.unexplained import unexplained
 
 app_name = "stockandflow"
 
@@ -23,6 +24,7 @@ pages = [
     path("<slug:slug>/", process, name="process"),
     path("<slug:slug>/stocks/<slug:stock>/", stock, name="stock"),
     path("<slug:slug>/flows/<slug:flow>/", flow, name="flow"),
+    path("<slug:slug>/unexplained/", unexplained, name="unexplained"),
     path("<slug:slug>/objects/", objects, name="objects"),
     path("<slug:slug>/objects/<str:model>/<str:pk>/", timeline, name="timeline"),
 ]

@@ -19,6 +19,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "process": {"slug": "membership"},
     "stock": {"slug": "membership", "stock": "active"},
     "flow": {"slug": "membership", "flow": "converting"},
+    "unexplained": {"slug": "membership"},
     "objects": {"slug": "membership"},
     "timeline": {"slug": "membership", "model": "membership.member", "pk": MEMBER},
 }

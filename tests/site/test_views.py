@@ -157,7 +157,7 @@ def test_what_is_unexplained_is_pointed_out_where_it_is_and_explained_once(
     assert html.count('id="sf-unexplained-paused"') == 1
     text = text_of(html)
     assert "Paused: −1 unexplained. Its flows lead from 1 to 1, but it has 0." in text
-    assert "manage.py stockandflow report membership tells between which counts it arose" in text
+    assert "See when it arose, which objects it is, and repair it" in text
     assert text.count("Unexplained means: something changed objects without being seen") == 1
     assert "Opening levels are derived" in text
 
@@ -175,13 +175,15 @@ def test_a_stock_in_no_tracker_claims_nothing(viewer: Client) -> None:
 
 def test_the_range_in_progress_says_so_and_when_it_was_counted(viewer: Client) -> None:
     text = text_of(page(viewer, MEMBERSHIP))
-    assert re.search(r"– \d+ \w+ \d{4} Europe/London Counted \d+ \w+ \d{4}, .* In progress", text)
+    assert re.search(
+        r"– \d+ \w+ \d{4} Europe/London Counted \d+ \w+ \d{4}, .* Today is partial Never recorded yet", text
+    )
 
 
 def test_a_range_in_the_past_shows_its_last_day_and_its_closing(viewer: Client, members: None) -> None:
     html = page(viewer, MEMBERSHIP, since="2026-03-01", until="2026-04-01")
     text = text_of(html)
-    assert "1 Mar 2026 – 31 Mar 2026 Europe/London Provisional Ledger" in text
+    assert re.search("1 Mar 2026 – 31 Mar 2026 Europe/London Provisional Last recorded 1.month, .* ago", text)
     assert "Opening 1 March In Out Net Unexplained Closing 31 March Change" in text
     assert "unexplained = closing" in text
     assert 'name="since" type="date" value="2026-03-01"' in html

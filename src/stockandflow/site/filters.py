@@ -153,6 +153,16 @@ class Asked:
         ends = {field.name: field.value for field in self.ends}
         return self.query(**ends)
 
+    @property
+    def wider_query(self) -> str:
+        """The query of the page with the longest preset."""
+        return self.query(range="12mo")
+
+    @property
+    def grain_name(self) -> str:
+        """What people call a period of the grain in force."""
+        return _grain_names()[self.grain].lower()
+
     def label(self, facet: str, key: str) -> str:
         """What people call a value of a facet: its label where it is declared, else its key."""
         return self.values.get(facet, {}).get(key, key)
@@ -190,6 +200,17 @@ def read_filters(
     hours. One query for each facet whose values are a queryset.
     """
     return _Reading(parameters, process, now, hours=hours, errors=errors or {}).asked()
+
+
+def _grain_names() -> dict[Grain, str]:
+    return {
+        Grain.HOUR: _("Hour"),
+        Grain.DAY: _("Day"),
+        Grain.WEEK: _("Week"),
+        Grain.MONTH: _("Month"),
+        Grain.QUARTER: _("Quarter"),
+        Grain.YEAR: _("Year"),
+    }
 
 
 def _parameter(facet: str) -> str:
@@ -362,14 +383,7 @@ class _Reading:
         for name, label, at in (("since", _("From"), since), ("until", _("Until, not included"), until)):
             shown = self.given.get(name) or ("" if wrong else described(at, self.calendar))
             yield Field(name, label, shown, self.errors.get(name, ""))
-        names = {
-            Grain.HOUR: _("Hour"),
-            Grain.DAY: _("Day"),
-            Grain.WEEK: _("Week"),
-            Grain.MONTH: _("Month"),
-            Grain.QUARTER: _("Quarter"),
-            Grain.YEAR: _("Year"),
-        }
+        names = _grain_names()
         yield self._select("per", _("Per"), {"": _("Auto"), **{grain: names[grain] for grain in self.grains}})
         for slug, facet in self.facets.items():
             name, label = _parameter(slug), _name(facet)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django import VERSION
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ALONE = "stockandflow/base.html"
 IN_ADMIN = "stockandflow/admin/base.html"
+ADMIN = "stockandflow_admin"
+"""The name of the admin site unless the project gives its own."""
 
 
 def frame(request: HttpRequest, site: AdminSite) -> None:
@@ -37,6 +39,20 @@ def page_url(request: HttpRequest, name: str, *args: Any) -> str:
     match = request.resolver_match
     places = match.namespaces if match is not None and "stockandflow" in match.app_names else ["stockandflow"]
     return reverse(":".join([*places, name]), args=args)
+
+
+def admin_url(request: HttpRequest, name: str, *args: Any) -> str:
+    """The address of the page in the frame of the project's StockAndFlowAdminSite, "" where the user has no use for it.
+
+    That is for who is no staff, where the page stands in a frame already, and in a project without such a site, or with
+    one that has a name of its own.
+    """
+    if framed_by(request) is not None or not getattr(request.user, "is_staff", False):
+        return ""
+    try:
+        return reverse(f"{ADMIN}:stockandflow:{name}", args=args)
+    except NoReverseMatch:
+        return ""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -11,11 +13,13 @@ from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
-from stockandflow.reports import Balance, balance
-from stockandflow.site.access import process_or_404
+from stockandflow.site.access import is_scoped, process_or_404, scoped
 from stockandflow.site.exports import balance_file, export, export_links
-from stockandflow.site.filters import Asked, read_filters
-from stockandflow.site.frames import render_page
+from stockandflow.site.filters import read_filters
+from stockandflow.site.frames import admin_url, render_page
+from stockandflow.site.links import linker
+from stockandflow.site.reporting import asked_balance, last_recorded, report
+from stockandflow.site.tabs import tabs
 
 
 @require_safe
@@ -24,42 +28,44 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
     """One process over the range asked for: its ledger, and each stock's flows; or its numbers as a file.
 
     Invalid parameters are told beside their fields, above the report without them. The queries are those for the user,
-    those of ``reports.balance``, one for each facet whose values are a queryset, and one for when the schedule was run
-    last.
+    those of ``reports.balance``, one for each facet whose values are a queryset, one for when the schedule was run
+    last, and one for the last record: fifteen at most with one event model. A request that sees but a part of the
+    objects gets the stocks' counts of now, one query each, and no more.
     """
     shown = process_or_404(request.user, registry, slug)
     now = timezone.now()
-    asked = read_filters(request.GET, shown, now)
-    if made := export(
-        request,
-        shown,
-        lambda kind: balance_file(_balance(shown, asked), shown.calendar, kind),
-        asked.errors,
-    ):
+    if made := export(request, shown, lambda kind: _file(request, shown, now, kind)):
         return made
-    try:
-        found = _balance(shown, asked)
-    except InvalidInput as error:  # the database's clock may be behind ours
-        asked = read_filters(request.GET, shown, now, errors={"since": str(error)})
-        found = _balance(shown, asked)
+    if is_scoped(request, shown):
+        return _part(request, shown)
+    found = report(request.GET, shown, now)
+    moved = any(line.inflow or line.outflow for line in found.balance.stocks)
     context = {
         "process": shown,
-        "asked": asked,
-        "balance": found,
+        "asked": found.asked,
+        "balance": found.balance,
+        "broken": found.broken,
         "calendar": shown.calendar,
-        "exports": export_links(request.user, shown, asked.query),
+        "link": linker(request, shown),
+        "exports": export_links(request.user, shown, found.asked.query),
+        "admin_url": admin_url(request, "process", shown.slug),
+        "nothing_moved": not moved and any(line.tracked for line in found.balance.stocks),
+        "recorded_at": last_recorded(list(shown.stocks)),
         "silence": silence(schedule, now=now),
+        "tabs": tabs(request, shown, found.asked),
     }
     return render_page(request, "stockandflow/process.html", context, title=str(shown.name))
 
 
-def _balance(process: Process, asked: Asked) -> Balance:
-    return balance(
-        process,
-        asked.since,
-        asked.until,
-        grain=asked.grain,
-        facets=asked.slice,
-        split_by=asked.split_by,
-        compare=asked.compare,
-    )
+def _file(request: HttpRequest, process: Process, now: datetime, kind: str) -> HttpResponseBase:
+    """The report as a file; raises InvalidInput for what the page would tell beside its fields."""
+    asked = read_filters(request.GET, process, now)
+    if asked.errors:
+        raise InvalidInput("\n".join(asked.errors.values()))
+    return balance_file(asked_balance(process, asked), process.calendar, kind)
+
+
+def _part(request: HttpRequest, process: Process) -> HttpResponse:
+    counts = [(stock, scoped(request, stock.members()).count()) for stock in process.stocks]
+    context = {"process": process, "counts": counts}
+    return render_page(request, "stockandflow/part.html", context, title=str(process.name))

@@ -1,0 +1,101 @@
+"""The report that a page asks for: whatever is asked, and whichever stock can't be counted, there is one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connections, transaction
+
+from stockandflow.declarations import Process, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.models import StockRecord
+from stockandflow.reports import Balance, balance
+from stockandflow.site.filters import Asked, read_filters
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was asked, and the balance that answers it, without the stocks that are ``broken``."""
+
+    asked: Asked
+    balance: Balance
+    broken: tuple[Stock, ...]
+    """The stocks that raise when they are counted; the log says what."""
+
+
+def report(parameters: Mapping[str, str], process: Process, now: datetime) -> Report:
+    """The report that a page's parameters ask for, in the periods of its grain.
+
+    What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``reports.balance``.
+    Where a stock of several can't be counted it is left out, and logged; where none can, its error is raised.
+    """
+    asked = read_filters(parameters, process, now)
+    try:
+        return Report(asked, asked_balance(process, asked), ())
+    except InvalidInput as error:  # the database's clock may be behind ours, or events were pruned
+        asked = read_filters(parameters, process, now, errors={"since": str(error)})
+        return Report(asked, asked_balance(process, asked), ())
+    except Exception:
+        broken = [stock for stock in process.stocks if _is_broken(stock)]
+        if not broken or len(broken) == len(process.stocks):
+            raise
+    return Report(asked, asked_balance(without(process, broken), asked), tuple(broken))
+
+
+def without(process: Process, broken: list[Stock]) -> Process:
+    """The same process with the other stocks alone; it is never registered."""
+    return Process(
+        process.slug,
+        process.name,
+        [stock for stock in process.stocks if stock not in broken],
+        flows=process.flows,
+        description=process.description,
+        permission=process.permission,
+        calendar=process.calendar,
+    )
+
+
+def last_recorded(stocks: list[Stock]) -> datetime | None:
+    """When one of the stocks was last recorded, None where none ever was. One query."""
+    records = StockRecord.objects.filter(stock__in=[stock.slug for stock in stocks])
+    return records.order_by("-timestamp").values_list("timestamp", flat=True).first()
+
+
+def asked_balance(process: Process, asked: Asked) -> Balance:
+    """The balance that was asked for; the queries, and what is raised, are those of ``reports.balance``."""
+    with _left_as_it_was(process.stocks[0].queryset.db):
+        return balance(
+            process,
+            asked.since,
+            asked.until,
+            grain=asked.grain,
+            facets=asked.slice,
+            split_by=asked.split_by,
+            compare=asked.compare,
+        )
+
+
+def _is_broken(stock: Stock) -> bool:
+    try:
+        with _left_as_it_was(stock.queryset.db):
+            stock.count()
+    except Exception:  # whatever a project's queryset raises
+        logger.exception("The stock %r can't be counted.", stock.slug)
+        return True
+    return False
+
+
+@contextmanager
+def _left_as_it_was(using: str) -> Iterator[None]:
+    """Keep what fails inside from spoiling a transaction that was open before."""
+    if connections[using].in_atomic_block:
+        with transaction.atomic(using=using):
+            yield
+    else:
+        yield

@@ -1,0 +1,128 @@
+"""What nobody can explain of a process: when it arose, which objects it is, and the sweep that repairs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_http_methods
+
+from stockandflow.capture import MissingMove, Named, Skipped, repair
+from stockandflow.declarations import ModelTracker, Process
+from stockandflow.registry import registry
+from stockandflow.reports import OUTSIDE, Causes, causes
+from stockandflow.site.access import User, is_scoped, may_act, may_list, process_or_404
+from stockandflow.site.frames import Crumb, page_url, render_page
+from stockandflow.site.links import timeline_url
+from stockandflow.site.reporting import report
+
+
+@dataclass(frozen=True)
+class UnseenMove:
+    """Moves that nobody saw, and the first objects that made them: (name, address, "" where it leads nowhere)."""
+
+    source: str
+    sink: str
+    count: int
+    objects: tuple[tuple[str, str], ...]
+    passed: bool
+    """Whether the objects have moved on since, by an event that was seen."""
+
+    @property
+    def more(self) -> int:
+        """How many objects aren't named."""
+        return self.count - len(self.objects)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@csrf_protect
+@login_required
+def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
+    """Why a process changed over its range without events; by POST a sweep writes the moves that are missing.
+
+    The queries are those of ``reports.balance`` and ``reports.causes``; a sweep takes as long as
+    ``manage.py stockandflow sweep`` does.
+    """
+    shown = process_or_404(request.user, registry, slug)
+    if is_scoped(request, shown):
+        return render_page(request, "stockandflow/part.html", {"process": shown}, title=_("Unexplained"))
+    if request.method == "POST":
+        return _repaired(request, shown)
+    found = report(request.GET, shown, timezone.now())
+    why = causes(found.balance.process, found.balance.since, found.balance.until)
+    context = {
+        "process": shown,
+        "asked": found.asked,
+        "balance": found.balance,
+        "calendar": shown.calendar,
+        "causes": why,
+        "moves": list(_unseen(request, shown, why)),
+        "can_repair": bool(_repairable(request.user, shown)),
+    }
+    above = Crumb(str(shown.name), page_url(request, "process", slug) + found.asked.query())
+    return render_page(
+        request, "stockandflow/unexplained.html", context, title=_("Unexplained"), crumbs=[above]
+    )
+
+
+def _trackers(process: Process) -> list[ModelTracker]:
+    found = (stock.registry.tracker_of(stock) for stock in process.stocks)
+    return list(dict.fromkeys(tracker for tracker in found if tracker is not None))
+
+
+def _repairable(user: User, process: Process) -> list[ModelTracker]:
+    """The trackers whose subjects the user may act on."""
+    return [tracker for tracker in _trackers(process) if may_act(user, process, tracker.model)]
+
+
+def _repaired(request: HttpRequest, process: Process) -> HttpResponse:
+    trackers = _repairable(request.user, process)
+    if not trackers:
+        raise PermissionDenied(
+            f"Repairing {process.slug!r} takes the permission to act on its objects and to change them."
+        )
+    done = [
+        one for tracker in trackers for one in repair(registry, using=tracker.database, slugs=[tracker.slug])
+    ]
+    written = sum(one.found for one in done)
+    text = ngettext("%(number)d missing move was written.", "%(number)d missing moves were written.", written)
+    messages.success(request, text % {"number": written}, fail_silently=True)
+    for one in done:
+        if one.left_out:
+            text = _("%(tracker)s was left out, since %(reason)s.")
+            messages.warning(
+                request, text % {"tracker": one.tracker.slug, "reason": one.left_out}, fail_silently=True
+            )
+    return HttpResponseRedirect(request.get_full_path())
+
+
+def _unseen(request: HttpRequest, process: Process, why: Causes) -> Iterator[UnseenMove]:
+    names = {stock.slug: str(stock.name) for one in why.watched for stock in one.tracker.stocks}
+    concerned = {stock.slug for stock in why.stocks}
+    for watched in why.watched:
+        model = watched.tracker.model
+        listed = may_list(request.user, process, model)
+
+        def named(one: Named, model: type = model) -> tuple[str, str]:
+            return f"{one.name or one.key}", timeline_url(
+                model, one.key, process, request
+            ) if one.name else ""
+
+        found: list[MissingMove | Skipped] = [*watched.audit.missing, *watched.audit.skipped]
+        for move in found:
+            if concerned & {move.source, move.sink}:
+                yield UnseenMove(
+                    source=names.get(move.source, OUTSIDE),
+                    sink=names.get(move.sink, OUTSIDE),
+                    count=move.count,
+                    objects=tuple(map(named, move.objects)) if listed else (),
+                    passed=isinstance(move, Skipped),
+                )
