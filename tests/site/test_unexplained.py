@@ -1,0 +1,90 @@
+"""The page of what nobody can explain: when, which objects, and the sweep that repairs it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.utils import timezone
+
+from example.membership.models import Member, MemberFlowEvent, Plan, Status
+from stockandflow.capture import repair
+from stockandflow.models import StockRecord
+from stockandflow.registry import registry
+from tests.site.test_views import page, text_of
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "/stockandflow/membership/unexplained/"
+MEMBERS = registry.tracker("membership.member")
+
+
+@pytest.fixture
+def unseen() -> Member:
+    """A member who converted, of which no event is left."""
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    ada = Member.objects.create(name="Ada", email="a@example.org", plan=plan)
+    repair(registry, slugs=[MEMBERS.slug])
+    StockRecord.objects.create(stock="trial", timestamp=timezone.now() - timedelta(seconds=1), count=1)
+    Member.objects.filter(pk=ada.pk).update(status=Status.ACTIVE)
+    MemberFlowEvent.objects.filter(subject=ada, sink="active").delete()
+    return ada
+
+
+def client_of(*permissions: str, **kwargs: Any) -> Client:
+    user = User.objects.create_user("someone")
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client(**kwargs)
+    client.force_login(user)
+    return client
+
+
+SEES = ("view_process", "list_objects", "view_member")
+ACTS = (*SEES, "act_on_objects", "change_member")
+
+
+def test_it_names_the_objects_and_the_way_out(unseen: Member) -> None:
+    html = page(client_of(*ACTS), PAGE)
+    text = text_of(html)
+    assert "Trial → Active 1 move Ada Repair: write the missing moves" in text
+    assert f'href="/stockandflow/membership/objects/membership.member/{unseen.pk}/"' in html
+    assert "membership.member Captured by triggers. It can't see:" in text
+
+
+def test_who_may_not_list_the_objects_is_told_how_many_there_are(unseen: Member) -> None:
+    text = text_of(page(client_of("view_process"), PAGE))
+    assert "Trial → Active 1 move" in text
+    assert "Ada" not in text
+    assert "Repair" not in text
+    assert "You can't run one here." in text
+
+
+def test_the_button_writes_what_is_missing_and_all_is_explained(unseen: Member) -> None:
+    client = client_of(*ACTS)
+    response = client.post(f"{PAGE}?range=7d")
+    assert response["Location"] == f"{PAGE}?range=7d"
+    moves = MemberFlowEvent.objects.filter(subject=unseen, origin="sweep")
+    assert list(moves.values_list("source", "sink")) == [("trial", "active")]
+    text = text_of(page(client, PAGE))
+    assert "1 missing move was written." in text
+    assert "No move is missing" in text
+
+
+def test_nobody_else_can_repair(unseen: Member) -> None:
+    assert client_of(*SEES).post(PAGE).status_code == 403
+    assert not MemberFlowEvent.objects.filter(subject=unseen, origin="sweep").exists()
+
+
+def test_repairing_takes_the_token_of_a_form(unseen: Member) -> None:
+    assert client_of(*ACTS, enforce_csrf_checks=True).post(PAGE).status_code == 403
+
+
+def test_when_all_is_explained_it_says_so() -> None:
+    assert "All is explained" in text_of(page(client_of(*SEES), PAGE))
+
+
+def test_without_the_permission_of_the_process_there_is_no_such_page(client: Client) -> None:
+    client.force_login(User.objects.create_user("nobody"))
+    page(client, PAGE, status=404)
+    assert client.post(PAGE).status_code == 404
