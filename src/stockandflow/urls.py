@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from stockandflow.api import views as api
 from stockandflow.site.views.flow import flow
 from stockandflow.site.views.index import index
 from stockandflow.site.views.objects import objects
@@ -30,4 +31,17 @@ pages = [
 ]
 """What people read, and what an admin site can have in its frame."""
 
-urlpatterns = [*pages]
+API = "api/v1/processes/"
+
+programs = [
+    path("api/v1/schema/", api.schema, name="api-schema"),
+    path(API, api.processes, name="api-processes"),
+    path(f"{API}<slug:slug>/", api.process, name="api-process"),
+    path(f"{API}<slug:slug>/stocks/<slug:stock>/", api.stock, name="api-stock"),
+    path(f"{API}<slug:slug>/flows/<slug:flow>/", api.flow, name="api-flow"),
+    path(f"{API}<slug:slug>/events/", api.events, name="api-events"),
+    path("api/<path:rest>", api.nowhere),
+]
+"""What programs read."""
+
+urlpatterns = [*programs, *pages]

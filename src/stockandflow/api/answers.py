@@ -1,0 +1,88 @@
+"""How every address of the API answers: the caller known first, JSON always, and 304 where nothing is new."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from hashlib import sha256
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.cache import get_conditional_response, patch_vary_headers
+
+from stockandflow.api.callers import identify
+from stockandflow.api.refusals import REFUSED, Refused, refusal
+
+VERSION = 1
+"""Of the keys and their meaning: a new key leaves it, anything else raises it, and the address with it."""
+PASSING = ("at", "computed_at")
+"""When a number was told is no news where it is the same number."""
+
+Document = dict[str, Any]
+
+
+def answers(view: Callable[..., Document]) -> Callable[..., HttpResponseBase]:
+    """Have a view's document sent as JSON, with an ETag, and what it raises told as JSON, too."""
+
+    @login_not_required  # the caller is known here, and told in JSON
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            if request.method not in ("GET", "HEAD"):
+                raise Refused(405, "method", f"The method is {request.method}; ask with GET.")
+            identify(request)
+            document = {"version": VERSION, **view(request, *args, **kwargs)}
+        except REFUSED as error:
+            return refused(refusal(error))
+        return conditional(request, told(document), etag_of(document))
+
+    return answer
+
+
+def told(document: Any, *, status: int = 200, content_type: str = "application/json") -> HttpResponse:
+    """The document as JSON, for this caller alone."""
+    response = HttpResponse(json.dumps(document), status=status, content_type=content_type)
+    return private(response)
+
+
+def private(response: HttpResponse) -> HttpResponse:
+    """For this caller alone, who asks again before using it again."""
+    response["Cache-Control"] = "private, no-cache"
+    response["X-Content-Type-Options"] = "nosniff"
+    patch_vary_headers(response, ("Authorization", "Cookie"))
+    return response
+
+
+def conditional(request: HttpRequest, response: HttpResponse, etag: str) -> HttpResponseBase:
+    """The response with its ETag, or 304 without a body for a caller who has it already."""
+    response["ETag"] = etag
+    return get_conditional_response(request, etag=etag, response=response) or response
+
+
+def etag_of(document: Any) -> str:
+    """A weak ETag of what the document says, whenever it was asked for."""
+    said = json.dumps(_lasting(document), sort_keys=True)
+    return f'W/"{sha256(said.encode()).hexdigest()[:32]}"'
+
+
+def _lasting(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lasting(one) for key, one in value.items() if key not in PASSING}
+    return [_lasting(one) for one in value] if isinstance(value, list) else value
+
+
+def refused(error: Refused) -> HttpResponse:
+    """The refusal as JSON."""
+    document = {
+        "version": VERSION,
+        "kind": "error",
+        "error": {"code": error.code, "message": error.message, "parameters": error.parameters},
+    }
+    response = told(document, status=error.status)
+    if error.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="stockandflow"'
+    if error.status == 405:
+        response["Allow"] = "GET, HEAD"
+    return response

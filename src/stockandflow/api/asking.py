@@ -1,0 +1,84 @@
+"""What the parameters of the API ask for, and the bounds of what can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from django.http import Http404, HttpRequest
+
+from stockandflow.api.refusals import Refused, invalid
+from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.periods import Grain
+from stockandflow.site.filters import Asked, read_filters
+
+RANGE = ("range", "since", "until")
+LONGEST = timedelta(days=20 * 366)
+"""Twenty years."""
+MOST_ROWS = 50_000
+"""So many are in one answer."""
+
+Declared = TypeVar("Declared", Stock, Flow)
+
+
+def read(
+    request: HttpRequest, process: Process, now: datetime, known: Iterable[str], *, hours: bool = False
+) -> Asked:
+    """What is asked, by ``RANGE`` and the parameters known. Raises Refused with all that can't be understood."""
+    known = [*RANGE, *known]
+    wrong = strays(request.GET, known)
+    asked = read_filters(request.GET, process, now, hours=hours, errors=wrong)
+    wrong |= asked.errors
+    if not wrong and asked.until - asked.since > LONGEST:
+        days = (asked.until - asked.since).days
+        wrong["since"] = f"The range has {days:,} days; ask for {LONGEST.days:,} at most."
+    if wrong:
+        raise invalid(wrong)
+    return asked
+
+
+def strays(parameters: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+    """Parameter → what is wrong with it, of those that there aren't; ``facet-`` stands for all facets."""
+    known = list(known)
+    names = [f"{name}<slug>" if name == "facet-" else name for name in known]
+    return {
+        name: f"There is no parameter {name!r} here; there are {', '.join(names)}."
+        for name in parameters
+        if name not in known and not (name.startswith("facet-") and "facet-" in known)
+    }
+
+
+def grain_of(request: HttpRequest, asked: Asked) -> Grain:
+    """The grain that was asked for, however many periods there are, else the one that suits the range."""
+    given = request.GET.get("per", "").strip()
+    return Grain(given) if given in list(Grain) else asked.grain
+
+
+def declared(process: Process, kind: str, known: Iterable[Declared], slug: str) -> Declared:
+    """The stock or flow of the process with that slug. Raises Http404."""
+    for one in known:
+        if one.slug == slug:
+            return one
+    raise Http404(f"There is no {kind} {slug!r} in the process {process.slug!r}.")
+
+
+def whole_number(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """The number that a parameter holds, 1 to ``most``. Raises Refused."""
+    text = parameters.get(name, "").strip()
+    if not text:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise invalid({name: f"{name} is {text!r}; write a whole number from 1 to {most:,}."})
+    return int(text)
+
+
+def checked_rows(number: int) -> None:
+    """Raises Refused where an answer would have more than MOST_ROWS."""
+    if number > MOST_ROWS:
+        raise Refused(
+            400,
+            "too-many",
+            f"The answer would have {number:,} rows, and {MOST_ROWS:,} are the most; ask for a shorter range, a "
+            "coarser grain, or without a split.",
+        )

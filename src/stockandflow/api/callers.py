@@ -1,0 +1,69 @@
+"""Who calls: a session, or a program with a token for this path."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from binascii import Error
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from stockandflow.api.refusals import Refused
+from stockandflow.models import ApiToken
+
+WANTED = "log in, or send the header 'Authorization: Bearer' with a token for this path"
+
+
+def identify(request: HttpRequest, *, basic: bool = False) -> None:
+    """Know the caller, and have ``request.user`` be it. Raises Refused for nobody, and a token that doesn't cover it.
+
+    A header ``Authorization`` stands before the session, so that a program with a token that is no longer valid is told
+    so. With ``basic`` the token may be the user name of HTTP's basic scheme, as wallboards send it. One query for a
+    token, one for its user, and one to note its use, at most once an hour.
+    """
+    if header := request.headers.get("Authorization", ""):
+        request.user = _user_of(request, _shown(header, basic=basic))
+    elif not getattr(request, "user", None) or not request.user.is_authenticated:
+        raise Refused(401, "unauthorized", f"Nobody is logged in, and no token was sent; {WANTED}.")
+
+
+@sensitive_variables()
+def _shown(header: str, *, basic: bool) -> str:
+    """The token in the header."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip()
+    if basic and scheme.lower() == "basic":
+        try:
+            return b64decode(rest.strip(), validate=True).decode().partition(":")[0]
+        except (Error, UnicodeDecodeError) as error:
+            raise Refused(
+                401, "unauthorized", f"The header 'Authorization' can't be read; {WANTED}."
+            ) from error
+    raise Refused(401, "unauthorized", f"The header 'Authorization' has the scheme {scheme!r}; {WANTED}.")
+
+
+@sensitive_variables()
+def _user_of(request: HttpRequest, shown: str) -> Any:
+    now = timezone.now()
+    token = ApiToken.objects.known(shown, now)
+    model = get_user_model()
+    user = None if token is None else model._default_manager.filter(pk=token.user_key).first()
+    if token is None or user is None or not user.is_active:
+        raise Refused(
+            401,
+            "unauthorized",
+            "The token isn't known, was revoked or has expired, or its user is gone; make another one.",
+        )
+    path = request.path.removeprefix(reverse("stockandflow:index"))
+    if not token.covers(path):
+        covered = ", ".join(map(repr, token.paths.splitlines()))
+        raise Refused(
+            403, "forbidden", f"The path is {path!r}, and the token is for {covered}; make one for this path."
+        )
+    ApiToken.objects.used(token, now)
+    return user
