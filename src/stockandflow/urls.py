@@ -40,7 +40,7 @@ programs = [
     path(f"{API}<slug:slug>/stocks/<slug:stock>/", api.stock, name="api-stock"),
     path(f"{API}<slug:slug>/flows/<slug:flow>/", api.flow, name="api-flow"),
     path(f"{API}<slug:slug>/events/", api.events, name="api-events"),
-    path("api/<path:rest>", api.nowhere),
+    path("api/<path:rest>", api.nowhere, name="api-nowhere"),
 ]
 """What programs read."""
 

@@ -21,6 +21,13 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "flow": {"slug": "membership", "flow": "converting"},
     "unexplained": {"slug": "membership"},
     "objects": {"slug": "membership"},
+    "api-schema": {},
+    "api-processes": {},
+    "api-process": {"slug": "membership"},
+    "api-stock": {"slug": "membership", "stock": "active"},
+    "api-flow": {"slug": "membership", "flow": "converting"},
+    "api-events": {"slug": "membership"},
+    "api-nowhere": {"rest": "v2"},
     "timeline": {"slug": "membership", "model": "membership.member", "pk": MEMBER},
 }
 """Name of a route → arguments that lead to something of the example."""
