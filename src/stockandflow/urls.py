@@ -8,6 +8,7 @@ from __future__ import annotations
 from django.urls import path
 
 from stockandflow.api import views as api
+from stockandflow.feeds import views as feeds
 from stockandflow.site.views.flow import flow
 from stockandflow.site.views.index import index
 from stockandflow.site.views.objects import objects
@@ -40,6 +41,9 @@ programs = [
     path(f"{API}<slug:slug>/stocks/<slug:stock>/", api.stock, name="api-stock"),
     path(f"{API}<slug:slug>/flows/<slug:flow>/", api.flow, name="api-flow"),
     path(f"{API}<slug:slug>/events/", api.events, name="api-events"),
+    path("metrics", feeds.metrics, name="metrics"),
+    path("feeds/<slug:slug>/stocks/<slug:stock>/", feeds.stock, name="feed-stock"),
+    path("feeds/<slug:slug>/flows/<slug:flow>/", feeds.flow, name="feed-flow"),
     path("api/<path:rest>", api.nowhere, name="api-nowhere"),
 ]
 """What programs read."""

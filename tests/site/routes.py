@@ -27,6 +27,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "api-stock": {"slug": "membership", "stock": "active"},
     "api-flow": {"slug": "membership", "flow": "converting"},
     "api-events": {"slug": "membership"},
+    "metrics": {},
+    "feed-stock": {"slug": "membership", "stock": "active"},
+    "feed-flow": {"slug": "membership", "flow": "converting"},
     "api-nowhere": {"rest": "v2"},
     "timeline": {"slug": "membership", "model": "membership.member", "pk": MEMBER},
 }

@@ -23,22 +23,41 @@ PASSING = ("at", "computed_at")
 Document = dict[str, Any]
 
 
+View = Callable[..., Document | HttpResponse]
+
+
+def answering(*, basic: bool = False) -> Callable[[View], Callable[..., HttpResponseBase]]:
+    """Have what a view gives sent as JSON with an ETag, or as the response that it is; and what it raises as JSON.
+
+    With ``basic`` the token may come by HTTP's basic scheme.
+    """
+
+    def decorate(view: View) -> Callable[..., HttpResponseBase]:
+        @login_not_required  # the caller is known here, and told in JSON
+        @wraps(view)
+        def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                if request.method not in ("GET", "HEAD"):
+                    raise Refused(405, "method", f"The method is {request.method}; ask with GET.")
+                identify(request, basic=basic)
+                found = view(request, *args, **kwargs)
+            except REFUSED as error:
+                return refused(refusal(error))
+            return found if isinstance(found, HttpResponse) else conditional(request, found)
+
+        return answer
+
+    return decorate
+
+
 def answers(view: Callable[..., Document]) -> Callable[..., HttpResponseBase]:
-    """Have a view's document sent as JSON, with an ETag, and what it raises told as JSON, too."""
+    """Have a view of the API answer with its document."""
 
-    @login_not_required  # the caller is known here, and told in JSON
     @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            if request.method not in ("GET", "HEAD"):
-                raise Refused(405, "method", f"The method is {request.method}; ask with GET.")
-            identify(request)
-            document = {"version": VERSION, **view(request, *args, **kwargs)}
-        except REFUSED as error:
-            return refused(refusal(error))
-        return conditional(request, told(document), etag_of(document))
+    def versioned(*args: Any, **kwargs: Any) -> Document:
+        return {"version": VERSION, **view(*args, **kwargs)}
 
-    return answer
+    return answering()(versioned)
 
 
 def told(document: Any, *, status: int = 200, content_type: str = "application/json") -> HttpResponse:
@@ -55,9 +74,10 @@ def private(response: HttpResponse) -> HttpResponse:
     return response
 
 
-def conditional(request: HttpRequest, response: HttpResponse, etag: str) -> HttpResponseBase:
-    """The response with its ETag, or 304 without a body for a caller who has it already."""
-    response["ETag"] = etag
+def conditional(request: HttpRequest, document: Document) -> HttpResponseBase:
+    """The document with its ETag, or 304 without a body for a caller who has it already."""
+    response = told(document)
+    response["ETag"] = etag = etag_of(document)
     return get_conditional_response(request, etag=etag, response=response) or response
 
 

@@ -1,0 +1,100 @@
+"""What a dashboard shows of a process: a card for each stock, and a chart of their levels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from stockandflow.declarations import Process
+from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import Grain
+from stockandflow.ranges import end_of_day, last_days
+from stockandflow.registry import Registry
+from stockandflow.registry import registry as project_registry
+from stockandflow.rendering.words import UNICODE, arrow, count, percent, periods
+from stockandflow.reports import Balance, balance
+from stockandflow.site.access import is_scoped, process_or_404
+
+COLOURS = ("#27496d", "#0b6e7a", "#a8481b", "#6399ae", "#7a4b00", "#566473")
+MOST_DAYS = 366
+
+
+@dataclass(frozen=True)
+class Card:
+    """One stock: its number as text, and below it how it changed over the range; ``url`` is its process's page."""
+
+    title: str
+    metric: str
+    footer: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A process as cards, one for each stock, and as a chart of their levels at the end of each day."""
+
+    title: str
+    url: str
+    cards: tuple[Card, ...]
+    labels: tuple[str, ...]
+    datasets: tuple[dict[str, Any], ...]
+    """For each stock ``label``, ``data``, a number or None for each of ``labels``, and ``borderColor``."""
+
+    @property
+    def chart(self) -> str:
+        """``labels`` and ``datasets`` as JSON, the form of Chart.js and of the charts of django-unfold."""
+        return json.dumps({"labels": self.labels, "datasets": self.datasets})
+
+
+def dashboard(
+    request: HttpRequest, slug: str, *, days: int = 30, registry: Registry = project_registry
+) -> Dashboard | None:
+    """The process over its last days, today among them, for the request's user.
+
+    None for a process that there isn't or that the user may not see, and where the request sees but a part of its
+    objects, so that a dashboard of several leaves it out. The queries are those of ``reports.balance``. Raises
+    InvalidInput for other than 1 to 366 days.
+    """
+    if not 1 <= days <= MOST_DAYS:
+        raise InvalidInput(f"days is {days!r}; give 1 to {MOST_DAYS}.")
+    try:
+        process = process_or_404(request.user, registry, slug)
+    except Http404:
+        return None
+    if is_scoped(request, process):
+        return None
+    calendar = process.calendar
+    until = end_of_day(calendar, timezone.now())
+    found = balance(process, last_days(days, calendar, until), until, grain=Grain.DAY)
+    return _shown(process, found)
+
+
+def _shown(process: Process, found: Balance) -> Dashboard:
+    url = reverse("stockandflow:process", args=[process.slug])
+    return Dashboard(
+        title=str(process.name),
+        url=url,
+        cards=tuple(
+            Card(
+                title=str(line.stock.name),
+                metric=count(line.closing),
+                footer=f"{arrow(line.change)} {percent(line.opening, line.closing)}".strip(),
+                url=url,
+            )
+            for line in found.stocks
+        ),
+        labels=tuple(periods([(part.since, part.until) for part in found.parts], process.calendar, UNICODE)),
+        datasets=tuple(
+            {
+                "label": str(line.stock.name),
+                "data": [part.stocks[place].closing for part in found.parts],
+                "borderColor": COLOURS[place % len(COLOURS)],
+            }
+            for place, line in enumerate(found.stocks)
+        ),
+    )

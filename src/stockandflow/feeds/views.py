@@ -1,0 +1,71 @@
+"""The addresses of the feeds: the metrics, and the lines for wallboards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from stockandflow.api.answers import Document, answering, private
+from stockandflow.api.asking import declared, grain_of, read
+from stockandflow.api.refusals import Refused, invalid
+from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.exceptions import InvalidInput
+from stockandflow.feeds.lines import SHAPES
+from stockandflow.feeds.metrics import exposition
+from stockandflow.registry import registry
+from stockandflow.reports import series
+from stockandflow.site.access import is_scoped, process_or_404, visible
+
+READING = "stockandflow.view_metrics"
+"""Needed to read the metrics, with the permissions of the processes that they are of."""
+
+
+@answering(basic=True)
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The metrics of all processes that the caller may see, and sees as a whole. Three queries beside the caller's."""
+    if not request.user.has_perm(READING):
+        raise PermissionDenied(f"You may not read the metrics; ask for {READING}.")
+    shown = [one for one in visible(request.user, registry) if not is_scoped(request, one)]
+    try:
+        text, kind = exposition(shown, timezone.now(), request.headers.get("Accept", ""))
+    except InvalidInput as error:
+        raise Refused(501, "not-installed", str(error)) from error
+    return private(HttpResponse(text, content_type=kind))
+
+
+@answering(basic=True)
+def stock(request: HttpRequest, slug: str, stock: str) -> Document:
+    """The levels of a stock as a line. The queries are those of ``reports.series``."""
+    shown = _whole(request, slug)
+    return _line(request, shown, declared(shown, "stock", shown.stocks, stock))
+
+
+@answering(basic=True)
+def flow(request: HttpRequest, slug: str, flow: str) -> Document:
+    """The moves of a flow as a line. The queries are those of ``reports.series``."""
+    shown = _whole(request, slug)
+    return _line(request, shown, declared(shown, "flow", shown.flows, flow))
+
+
+def _line(request: HttpRequest, process: Process, of: Stock | Flow) -> Document:
+    asked = read(request, process, timezone.now(), ("per", "measure", "shape"), hours=True)
+    shape = request.GET.get("shape", "").strip() or "plain"
+    if shape not in SHAPES:
+        raise invalid({"shape": f"shape is {shape!r}; choose one of {', '.join(SHAPES)}."})
+    measure: Any = request.GET.get("measure", "").strip() or None
+    kind = "aggregate" if isinstance(of, Stock) else "measure"
+    grain = grain_of(request, asked)
+    found = series(of, asked.since, asked.until, grain, calendar=process.calendar, **{kind: measure})
+    return SHAPES[shape](found)
+
+
+def _whole(request: HttpRequest, slug: str) -> Process:
+    shown = process_or_404(request.user, registry, slug)
+    if is_scoped(request, shown):
+        raise PermissionDenied(
+            f"You see a part of the process {shown.slug!r}, and there is no line of a part."
+        )
+    return shown
