@@ -4,7 +4,7 @@ from stockandflow.reports.balances import balance, events_of
 from stockandflow.reports.comparing import Compare
 from stockandflow.reports.latest import Latest, latest
 from stockandflow.reports.lines import Extremes, Held, extremes, lines_of
-from stockandflow.reports.listing import members, subjects
+from stockandflow.reports.listing import Listed, listed, members, subjects
 from stockandflow.reports.netting import Net, NetLine, net
 from stockandflow.reports.numbers import Kind, Number
 from stockandflow.reports.rates import rate, rates
@@ -27,6 +27,7 @@ __all__ = [
     "Kind",
     "Known",
     "Latest",
+    "Listed",
     "Method",
     "Net",
     "NetLine",
@@ -45,6 +46,7 @@ __all__ = [
     "latest",
     "latest_moves",
     "lines_of",
+    "listed",
     "members",
     "net",
     "rate",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Model, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from stockandflow.declarations import ANY, AppliedFacet, Flow, ModelTracker, Process, Stock
@@ -44,6 +45,41 @@ def members(number: Number) -> QuerySet[Any]:
     keys = subjects(number)
     target: Any = keys.model._meta.get_field("subject").target_field
     return everybody(target.model, keys.db).filter(**{f"{target.name}__in": keys})
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The list behind a number, lazily: its ``objects``, or its ``events``, one of which is None.
+
+    ``gone`` are the keys of the objects that the number counts and that exist no more, None where there are none.
+    """
+
+    model: type[Model]
+    """That of the objects, or of the objects that moved."""
+    objects: QuerySet[Any] | None
+    events: QuerySet[Any] | None = None
+    gone: QuerySet[Any] | None = None
+
+
+def listed(number: Number) -> Listed:
+    """What ``members`` gives, with the keys of those that are gone; its queries are made, and raises, as there."""
+    _check(number)
+    if _counts_events(number):
+        events = _events(number)
+        return Listed(events.model._meta.get_field("subject").related_model, None, events=events)
+    if number.kind is Kind.UNEXPLAINED:
+        keys, objects = _disagreeing(_stock(number))[1], members(number)
+    elif number.kind is Kind.LEVEL and (number.until is None or number.slice):
+        objects = _standing(number)
+        return Listed(objects.model, objects)
+    else:
+        keys, objects = subjects(number), None
+    target: Any = keys.model._meta.get_field("subject").target_field
+    there = everybody(target.model, keys.db)
+    if objects is None:
+        objects = there.filter(**{f"{target.name}__in": keys})
+    gone = keys.exclude(Exists(there.filter(**{target.name: OuterRef("subject_id")})))
+    return Listed(target.model, objects, gone=gone)
 
 
 def everybody(model: type[Model], using: str) -> QuerySet[Any]:

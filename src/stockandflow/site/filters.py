@@ -69,7 +69,7 @@ class Field:
     @property
     def input_type(self) -> str:
         """``date``, or ``text`` where a date field would lose the value that was given."""
-        return "date" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", self.value) and not self.error else "text"
+        return "date" if re.fullmatch(r"(\d{4}-\d{2}-\d{2})?", self.value) and not self.error else "text"
 
 
 @dataclass(frozen=True)

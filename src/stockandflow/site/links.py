@@ -206,11 +206,28 @@ def written_key(field: Field[Any, Any], key: Any) -> str:
 def read_key(field: Field[Any, Any], text: str) -> Any:
     """The key that a part of an address stands for; raises InvalidInput where the field can't have such a key."""
     try:
-        return field.to_python(_plain(text))
-    except (ValidationError, ValueError, ArithmeticError) as error:
+        return checked_key(field, _plain(text))
+    except ValueError as error:
         raise InvalidInput(
             f"{text!r} is no key of {field.model._meta.label}; follow a link from a list of objects."
         ) from error
+
+
+def checked_key(field: Field[Any, Any], text: str) -> Any:
+    """The key that a text is, as the database can be asked for it; raises ValueError where it can be none."""
+    if "\0" in text:
+        raise ValueError(f"{text!r} holds a NUL")
+    plain: Any = field
+    while plain.remote_field:  # the link of a child to its parent's row
+        plain = plain.target_field
+    try:
+        key = plain.to_python(text)
+        plain.run_validators(key)
+    except (ValidationError, ArithmeticError) as error:
+        raise ValueError(f"{text!r} is no {plain.get_internal_type()}") from error
+    if isinstance(key, int) and not -(2**63) <= key < 2**63:
+        raise ValueError(f"{key} is larger than any key")
+    return key
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,73 @@
+"""What people call a number: a heading, and over which range it counts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from stockandflow.declarations import ANY, Process
+from stockandflow.periods import Calendar
+from stockandflow.ranges import is_midnight, last_date
+from stockandflow.reports import OTHER, OUTSIDE, Kind, Number
+
+
+def state_name(process: Process, key: str) -> str:
+    """What people call a source or a sink of the process: a stock's name, "outside", or what stands in for a stock."""
+    if not key:
+        return _(OUTSIDE)
+    names = {stock.slug: str(stock.name) for flow in process.flows for stock in flow.stocks}
+    return (names | {stock.slug: str(stock.name) for stock in process.stocks}).get(key, key)
+
+
+def heading(number: Number, process: Process) -> str:
+    """What a number is of: ``Converting``, ``Into Active``, ``Trial``."""
+    stock = str(number.stock.name) if number.stock else ""
+    sides = {"source": state_name(process, number.source), "sink": state_name(process, number.sink)}
+    patterns = {
+        Kind.LEVEL: stock,
+        Kind.FLOW: str(number.flow.name) if number.flow else _(OTHER),
+        Kind.INFLOW: _("Into %(stock)s"),
+        Kind.OUTFLOW: _("Out of %(stock)s"),
+        Kind.NET: _("Into and out of %(stock)s"),
+        Kind.UNEXPLAINED: _("Unexplained in %(stock)s"),
+        Kind.RECLASSIFIED: _("Reclassified in %(stock)s"),
+        Kind.NETTED: _("From %(source)s to %(sink)s, net"),
+    }
+    pattern = patterns[number.kind]
+    return pattern if number.kind in (Kind.LEVEL, Kind.FLOW) else pattern % {"stock": stock, **sides}
+
+
+def sides(number: Number, process: Process) -> str:
+    """From where to where a flow's number counts, "" where it counts all its moves."""
+    if number.kind is not Kind.FLOW or number.source == number.sink == ANY:
+        return ""
+    known = {"source": state_name(process, number.source), "sink": state_name(process, number.sink)}
+    if number.sink == ANY:
+        return _("from %(source)s") % known
+    if number.source == ANY:
+        return _("to %(sink)s") % known
+    return _("from %(source)s to %(sink)s") % known
+
+
+def when(number: Number, calendar: Calendar) -> str:
+    """Over which range a number counts, or at which instant; ``now`` for a level without one."""
+    if number.kind is Kind.LEVEL:
+        return _("now") if number.until is None else _beginning(number.until, calendar)
+    if number.since is None or number.until is None:
+        return _("since ever") if number.since is None else _("since %s") % _moment(number.since, calendar)
+    if not (is_midnight(number.since, calendar) and is_midnight(number.until, calendar)):
+        return f"{_moment(number.since, calendar)} – {_moment(number.until, calendar)}"
+    first, last = calendar.local_date(number.since), last_date(number.until, calendar)
+    return " – ".join(date_format(day, "DATE_FORMAT") for day in dict.fromkeys((first, last)))
+
+
+def _beginning(at: datetime, calendar: Calendar) -> str:
+    if not is_midnight(at, calendar):
+        return _("just before %s") % _moment(at, calendar)
+    return _("as %s began") % date_format(calendar.local_date(at), "DATE_FORMAT")
+
+
+def _moment(at: datetime, calendar: Calendar) -> str:
+    return date_format(at.astimezone(calendar.zone), "DATETIME_FORMAT")
