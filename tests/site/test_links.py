@@ -152,7 +152,7 @@ def test_other_parameters_are_passed_over() -> None:
 
 
 KEYS: list[tuple[models.Field[Any, Any], Any]] = [
-    (models.IntegerField(), st.integers()),
+    (models.BigIntegerField(), st.integers(-(2**63), 2**63 - 1)),
     (models.CharField(max_length=50), st.text(st.characters(exclude_categories=["Cs"]))),
     (models.UUIDField(), st.uuids()),
     (models.DateField(), st.dates()),

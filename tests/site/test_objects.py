@@ -469,7 +469,7 @@ def test_who_may_not_act_sees_no_actions_and_runs_none(
     client: Client, three: list[Member], missing: str
 ) -> None:
     client.force_login(user_with(*(set(ACTS) - {missing})))
-    assert "sf-actions" not in html_of(client, NOW)
+    assert "sf-run" not in html_of(client, NOW)
     assert client.post(NOW, chosen(*three)).status_code == 403
     assert trial.count() == 3
 
@@ -478,7 +478,7 @@ def test_who_may_not_act_sees_no_actions_and_runs_none(
     "query", ["kind=inflow&stock=trial&since=2026-03-01", "kind=unexplained&stock=trial"]
 )
 def test_only_members_are_acted_on(actor: Client, three: list[Member], query: str) -> None:
-    assert "sf-actions" not in html_of(actor, f"{OBJECTS}?{query}")
+    assert "sf-run" not in html_of(actor, f"{OBJECTS}?{query}")
     assert actor.post(f"{OBJECTS}?{query}", chosen(*three)).status_code == 403
 
 
