@@ -317,7 +317,8 @@ def test_numbers_are_written_by_locale(viewer: Client, settings: Any) -> None:
 def test_the_widths_of_bars_are_never_by_locale(viewer: Client, members: None, settings: Any) -> None:
     settings.LANGUAGE_CODE = "de"
     widths = re.findall(r'<rect width="([^"]*)"', page(viewer, MEMBERSHIP))
-    assert widths == ["100.0%", "33.3%", "33.3%"]
+    assert "33.3%" in widths
+    assert all(re.fullmatch(r"\d+\.\d%", width) for width in widths)
 
 
 def test_a_template_can_be_replaced_piece_by_piece(viewer: Client, settings: Any, tmp_path: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from stockandflow.declarations.flow import Flow
@@ -23,7 +23,8 @@ class Process:
 
     ``flows`` default to those registered flows that touch one of the stocks. ``permission`` is needed to see the
     process, e.g. ``"shop.view_subscription"``; without one, ``stockandflow.view_process`` is. ``calendar`` says where
-    its days, weeks and years begin; without one, the project's does.
+    its days, weeks and years begin; without one, the project's does. ``layout`` puts stocks into the columns and rows
+    of the diagram where it says, slug → (column, row), both from 0; the others find places by themselves.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Process:
         description: str = "",
         permission: str | None = None,
         calendar: Calendar | None = None,
+        layout: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         self.slug = checked_slug("process", slug)
         self.name, self.description, self.permission = name, description, permission
@@ -53,6 +55,7 @@ class Process:
                 f"The process {slug!r} has the calendar {calendar!r}; write e.g. Calendar('Europe/London')."
             )
         self.declared_calendar = calendar
+        self.layout = self._checked_layout({} if layout is None else layout)
         self.home = Home()
 
     def _all_of(self, kind: type[Kind], name: str, given: Iterable[Kind]) -> tuple[Kind, ...]:
@@ -64,6 +67,29 @@ class Process:
         if twice := [one.slug for place, one in enumerate(found) if one in found[:place]]:
             raise DeclarationError(f"The process {self.slug!r} lists {twice[0]!r} twice; keep one of them.")
         return found
+
+    def _checked_layout(self, given: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        owner = f"The process {self.slug!r} has the layout"
+        if not isinstance(given, Mapping):
+            raise DeclarationError(
+                f"{owner} {given!r}; write a dict of slug → (column, row), e.g. {{'trial': (0, 0)}}."
+            )
+        known = [stock.slug for stock in self.stocks]
+        taken: dict[tuple[int, int], str] = {}
+        for slug, place in given.items():
+            if slug not in known:
+                raise DeclarationError(
+                    f"{owner} of {slug!r}, which is none of its stocks; they are {', '.join(map(repr, known))}."
+                )
+            if not _is_place(place):
+                raise DeclarationError(
+                    f"{owner} {place!r} for {slug!r}; write (column, row), whole numbers from 0, e.g. (0, 1)."
+                )
+            if (other := taken.setdefault((place[0], place[1]), slug)) != slug:
+                raise DeclarationError(
+                    f"{owner} {place!r} for {other!r} and for {slug!r}; give one of them another row."
+                )
+        return {slug: (column, row) for slug, (column, row) in given.items()}
 
     def __str__(self) -> str:
         return str(self.name)
@@ -91,3 +117,11 @@ class Process:
             )
         mine = set(self.stocks)
         return [flow for flow in registry.flows if mine.intersection(flow.stocks)]
+
+
+def _is_place(place: object) -> bool:
+    return (
+        isinstance(place, tuple | list)
+        and len(place) == 2
+        and all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in place)
+    )

@@ -50,14 +50,16 @@ def report(parameters: Mapping[str, str], process: Process, now: datetime) -> Re
 
 def without(process: Process, broken: list[Stock]) -> Process:
     """The same process with the other stocks alone; it is never registered."""
+    whole = [stock for stock in process.stocks if stock not in broken]
     return Process(
         process.slug,
         process.name,
-        [stock for stock in process.stocks if stock not in broken],
+        whole,
         flows=process.flows,
         description=process.description,
         permission=process.permission,
         calendar=process.calendar,
+        layout={stock.slug: process.layout[stock.slug] for stock in whole if stock.slug in process.layout},
     )
 
 

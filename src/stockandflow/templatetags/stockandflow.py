@@ -13,6 +13,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
 from stockandflow.declarations import Process
+from stockandflow.drawing.diagram import in_svg
 from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.rendering import words
@@ -31,6 +32,12 @@ def _grouped(number: float, decimals: int) -> str:
 def count(number: int | None) -> str:
     """A count: ``4,445``."""
     return words.count(number, group=_grouped)
+
+
+@register.filter
+def px(length: float) -> str:
+    """A length in SVG, whatever the locale: ``12.5``."""
+    return in_svg(length)
 
 
 @register.filter

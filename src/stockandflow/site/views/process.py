@@ -14,6 +14,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.site.access import is_scoped, process_or_404, scoped
+from stockandflow.site.diagrams import addresses, drawing_of
 from stockandflow.site.exports import balance_file, export, export_links
 from stockandflow.site.filters import read_filters
 from stockandflow.site.frames import admin_url, render_page
@@ -46,6 +47,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
         "balance": found.balance,
         "broken": found.broken,
         "calendar": shown.calendar,
+        "drawing": drawing_of(found.balance, addresses(request, shown, found.asked)),
         "link": linker(request, shown),
         "exports": export_links(request.user, shown, found.asked.query),
         "admin_url": admin_url(request, "process", shown.slug),

@@ -1,0 +1,153 @@
+"""The diagram of a report: which boxes and pipes it has, what they are called, and where their links lead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from stockandflow.declarations import Process, Stock, state_key
+from stockandflow.drawing.diagram import Box, Diagram, Pipe, diagram, miniature, neighbourhood
+from stockandflow.rendering import words
+from stockandflow.reports import OUTSIDE, Balance, FlowLine, StockBalance
+from stockandflow.site.filters import Asked
+from stockandflow.site.frames import page_url
+from stockandflow.site.words import count, grouped
+
+Address = Callable[[str, str], str]
+"""The address of a page: ``address("stock", "active")``, ``address("flow", "converting")``; "" for no link."""
+
+
+def addresses(request: HttpRequest, process: Process, asked: Asked) -> Address:
+    """The addresses of the process's pages where the page of this request stands, with the range asked for."""
+    query = asked.query() if asked.parameters else ""
+    return lambda page, slug: page_url(request, page, process.slug, slug) + query
+
+
+@dataclass(frozen=True)
+class Row:
+    """A pipe as the list of flows tells it, for narrow pages; ``share`` is its count against the largest, in SVG."""
+
+    pipe: Pipe
+    share: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A diagram with its name for those who hear the page, and with all its pipes as a list, largest first."""
+
+    diagram: Diagram
+    name: str
+    rows: tuple[Row, ...]
+
+
+def drawing_of(balance: Balance, address: Address) -> Drawing:
+    """The diagram of a process over the range of a balance; with parts of it the boxes have sparklines. No query."""
+    boxes, pipes = _boxes(balance, address), _pipes(balance, address)
+    return _drawing(balance.process, diagram(boxes, pipes, places=balance.process.layout), pipes)
+
+
+def neighbourhood_of(balance: Balance, stock: Stock, address: Address) -> Drawing:
+    """One stock of a balance with what flows in and out, and where from and to. No query."""
+    pipes = [pipe for pipe in _pipes(balance, address) if stock.slug in (pipe.source, pipe.sink)]
+    return _drawing(balance.process, neighbourhood(_boxes(balance, address), pipes, stock.slug), pipes)
+
+
+def miniature_of(process: Process, balance: Balance | None = None) -> Diagram:
+    """A small diagram without text, of the moves in a balance, else of what is declared alone. No query."""
+    boxes = [Box(stock.slug, str(stock.name)) for stock in process.stocks]
+    pipes = list(_declared(process, _nowhere)) if balance is None else _pipes(balance, _nowhere)
+    return miniature(boxes, pipes, places=process.layout)
+
+
+def _drawing(process: Process, made: Diagram, pipes: Sequence[Pipe]) -> Drawing:
+    largest = max((pipe.number for pipe in pipes), default=0) or 1
+    rows = [
+        Row(pipe, f"{pipe.number / largest * 100:.1f}%")  # never by locale: 66,4% is no width
+        for pipe in sorted(pipes, key=lambda pipe: (pipe.other, -pipe.number))
+    ]
+    stocks = ngettext("%(number)s stock", "%(number)s stocks", len(made.boxes)) % {"number": len(made.boxes)}
+    flows = len({pipe.slug for pipe in pipes})
+    counted = ngettext("%(number)s flow", "%(number)s flows", flows) % {"number": flows}
+    return Drawing(made, f"{process.name}: {stocks}, {counted}", tuple(rows))
+
+
+def _boxes(balance: Balance, address: Address) -> list[Box]:
+    levels: dict[Stock, list[int | None]] = {}
+    for part in balance.parts:
+        for line in part.stocks:
+            levels.setdefault(line.stock, [line.opening]).append(line.closing)
+    return [_box(line, levels.get(line.stock, []), address) for line in balance.stocks]
+
+
+def _box(line: StockBalance, levels: Sequence[int | None], address: Address) -> Box:
+    name, shown = str(line.stock.name), count(line.closing)
+    change = words.percent(line.opening, line.closing, grouped)
+    return Box(
+        line.stock.slug,
+        name,
+        shown,
+        f"{words.arrow(line.change)} {change}" if change else "",
+        tuple(levels),
+        address("stock", line.stock.slug),
+        f"{name} {shown}, {_direction(line.change or 0)} {change}" if change else f"{name} {shown}",
+    )
+
+
+def _nowhere(*_page: str) -> str:
+    return ""
+
+
+def _direction(change: int) -> str:
+    return _("up") if change > 0 else _("down") if change < 0 else _("unchanged")
+
+
+def _pipes(balance: Balance, address: Address) -> list[Pipe]:
+    """The moves of a balance, and the declared ways that nothing took, in the order of the flows."""
+    lines = {
+        (line.flow.slug if line.flow else "", line.source, line.sink): line
+        for stock in balance.stocks
+        for line in (*stock.inflows, *stock.outflows)
+    }
+    found = [_pipe(line, address) for line in lines.values()]
+    moved = {pipe.slug for pipe in found}
+    found += [pipe for pipe in _declared(balance.process, address) if pipe.slug not in moved]
+    places = {flow.slug: place for place, flow in enumerate(balance.process.flows)}
+    return sorted(found, key=lambda pipe: places.get(pipe.slug, len(places)))
+
+
+def _declared(process: Process, address: Address) -> Iterable[Pipe]:
+    """A pipe for each flow that leads one way alone: of the others most ways may never be taken."""
+    stocks = set(process.stocks)
+    for flow in process.flows:
+        if len(flow.sources) == len(flow.sinks) == 1 and stocks.intersection(flow.stocks):
+            source, sink = flow.sources[0], flow.sinks[0]
+            source_name, sink_name = (OUTSIDE if state is None else str(state) for state in (source, sink))
+            line = FlowLine(flow, state_key(source), state_key(sink), 0, source_name, sink_name)
+            yield _pipe(line, address)
+
+
+def _pipe(line: FlowLine, address: Address) -> Pipe:
+    name, shown = str(line.name), count(line.count)
+    spoken = _("%(flow)s %(count)s, from %(source)s to %(sink)s") % {
+        "flow": name,
+        "count": shown,
+        "source": line.source_name,
+        "sink": line.sink_name,
+    }
+    return Pipe(
+        line.flow.slug if line.flow else "",
+        name,
+        line.source,
+        line.sink,
+        line.count,
+        shown,
+        address("flow", line.flow.slug) if line.flow else "",
+        other=line.flow is None,
+        spoken=spoken,
+        source_name=line.source_name,
+        sink_name=line.sink_name,
+    )
