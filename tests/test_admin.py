@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -23,7 +24,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
-from django.urls import path, reverse
+from django.urls import include, path, reverse
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
@@ -94,7 +95,11 @@ for flow in (pausing, erasing, lapsing):
     site.register_flow(flow)
 site.register(Plan)
 
-urlpatterns = [path("admin/", admin.site.urls), path("business/", site.urls)]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("business/", site.urls),
+    path("pages/", include("stockandflow.urls")),
+]
 
 ACTIVE, TRIAL, PAUSED = (f"/business/membership/stock-{slug}/" for slug in ("active", "trial", "paused"))
 PAUSING, ERASING, LAPSING = (
@@ -722,7 +727,11 @@ def test_entries_are_run_by_those_who_may(client: Client, monkeypatch: pytest.Mo
     assert list(runs) == [("failing", "failed"), ("tidying", "done")]
     assert messages_of(act(client, address(ScheduleEntry), "run_now", entries[:1])) == ["tidying: not due"]
     content = client.get(address(ScheduleEntry)).content.decode()
-    for cell in ('frequency">daily<', 'frequency">0 7 * * *<', 'frequency">scheduled no more<'):
+    for cell in (
+        'frequency">every day<',
+        'frequency">when cron says 0 7 * * *<',
+        'frequency">scheduled no more<',
+    ):
         assert cell in content
     for cell in ('last_run">done ', 'last_run">failed ', 'last_run">-<'):
         assert cell in content
@@ -844,3 +853,94 @@ def test_every_page_of_the_examples_site_opens(root: Client, plan: Plan) -> None
     assert {stock.name for stock in registry.stocks} <= {page["name"] for page in pages}
     for page in pages:
         assert root.get(page["admin_url"]).status_code == 200
+
+
+# The index
+
+
+def test_the_index_counts_each_stock_now_and_tells_how_it_went(root: Client, plan: Plan) -> None:
+    join(plan, "Ada", "Ben")
+    midnight = Calendar.default().midnight(timezone.localdate() - timedelta(days=29))
+    StockRecord.objects.create(stock="active", timestamp=midnight, count=5)
+    FlowRecord.objects.bulk_create(
+        FlowRecord(
+            flow="pausing",
+            source=source,
+            sink=sink,
+            calendar=Calendar.default().key,
+            grain="day",
+            start=midnight,
+            end=midnight + timedelta(days=1),
+            count=7,
+            subjects=7,
+            computed_at=midnight,
+        )
+        for source, sink in (("*", "*"), ("active", "paused"))
+    )
+    rows = index_rows(root)
+    assert rows["Active"] == ["2", "▼ down −3", "In 0 Out −7", "As a page"]
+    assert rows["Paused"] == ["0", "In +7 Out 0", "As a page"]
+    assert rows["Pausing"] == ["7", "As a page"]
+    assert rows["Lapsing"] == ["–", "As a page"]
+
+
+def test_where_nothing_is_recorded_the_index_has_the_count_alone(root: Client, plan: Plan) -> None:
+    StockRecord.objects.all().delete()
+    join(plan, "Ada")
+    assert index_rows(root)["Active"] == ["1", "As a page"]
+
+
+def test_the_index_shows_figures_of_what_the_user_may_see_alone(client: Client, plan: Plan) -> None:
+    client.force_login(user_with("view_memberflowevent"))
+    rows = index_rows(client)
+    assert set(rows) == {"Pausing", "Erasing", "Lapsing"}
+    assert rows["Pausing"] == ["–"]
+
+
+def test_of_a_part_of_the_objects_the_index_counts_that_part_and_tells_no_history(
+    root: Client, plan: Plan, settings: Any
+) -> None:
+    settings.STOCKANDFLOW = {"SCOPE": "tests.test_admin.only_ada"}
+    join(plan, "Ada", "Ben")
+    assert index_rows(root)["Active"] == ["1", "As a page"]
+    assert index_rows(root)["Pausing"] == ["–", "As a page"]
+
+
+def only_ada(request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    return queryset.filter(name="Ada") if queryset.model is Member else queryset
+
+
+def test_the_index_of_an_app_has_the_same_figures(root: Client, plan: Plan) -> None:
+    assert index_rows(root, "/business/membership/") == index_rows(root)
+
+
+def test_the_queries_of_the_index_do_not_grow_with_the_stocks(root: Client, plan: Plan) -> None:
+    own = StockAndFlowAdminSite()  # of the same name, whose pages are among the addresses
+    few = queries_of_figures(own, [trial])
+    many = queries_of_figures(own, [active, paused, *map(registry.stock, ("past-due", "churned"))])
+    assert few == many
+    # the stocks of one model counted, levels at midnights and, where there are none, any levels, and moves
+    assert many == 4
+
+
+def queries_of_figures(own: StockAndFlowAdminSite, stocks: list[Stock]) -> int:
+    request = RequestFactory().get("/")
+    request.user = User.objects.get(username="root")
+    for stock in stocks:
+        own.register_stock(stock)
+    StockRecord.objects.all().delete()
+    with CaptureQueriesContext(connection) as captured:
+        own.index(request)
+    return len(captured)
+
+
+def index_rows(client: Client, url: str = "/business/") -> dict[str, list[str]]:
+    """The stocks and flows on an index by their name, with what is told of each, in words."""
+    html = client.get(url).content.decode()
+    rows = re.findall(r'<li class="sf-listing sf-listing-(?:stock|flow)">(.*?)</li>', html, re.DOTALL)
+    told = [[_words(part) for part in re.findall(r"<(?:h3|p)\b.*?</(?:h3|p)>", row)] for row in rows]
+    return {name: [words for words in rest if words] for name, *rest in told}
+
+
+def _words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())

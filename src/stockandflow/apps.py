@@ -6,13 +6,14 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate, pre_migrate
+from django.utils.translation import gettext_lazy
 
 
 class StockAndFlowConfig(AppConfig):
     """The app: finds the project's declarations, and keeps their capture right over migrations."""
 
     name = "stockandflow"
-    verbose_name = "Stocks and flows"
+    verbose_name = gettext_lazy("Stocks and flows")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

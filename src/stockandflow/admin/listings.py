@@ -16,6 +16,8 @@ from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.declarations import Flow, State, Stock, state_key
@@ -144,7 +146,8 @@ class StockAdmin(ListedAdmin):
             return super().response_change(request, obj)
         self.message_user(
             request,
-            f"The {self.opts.verbose_name} “{obj}” was changed successfully and is no longer in {self.stock.name}.",
+            _("The %(kind)s “%(name)s” was changed successfully and is no longer in %(stock)s.")
+            % {"kind": self.opts.verbose_name, "name": obj, "stock": self.stock.name},
             messages.SUCCESS,
         )
         return self.response_post_save_change(request, obj)
@@ -166,13 +169,15 @@ class SideFilter(admin.SimpleListFilter):
 class SourceFilter(SideFilter):
     """Choose the events of one source."""
 
-    side = title = parameter_name = "source"
+    title = gettext_lazy("source")
+    side = parameter_name = "source"
 
 
 class SinkFilter(SideFilter):
     """Choose the events of one sink."""
 
-    side = title = parameter_name = "sink"
+    title = gettext_lazy("sink")
+    side = parameter_name = "sink"
 
 
 class FlowAdmin(ReadOnly, ListedAdmin):
@@ -195,7 +200,7 @@ class FlowAdmin(ReadOnly, ListedAdmin):
         sources, sinks = (
             ", ".join(map(state_name, states)) for states in (self.flow.sources, self.flow.sinks)
         )
-        return _sentence(f"moves from {sources} to {sinks}")
+        return _sentence(_("moves from %(sources)s to %(sinks)s") % {"sources": sources, "sinks": sinks})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return self.flow.all()
@@ -216,19 +221,23 @@ class FlowAdmin(ReadOnly, ListedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [*super().get_readonly_fields(request, obj), *self.get_fields(request, obj)]
 
-    @admin.display(description="subject", ordering="subject_id")
+    @admin.display(description=gettext_lazy("subject"), ordering="subject_id")
     def subject_name(self, event: Any) -> str:
-        return f"#{event.subject_id} (deleted)" if event.subject is None else str(event.subject)
+        return (
+            _("#%(key)s (deleted)") % {"key": event.subject_id}
+            if event.subject is None
+            else str(event.subject)
+        )
 
-    @admin.display(description="source", ordering="source")
+    @admin.display(description=gettext_lazy("source"), ordering="source")
     def source_name(self, event: FlowEvent) -> str:
         return state_name(self.flow.state(event.source))
 
-    @admin.display(description="sink", ordering="sink")
+    @admin.display(description=gettext_lazy("sink"), ordering="sink")
     def sink_name(self, event: FlowEvent) -> str:
         return state_name(self.flow.state(event.sink))
 
-    @admin.display(description="facets, as they were")
+    @admin.display(description=gettext_lazy("facets, as they were"))
     def facet_values(self, event: FlowEvent) -> str:
         names = {facet.slug: facet.name for facet in self.flow.applied_facets}
         # Databases keep JSON in orders of their own: the flow's facets first, then those of its neighbours.
@@ -242,7 +251,7 @@ class FlowAdmin(ReadOnly, ListedAdmin):
 def state_name(state: State) -> str:
     """What people call a source or a sink: a stock's name, "outside" for external, else the stand-in as text."""
     if state is None:
-        return OUTSIDE
+        return _(OUTSIDE)
     return state.name if isinstance(state, Stock) else str(state)
 
 

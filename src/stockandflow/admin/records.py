@@ -14,6 +14,8 @@ from django.urls import path, reverse
 from django.utils import formats, timezone
 from django.utils.text import Truncator
 from django.utils.timezone import localtime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.automation import replay
@@ -34,7 +36,7 @@ from stockandflow.models import (
 from stockandflow.periodic import Entry, Result, State, overview, run, run_period, schedule, silence
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
-from stockandflow.site.status import entry_shown
+from stockandflow.site.status import entry_shown, frequency_words, state_words
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
@@ -44,13 +46,13 @@ else:
 
 def stock_name(slug: str) -> str:
     """The name of the stock, "outside" for external, "all" for a total; the slug of one that is registered no more."""
-    known = {stock.slug: stock.name for stock in registry.stocks} | {"": OUTSIDE, ALL: "all"}
+    known = {stock.slug: stock.name for stock in registry.stocks} | {"": _(OUTSIDE), ALL: _("all")}
     return known.get(slug, slug)
 
 
 def flow_name(slug: str) -> str:
     """The name of the flow, "Other" for moves that no flow covers; the slug of one that is registered no more."""
-    return ({flow.slug: flow.name for flow in registry.flows} | {"": OTHER}).get(slug, slug)
+    return ({flow.slug: flow.name for flow in registry.flows} | {"": _(OTHER)}).get(slug, slug)
 
 
 class ByDeclaration(admin.SimpleListFilter):
@@ -63,7 +65,8 @@ class ByDeclaration(admin.SimpleListFilter):
 class ByStock(ByDeclaration):
     """Choose the records of one stock."""
 
-    title = parameter_name = "stock"
+    title = gettext_lazy("stock")
+    parameter_name = "stock"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(stock.slug, stock.name) for stock in registry.stocks]
@@ -72,16 +75,18 @@ class ByStock(ByDeclaration):
 class ByFlow(ByDeclaration):
     """Choose the records of one flow, or of the moves that no flow covers."""
 
-    title = parameter_name = "flow"
+    title = gettext_lazy("flow")
+    parameter_name = "flow"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
-        return [*((flow.slug, flow.name) for flow in registry.flows), ("", OTHER)]
+        return [*((flow.slug, flow.name) for flow in registry.flows), ("", _(OTHER))]
 
 
 class ByCalendar(ByDeclaration):
     """Choose the records of one of the calendars in use: the project's and those of processes."""
 
-    title = parameter_name = "calendar"
+    title = gettext_lazy("calendar")
+    parameter_name = "calendar"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(calendar.key, calendar.timezone) for calendar in registry.calendars()]
@@ -128,7 +133,7 @@ class StockRecordAdmin(StoredAdmin):
     date_hierarchy = "timestamp"
     inlines = (StockFacetRecords,)
 
-    @admin.display(description="stock", ordering="stock")
+    @admin.display(description=gettext_lazy("stock"), ordering="stock")
     def stock_shown(self, record: StockRecord) -> str:
         return stock_name(record.stock)
 
@@ -153,15 +158,15 @@ class FlowRecordAdmin(StoredAdmin):
     date_hierarchy = "start"
     inlines = (FlowFacetRecords,)
 
-    @admin.display(description="flow", ordering="flow")
+    @admin.display(description=gettext_lazy("flow"), ordering="flow")
     def flow_shown(self, record: FlowRecord) -> str:
         return flow_name(record.flow)
 
-    @admin.display(description="source", ordering="source")
+    @admin.display(description=gettext_lazy("source"), ordering="source")
     def source_shown(self, record: FlowRecord) -> str:
         return stock_name(record.source)
 
-    @admin.display(description="sink", ordering="sink")
+    @admin.display(description=gettext_lazy("sink"), ordering="sink")
     def sink_shown(self, record: FlowRecord) -> str:
         return stock_name(record.sink)
 
@@ -176,7 +181,7 @@ class DefinitionAdmin(StoredAdmin):
     date_hierarchy = "since"
     ordering = ("-since", "kind", "slug")
 
-    @admin.display(description="meaning", ordering="text")
+    @admin.display(description=gettext_lazy("meaning"), ordering="text")
     def meaning(self, definition: Definition) -> str:
         """The beginning; all of it stands on the definition's own page."""
         return Truncator(definition.text).chars(100)
@@ -220,26 +225,29 @@ class DeliveryAdmin(StoredAdmin):
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("stockandflow.replay_delivery")
 
-    @admin.action(permissions=["replay"], description="Try the dead ones again")
+    @admin.action(permissions=["replay"], description=gettext_lazy("Try the dead ones again"))
     def try_again(self, request: HttpRequest, deliveries: QuerySet[Delivery]) -> None:
         number = replay(deliveries)
-        told = "one delivery is" if number == 1 else f"{number} deliveries are"
+        told = ngettext(
+            "From now on one delivery is tried again, when the schedule delivers next.",
+            "From now on %(number)d deliveries are tried again, when the schedule delivers next.",
+            number,
+        )
         if number:
-            self.message_user(request, f"From now on {told} tried again, when the schedule delivers next.")
+            self.message_user(request, told % {"number": number})
         else:
-            self.message_user(
-                request, "None of them is dead, so there is nothing to try again.", messages.WARNING
-            )
+            none = _("None of them is dead, so there is nothing to try again.")
+            self.message_user(request, none, messages.WARNING)
 
-    @admin.display(description="flow", ordering="flow")
+    @admin.display(description=gettext_lazy("flow"), ordering="flow")
     def flow_shown(self, delivery: Delivery) -> str:
         return flow_name(delivery.flow)
 
-    @admin.display(description="event")
+    @admin.display(description=gettext_lazy("event"))
     def event(self, delivery: Delivery) -> str:
         return f"{delivery.event_model} {delivery.event_id}"
 
-    @admin.display(description="error")
+    @admin.display(description=gettext_lazy("error"))
     def last_error(self, delivery: Delivery) -> str:
         """The last line of the traceback; all of it stands on the delivery's own page."""
         return delivery.error.strip().rpartition("\n")[2]
@@ -312,47 +320,50 @@ class ScheduleEntryAdmin(StoredAdmin):
     ) -> HttpResponse:
         """With a warning where nobody calls the schedule. One query for it."""
         if request.method == "GET" and (found := silence(schedule, now=timezone.now())):
-            told = "The schedule was never run"
+            told = _("The schedule was never run. Is run_periodic_schedule called?")
             if found.since:
-                told = f"Since {formats.localize(localtime(found.since))} nobody has run the schedule"
-            self.message_user(request, f"{told}. Is run_periodic_schedule called?", messages.WARNING)
+                since = formats.localize(localtime(found.since))
+                told = _("Since %(since)s nobody has run the schedule. Is run_periodic_schedule called?")
+                told %= {"since": since}
+            self.message_user(request, told, messages.WARNING)
         return super().changelist_view(request, extra_context)
 
-    @admin.display
+    @admin.display(description=gettext_lazy("frequency"))
     def frequency(self, entry: ScheduleEntry) -> str:
         known = _scheduled(entry)
-        return known.frequency.value if known else "scheduled no more"
+        return frequency_words(known.frequency) if known else _("scheduled no more")
 
-    @admin.display
+    @admin.display(description=gettext_lazy("next due"))
     def next_due(self, entry: ScheduleEntry) -> datetime | None:
         """The end of the latest period that was run or passed over; in the past, it is due."""
         known = _scheduled(entry)
         last = known.period(entry.high_water) if known and entry.high_water else None
         return last.end if last else None
 
-    @admin.display
+    @admin.display(description=gettext_lazy("last run"))
     def last_run(self, entry: Any) -> str:
         if entry.sf_status is None:
             return ""
         if entry.sf_finished_at is None:
-            return str(entry.sf_status)
+            return str(ScheduleRun.Status(entry.sf_status).label)
         at = formats.localize(localtime(entry.sf_finished_at)).replace(" ", "\N{NO-BREAK SPACE}")
-        return f"{entry.sf_status} {at}"
+        return f"{ScheduleRun.Status(entry.sf_status).label} {at}"
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("stockandflow.run_scheduleentry")
 
-    @admin.action(permissions=["run"], description="Run what is due of the chosen entries now")
+    @admin.action(permissions=["run"], description=gettext_lazy("Run what is due of the chosen entries now"))
     def run_now(self, request: HttpRequest, entries: QuerySet[ScheduleEntry]) -> None:
         names = [entry.name for entry in entries if _scheduled(entry)]
         for result in run(schedule, only=names).results if names else ():
             self._tell(request, result)
         if gone := [entry.name for entry in entries if entry.name not in names]:
-            self.message_user(request, f"{', '.join(gone)}: scheduled no more", messages.WARNING)
+            self.message_user(request, f"{', '.join(gone)}: {_('scheduled no more')}", messages.WARNING)
 
     def _tell(self, request: HttpRequest, result: Result) -> None:
         levels = {State.FAILED: messages.ERROR, State.DONE: messages.SUCCESS}
-        said = f"{result.entry.name}: {result.state.value}{': ' if result.message else ''}{result.message}"
+        message = f": {result.message}" if result.message else ""
+        said = f"{result.entry.name}: {state_words(result.state)}{message}"
         self.message_user(request, said, levels.get(result.state, messages.INFO))
 
 
@@ -374,7 +385,7 @@ class ScheduleRunAdmin(StoredAdmin):
     list_select_related = ("entry",)
     date_hierarchy = "period_start"
 
-    @admin.display(description="message", ordering="message")
+    @admin.display(description=gettext_lazy("message"), ordering="message")
     def outcome(self, run: ScheduleRun) -> str:
         """The beginning of the message; all of it stands on the run's own page, with the traceback."""
         return Truncator(run.message).chars(50)

@@ -10,11 +10,16 @@ from django.apps import apps
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from stockandflow.admin.figures import DAYS, figures
 from stockandflow.admin.listings import FlowAdmin, Kind, ListedAdmin, Listing, StockAdmin
 from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import DeclarationError
+from stockandflow.registry import registry as declared
+from stockandflow.site.access import visible
 from stockandflow.site.frames import frame
 from stockandflow.urls import app_name, pages
 
@@ -30,9 +35,11 @@ class StockAndFlowAdminSite(admin.AdminSite):
     Registering runs no query.
     """
 
-    site_title = "Stocks and flows"
-    site_header = "Stocks and flows"
-    index_title = "Stocks and flows"
+    site_title = gettext_lazy("Stocks and flows")
+    site_header = gettext_lazy("Stocks and flows")
+    index_title = gettext_lazy("Stocks and flows")
+    index_template = "stockandflow/admin/index.html"
+    app_index_template = "stockandflow/admin/app_index.html"
 
     def __init__(self, name: str = NAME) -> None:
         super().__init__(name)
@@ -119,18 +126,41 @@ class StockAndFlowAdminSite(admin.AdminSite):
         groups = []
         for app in super().get_app_list(request, app_label):
             pages = sorted(app["models"], key=lambda page: order[page["model"]])
-            for kind, heading in (("stock", "stocks"), ("flow", "flows"), (None, "")):
+            for kind, heading in (
+                ("stock", _("%(app)s stocks")),
+                ("flow", _("%(app)s flows")),
+                (None, "%(app)s"),
+            ):
                 found = [page for page in pages if getattr(page["model"], "kind", None) == kind]
                 if found:
-                    groups.append({**app, "name": f"{app['name']} {heading}".rstrip(), "models": found})
+                    groups.append({**app, "name": heading % {"app": app["name"]}, "models": found})
         return groups
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        """Django's, with the figures of every stock and flow listed; its queries don't grow with their number."""
+        return self._with_figures(request, super().index(request, extra_context))
 
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
+        """As the index, of one app."""
         # Django's heading is the first group's.
         title = apps.get_app_config(app_label).verbose_name
-        return super().app_index(request, app_label, {"title": title, **(extra_context or {})})
+        response = super().app_index(request, app_label, {"title": title, **(extra_context or {})})
+        return self._with_figures(request, response)
+
+    def _with_figures(self, request: HttpRequest, response: TemplateResponse) -> TemplateResponse:
+        context: Any = response.context_data
+        pages = [page for app in context["app_list"] for page in app["models"]]
+        listed = [page["model"] for page in pages if isinstance(page["model"], Listing)]
+        told = figures(request, listed, self.name) if listed else {}
+        for page in pages:
+            page["figures"], page["kind"] = told.get(page["model"]), getattr(page["model"], "kind", "")
+            page["declaration"] = getattr(page["model"], "declaration", None)
+        context["days"] = DAYS
+        seen = visible(request.user, declared)
+        context["process_pages"] = reverse(f"{self.name}:stockandflow:index") if seen else ""
+        return response
 
 
 def _checked_attributes(

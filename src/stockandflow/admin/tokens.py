@@ -13,6 +13,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_variables
 
 from stockandflow.admin.readonly import ModelAdmin
@@ -25,7 +27,9 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own take
     """What a new token is made of; a superuser may have it act for another user, everybody else for themselves."""
 
     for_user = forms.CharField(
-        label="Acts for", required=False, help_text="A user name; you, where it is empty."
+        label=gettext_lazy("Acts for"),
+        required=False,
+        help_text=gettext_lazy("A user name; you, where it is empty."),
     )
 
     class Meta:
@@ -103,7 +107,7 @@ class ApiTokenAdmin(ModelAdmin):
         """The one page that shows the secret. It isn't told by a message, which a cookie could carry."""
         context = {
             **self.admin_site.each_context(request),
-            "title": f"The token {obj.name}",
+            "title": _("The token %(name)s") % {"name": obj.name},
             "opts": self.opts,
             "token": obj,
             "secret": obj.secret,
@@ -122,14 +126,16 @@ class ApiTokenAdmin(ModelAdmin):
         _name_users(changelist.result_list)
         return changelist
 
-    @admin.display(description="acts for", ordering="user_key")
+    @admin.display(description=gettext_lazy("acts for"), ordering="user_key")
     def acts_for(self, token: Any) -> str:
         return str(token.username)
 
-    @admin.action(permissions=["revoke"], description="Revoke the chosen tokens")
+    @admin.action(permissions=["revoke"], description=gettext_lazy("Revoke the chosen tokens"))
     def revoke(self, request: HttpRequest, tokens: QuerySet[ApiToken]) -> None:
         revoked = tokens.filter(revoked_at__isnull=True).update(revoked_at=timezone.now())
-        self.message_user(request, f"Revoked: {revoked}. Whoever shows one from now on is refused.")
+        self.message_user(
+            request, _("Revoked: %(number)s. Whoever shows one from now on is refused.") % {"number": revoked}
+        )
 
 
 def _name_users(tokens: Iterable[Any]) -> None:
@@ -138,4 +144,4 @@ def _name_users(tokens: Iterable[Any]) -> None:
     users = model._default_manager.filter(pk__in={token.user_key for token in tokens})
     names = {str(user.pk): user.get_username() for user in users}
     for token in tokens:
-        token.username = names.get(token.user_key, f"#{token.user_key} (gone)")
+        token.username = names.get(token.user_key, _("#%(key)s (gone)") % {"key": token.user_key})

@@ -117,7 +117,7 @@ def is_scoped(request: HttpRequest, process: Process) -> bool:
     A queryset that asks the database anything else than the one passed in counts as narrowed, also where it only
     differs in its order. No query but the project's own.
     """
-    return scope_function() is not None and any(_narrows(request, model) for model in subject_models(process))
+    return any(narrows(request, model) for model in subject_models(process))
 
 
 def subject_models(process: Process) -> list[type[Model]]:
@@ -126,7 +126,10 @@ def subject_models(process: Process) -> list[type[Model]]:
     return list(dict.fromkeys([*stocks, *(flow.subject_model for flow in process.flows)]))
 
 
-def _narrows(request: HttpRequest, model: type[Model]) -> bool:
+def narrows(request: HttpRequest, model: type[Model]) -> bool:
+    """Whether this request sees but a part of the model's objects. No query but the project's own."""
+    if scope_function() is None:
+        return False
     everybody: QuerySet[Any] = QuerySet(model)
     return bool(_asked(scoped(request, everybody)) != _asked(QuerySet(model)))
 

@@ -16,7 +16,7 @@ from stockandflow.automation import delivery_databases
 from stockandflow.capture import databases
 from stockandflow.capture.explanation import MIGRATE, REACH, SWEEP, SYNC, explain
 from stockandflow.models import Delivery, ScheduleRun, StockRecord, Watermark
-from stockandflow.periodic import GRACE, Bounds, Cron, Frequency, Overview
+from stockandflow.periodic import GRACE, Bounds, Cron, Frequency, Overview, State
 from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
 
@@ -171,6 +171,19 @@ def _next_due(found: Overview, at: datetime) -> str:
         return ""
     told = {"at": moment_words(due, found.entry.calendar)}
     return _("due since %(at)s") % told if due <= at else _("next %(at)s") % told
+
+
+def state_words(state: State) -> str:
+    """What became of an entry that was to be run."""
+    return {
+        State.DONE: _("done"),
+        State.FAILED: _("failed"),
+        State.SKIPPED: _("passed over"),
+        State.SENT: _("sent"),
+        State.BUSY: _("busy"),
+        State.NOT_DUE: _("not due"),
+        State.NEVER: _("never"),
+    }[state]
 
 
 def _last(run: ScheduleRun, calendar: Calendar) -> str:
