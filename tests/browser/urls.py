@@ -22,6 +22,10 @@ BODIES = {
     "faint": '<link rel="stylesheet" href="/bad/faint.css"><p>Can you read this?</p>',
     "wide": "<pre>" + "wide " * 500 + "</pre>",
     "mouse-only": '<button tabindex="-1">Only by mouse</button> <a href="/bad/well/">By keyboard</a>',
+    "jumping": '<a href="/bad/well/">Second</a> <a href="/bad/well/" tabindex="1">First</a>',
+    "scrolling": '<link rel="stylesheet" href="/bad/scrolling.css"><pre tabindex="-1">'
+    + "wide " * 500
+    + "</pre>",
     "no-focus": '<link rel="stylesheet" href="/bad/no-focus.css"><a href="/bad/well/">Where am I?</a>',
     "well": '<p>Nothing is wrong here, but for <a href="/bad/well/">one link</a>.</p>',
 }
@@ -30,6 +34,7 @@ FILES = {
     "throwing.js": "throw new Error('thrown on purpose');",
     "refused.js": "fetch('/bad/gone/');",
     "faint.css": "p { color: #ddd; background: #fff; }",
+    "scrolling.css": "pre { overflow: auto; }",
     "no-focus.css": "a { outline: none; }",
 }
 

@@ -35,6 +35,9 @@ ARGUMENTS: dict[str, dict[str, str]] = {
 }
 """Name of a route → arguments that lead to something of the example."""
 
+QUERIES: dict[str, dict[str, str]] = {"objects": {"kind": "level", "stock": "active"}}
+"""Name of a route → the parameters without which it has nothing to show."""
+
 
 @dataclass(frozen=True)
 class Route:
@@ -55,6 +58,11 @@ class Route:
     def is_in_admin(self) -> bool:
         """Whether it stands in an admin site's frame."""
         return len(self.namespaces) > 1
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters without which it has nothing to show."""
+        return QUERIES.get(self.name, {})
 
     def address(self, member: Any = 1, **arguments: Any) -> str:
         """Where it is, with the arguments of ``ARGUMENTS`` but for those given; raises KeyError where it has none."""
