@@ -56,11 +56,13 @@ def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
         "DELIVER_FREQUENCY",
         "QUEUE",
         "SCOPE",
+        "EMBED_ORIGINS",
     )
     wanted: tuple[Any, ...] = (
         *("Asia/Tokyo", 6, 4, timedelta(days=2)),
         {"events": timedelta(days=900)},
         *("daily", "weekly", "never", "celery", "builtins.max"),
+        ["https://wiki.example.org"],
     )
     settings.STOCKANDFLOW = dict(zip(NAMES, wanted, strict=True))
     assert conf() == Conf(*wanted)
@@ -139,6 +141,19 @@ def test_a_scope_that_is_no_function_is_told(settings: Any, value: Any) -> None:
     assert message.id == "stockandflow.E029"
     assert repr(value) in message.msg
     assert "Write the dotted path of a function of (request, queryset)" in message.msg
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["https://example.org", ["example.org"], ["https://example.org/wiki"], ["*"], [None], ["https://a; b"]],
+)
+def test_an_origin_that_is_none_is_told(settings: Any, value: Any) -> None:
+    settings.STOCKANDFLOW = {"EMBED_ORIGINS": value}
+    (message,) = check_declarations(registry=Registry())
+    assert message.id == "stockandflow.E030"
+    assert repr(value if isinstance(value, str) else value[0]) in message.msg
+    settings.STOCKANDFLOW = {"EMBED_ORIGINS": ["'self'", "https://*.example.org:8000", "http://wiki"]}
+    assert check_declarations(registry=Registry()) == []
 
 
 @pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "SWEEP_FREQUENCY", "DELIVER_FREQUENCY"])

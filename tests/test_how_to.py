@@ -17,7 +17,17 @@ pytestmark = [
 
 
 @pytest.mark.parametrize(
-    "page", ["schedule.md", "automation.md", "repair.md", "history.md", "testing.md", "existing.md"]
+    "page",
+    [
+        "schedule.md",
+        "automation.md",
+        "repair.md",
+        "history.md",
+        "testing.md",
+        "existing.md",
+        "exports.md",
+        "api.md",
+    ],
 )
 def test_every_code_block_of_the_guide_runs_and_prints_what_it_shows(page: str, tmp_path: Path) -> None:
     assert follow_page((ROOT / "docs" / "how-to" / page).read_text(), Reader(tmp_path, page)) > 0

@@ -30,7 +30,7 @@ from stockandflow.capture import (
     strangers,
     unhooked,
 )
-from stockandflow.conf import NAMES, conf, given, scope_function, why_no_queue
+from stockandflow.conf import NAMES, conf, given, no_origins, scope_function, why_no_queue
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.declarations.process import RESERVED
@@ -664,6 +664,16 @@ def _scope_is_there(_: Registry) -> Messages:
         )
 
 
+def _origins_can_be_named(_: Registry) -> Messages:
+    if wrong := no_origins(conf().embed_origins):
+        yield _error(
+            "E030",
+            f"STOCKANDFLOW['EMBED_ORIGINS'] has {', '.join(map(repr, wrong))}, which names nobody's pages.",
+            "Write a list of origins without a path, e.g. ['https://wiki.example.org'], or [\"'self'\"] for your own.",
+            None,
+        )
+
+
 def _permissions_exist(registry: Registry) -> Messages:
     known = {
         f"{model._meta.app_label}.{codename}"
@@ -752,6 +762,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _queue_is_there,
     _addresses_are_free,
     _scope_is_there,
+    _origins_can_be_named,
     _permissions_exist,
     _every_stock_is_reached,
     _capture_sees_everything,

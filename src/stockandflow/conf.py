@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from importlib.util import find_spec
@@ -38,6 +39,8 @@ class Conf:
     """What carries the messages to workers: ``"celery"`` or ``"tasks"``; None where there are none."""
     scope: str | None = None
     """Dotted path of a function of (request, queryset) that leaves a user's own objects; None where all see all."""
+    embed_origins: Sequence[str] = ()
+    """The origins whose pages may show those of a process, a stock or a flow in a frame; none unless given."""
 
 
 NAMES = tuple(field.name.upper() for field in fields(Conf))
@@ -57,6 +60,17 @@ def why_no_queue(name: str | None) -> tuple[str, str] | None:
     if name == "tasks" and not find_spec("django.tasks") and not find_spec("django_tasks"):
         return "It is 'tasks', which isn't in this Django.", "Install django-tasks, or Django 6.0 or later."
     return None
+
+
+ORIGIN = re.compile(r"'self'|https?://(\*\.)?[a-z0-9.-]+(:\d+|:\*)?")
+"""A page that may hold frames, as Content-Security-Policy names it."""
+
+
+def no_origins(given: Any) -> list[Any]:
+    """What of the setting ``EMBED_ORIGINS`` is no origin; the setting itself where it is no list."""
+    if not isinstance(given, list | tuple):
+        return [given]
+    return [one for one in given if not isinstance(one, str) or not ORIGIN.fullmatch(one)]
 
 
 def given() -> dict[str, Any]:

@@ -12,6 +12,9 @@ from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 
+from stockandflow.site.embedding import TEMPLATE as EMBEDDED
+from stockandflow.site.embedding import allow_embedding, is_embedded
+
 if TYPE_CHECKING:
     from django.contrib.admin import AdminSite  # the pages that stand alone do without the admin
 
@@ -76,14 +79,16 @@ def render_page(
 
     ``crumbs`` are the pages above it, without the index, which stands above all but itself.
     """
-    site = framed_by(request)
+    site, embedded = framed_by(request), is_embedded(request)
+    alone = EMBEDDED if embedded else ALONE
     index = Crumb(_("Processes"), page_url(request, "index"))
     context = {
-        **({"base": ALONE} if site is None else {**site.each_context(request), "base": IN_ADMIN}),
+        **({"base": alone} if site is None else {**site.each_context(request), "base": IN_ADMIN}),
         "crumbs": [crumb for crumb in (index, *crumbs) if crumb.url != request.path],
         "crumbs_as_list": VERSION >= (6, 1),  # Django 5.2 and 6.0 style a div of links instead
         "request": request,
         "title": title,
         **context,
     }
-    return render(request, template, context, status=status)
+    response = render(request, template, context, status=status)
+    return allow_embedding(response) if embedded and site is None else response
