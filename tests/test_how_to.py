@@ -27,6 +27,7 @@ pytestmark = [
         "existing.md",
         "exports.md",
         "api.md",
+        "work.md",
     ],
 )
 def test_every_code_block_of_the_guide_runs_and_prints_what_it_shows(page: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from stockandflow.site.views.status import status
 from stockandflow.site.views.stock import stock
 from stockandflow.site.views.timeline import timeline
 from stockandflow.site.views.unexplained import unexplained
+from stockandflow.site.views.work import work
 
 app_name = "stockandflow"
 
@@ -25,6 +26,7 @@ pages = [
     path("status/", status, name="status"),
     path("<slug:slug>/", process, name="process"),
     path("<slug:slug>/stocks/<slug:stock>/", stock, name="stock"),
+    path("<slug:slug>/stocks/<slug:stock>/work/", work, name="work"),
     path("<slug:slug>/flows/<slug:flow>/", flow, name="flow"),
     path("<slug:slug>/unexplained/", unexplained, name="unexplained"),
     path("<slug:slug>/objects/", objects, name="objects"),

@@ -8,17 +8,19 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.db.models import Model
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
-from stockandflow.declarations import Process
+from stockandflow.declarations import Process, Stock
 from stockandflow.drawing.diagram import in_svg
 from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.rendering import words
 from stockandflow.reports import Balance, FlowLine, Number, StockBalance
 from stockandflow.site import frames, links
+from stockandflow.site.sequence import StockSequencer, Work, work_at
 
 register = template.Library()
 
@@ -177,6 +179,12 @@ def was(balance: Balance, line: StockBalance, name: str, written: str = "count")
         return ""
     text = _written(found, written)
     return format_html('<small class="sf-was">{}</small>', _("was %(number)s") % {"number": text})
+
+
+@register.simple_tag
+def work_through(stock: Stock, subject: Model, *order: str) -> Work:
+    """Where one stands in a stock: ``{% work_through stock member "joined_at" as work %}``. Three queries."""
+    return work_at(StockSequencer(stock, order=order), subject)
 
 
 @register.simple_tag

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.messages import get_messages
@@ -67,14 +68,15 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
     declaration = number.stock if number.kind is Kind.LEVEL else None
     admin = admin_of(request, declaration) if declaration else None
     if request.method == "POST":
-        return _acted(request, process, admin, found)
+        return acted(request, process, admin, found)
     acting = admin if admin and may_act(request.user, process, found.model) else None
     context = {
         **_asked(number, process),
         "process": process,
         "page": list_page(request, process, number, found, admin),
-        "actions": _actions(acting, request),
+        "actions": actions_of(acting, request),
         "is_past": number.until is not None,
+        "work_url": _work_url(request, process, number),
         "exports": export_links(request.user, process, lambda **changes: keeping(request.GET, **changes)),
         "admin_url": _admin_url(request, admin, number),
         "messages_here": [] if framed_by(request) else get_messages(request),
@@ -149,7 +151,8 @@ def _file(number: Number, process: Process, found: Listed, kind: str) -> HttpRes
     return list_file(f"{process.slug}_{number.kind}", *list_of(rows.order_by("pk")), facts, kind)
 
 
-def _actions(admin: ModelAdmin[Any] | None, request: HttpRequest) -> list[tuple[str, str]]:
+def actions_of(admin: ModelAdmin[Any] | None, request: HttpRequest) -> list[tuple[str, str]]:
+    """The actions that the user may run, by name and label; none without an admin. Those for the user's permissions."""
     if admin is None:
         return []
     return [(name, str(label)) for name, label in admin.get_action_choices(request, default_choices=[])]
@@ -171,7 +174,15 @@ def _admin_url(request: HttpRequest, admin: ModelAdmin[Any] | None, number: Numb
         return ""  # a site that has no addresses
 
 
-def _acted(
+def _work_url(request: HttpRequest, process: Process, number: Number) -> str:
+    """Where the list's members are worked through, one at a time; "" where they are no members now."""
+    if number.kind is not Kind.LEVEL or number.until is not None or number.stock is None:
+        return ""
+    facets = urlencode({f"{FACET}{slug}": key for slug, key in number.slice})
+    return page_url(request, "work", process.slug, number.stock.slug) + (f"?{facets}" if facets else "")
+
+
+def acted(
     request: HttpRequest, process: Process, admin: ModelAdmin[Any] | None, found: Listed
 ) -> HttpResponseBase:
     """Run the action that was posted on the chosen objects, as far as they are in the stock now.
