@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan
 from stockandflow.exceptions import InvalidInput
+from stockandflow.models import StockRecord
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 from stockandflow.reports import series
@@ -149,6 +150,57 @@ def nobody(request: HttpRequest, queryset: Any) -> Any:
 def test_who_sees_a_part_of_the_objects_gets_no_file_of_the_whole(exporter: Client, settings: Any) -> None:
     settings.STOCKANDFLOW = {"SCOPE": "tests.site.test_exports.nobody"}
     assert exporter.get(MEMBERSHIP, {"format": "csv"}).status_code == 403
+
+
+def test_the_index_has_the_last_recorded_count_of_each_stock_that_may_be_exported(
+    exporter: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    StockRecord.objects.create(stock="trial", timestamp=datetime(2026, 11, 1, tzinfo=UTC), count=7)
+    assert 'href="?format=csv"' in exporter.get("/stockandflow/").content.decode()
+    response = exporter.get("/stockandflow/", {"format": "csv"})
+    assert response["Content-Disposition"] == 'attachment; filename="processes.csv"'
+    rows = list(csv.DictReader(StringIO(content(response).decode())))
+    assert {row["process"] for row in rows} == {"membership"}
+    assert [(row["stock"], row["count"], row["counted_at"]) for row in rows[:2]] == [
+        ("trial", "7", "2026-11-01T00:00:00Z"),
+        ("active", "", ""),
+    ]
+    assert exporter.get("/stockandflow/", {"format": "pdf"}).status_code == 400
+    Permission.objects.get(codename="export_process").user_set.clear()
+    assert exporter.get("/stockandflow/", {"format": "csv"}).status_code == 403
+    assert "format=csv" not in exporter.get("/stockandflow/").content.decode()
+
+
+def only_m0(request: HttpRequest, queryset: Any) -> Any:
+    return queryset.filter(name="m0") if queryset.model is Member else queryset
+
+
+@pytest.fixture
+def lister(client: Client) -> Client:
+    client.force_login(user_with("view_process", "export_process", "list_objects", "view_member"))
+    return client
+
+
+def test_a_list_of_objects_holds_those_that_the_request_sees(
+    lister: Client, members: None, settings: Any
+) -> None:
+    address = f"{MEMBERSHIP}objects/?kind=level&stock=trial&format=csv"
+    assert content(lister.get(address)).decode().splitlines()[1:] != []
+    settings.STOCKANDFLOW = {"SCOPE": "tests.site.test_exports.only_m0"}
+    assert content(lister.get(address)).decode().splitlines() == ["key,object"]
+    converted = address.replace("trial", "active")
+    assert content(lister.get(converted)).decode().splitlines()[1].endswith(",m0")
+
+
+def test_the_moves_of_an_object_can_be_had_as_a_file(lister: Client, members: None) -> None:
+    key = Member.objects.get(name="m0").pk
+    address = f"{MEMBERSHIP}objects/membership.member/{key}/"
+    assert 'href="?format=csv"' in lister.get(address).content.decode()
+    rows = list(csv.DictReader(StringIO(content(lister.get(address, {"format": "csv"})).decode())))
+    assert [(row["source"], row["sink"]) for row in rows] == [("", "trial"), ("trial", "active")]
+    assert (rows[0]["until"], rows[1]["until"]) == (rows[1]["timestamp"], "")
+    document = json.loads(content(lister.get(address, {"format": "json"})))
+    assert document["about"] == {"Process": "membership", "Object": str(key)}
 
 
 def test_a_series_is_named_after_what_it_is_of() -> None:

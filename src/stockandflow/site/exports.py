@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -31,7 +33,7 @@ from stockandflow.rendering import (
 )
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import COLUMNS
-from stockandflow.reports import Balance, Series
+from stockandflow.reports import Balance, Series, latest
 from stockandflow.site.access import is_scoped, may_export
 
 PARAMETER = "format"
@@ -64,8 +66,11 @@ def export_links(user: Any, process: Process, query: Callable[..., str]) -> list
 
     ``query`` is ``asked.query``, which keeps the other parameters.
     """
-    if not may_export(user, process):
-        return []
+    return links(query) if may_export(user, process) else []
+
+
+def links(query: Callable[..., str]) -> list[Link]:
+    """A link for each format in which a file can be made here."""
     labels = {"csv": _("CSV"), "xlsx": _("Excel"), "json": _("JSON")}
     there = [name for name in TYPES if name != "xlsx" or find_spec("xlsxwriter")]
     return [Link(labels[name], query(**{PARAMETER: name})) for name in there]
@@ -76,23 +81,35 @@ def export(
     process: Process,
     make: Callable[[str], HttpResponseBase],
     errors: Mapping[str, str] | None = None,
+    *,
+    of_part: bool = False,
 ) -> HttpResponseBase | None:
     """The file that the address asks for, None where it asks for the page.
 
     ``make`` gives the file of a format, e.g. ``partial(balance_file, balance, calendar)``. ``errors`` are those of the
     filters: a page shows another report beside them, and a file would pass it on as what was asked for, so that it is
-    refused, as is a format there isn't. Raises PermissionDenied for who may not export the process, and where the
-    request sees but a part of its objects.
+    refused, as is a format there isn't. With ``of_part`` the file holds the objects that the request sees, and no
+    number of all. Raises PermissionDenied for who may not export the process, and for a file of all where the request
+    sees but a part of its objects.
     """
-    kind = request.GET.get(PARAMETER, "")
-    if not kind:
+    if not request.GET.get(PARAMETER, ""):
         return None
     if not may_export(request.user, process):
         raise PermissionDenied(_("You may see this process, but not export it."))
-    if is_scoped(request, process):
+    if not of_part and is_scoped(request, process):
         raise PermissionDenied(
             _("You see a part of this process's objects, and its records aren't kept for a part.")
         )
+    return made(request, make, errors)
+
+
+def made(
+    request: HttpRequest,
+    make: Callable[[str], HttpResponseBase],
+    errors: Mapping[str, str] | None = None,
+) -> HttpResponseBase:
+    """The file in the format that the address asks for; where there can be none, 400 with what is wrong."""
+    kind = request.GET.get(PARAMETER, "")
     wrong = "\n".join((errors or {}).values())
     if kind not in TYPES:
         wrong = f"format is {kind!r}; write one of {', '.join(TYPES)}, or leave it out for the page."
@@ -102,6 +119,50 @@ def export(
         except InvalidInput as error:
             wrong = str(error)
     return HttpResponse(f"{wrong}\n", status=400, content_type="text/plain; charset=utf-8")
+
+
+def exportable(request: HttpRequest, processes: Iterable[Process]) -> list[Process]:
+    """Those of the processes that the request may take away as a whole."""
+    return [one for one in processes if may_export(request.user, one) and not is_scoped(request, one)]
+
+
+def index_links(request: HttpRequest, processes: Iterable[Process]) -> list[Link]:
+    """The files that the index can be had as, none for who may export no process."""
+    if not exportable(request, processes):
+        return []
+    return links(lambda **changes: f"?{urlencode(changes)}")
+
+
+def index_export(request: HttpRequest, processes: Iterable[Process]) -> HttpResponseBase | None:
+    """The last recorded count of each stock of these processes as a file, None where the address asks for the page.
+
+    One query. Raises PermissionDenied for who may export none of them.
+    """
+    if not request.GET.get(PARAMETER, ""):
+        return None
+    ours = exportable(request, processes)
+    if not ours:
+        raise PermissionDenied(_("You may see these processes, but not export them."))
+    return made(request, partial(_index_file, ours))
+
+
+def _index_file(processes: list[Process], kind: str) -> HttpResponseBase:
+    counts = latest(stock for process in processes for stock in process.stocks)
+    columns = ("process", "process_name", "stock", "stock_name", "count", "counted_at")
+    rows = [
+        (
+            process.slug,
+            str(process.name),
+            stock.slug,
+            str(stock.name),
+            *((one.count, one.at) if one else (None, None)),
+        )
+        for process in processes
+        for stock in process.stocks
+        for one in [counts.get(stock.slug)]
+    ]
+    facts = {"Holds": "The last recorded count of each stock."}
+    return list_file("processes", columns, rows, facts, kind, title="Stocks")
 
 
 def file_name(slug: str, since: datetime, until: datetime, calendar: Calendar, kind: str) -> str:
@@ -115,8 +176,8 @@ def balance_file(found: Balance, calendar: Calendar, kind: str) -> HttpResponseB
     if kind == "json":
         return _attached(HttpResponse(f"{to_json(found, calendar)}\n", content_type=TYPES[kind]), name)
     if kind == "xlsx":
-        made = to_xlsx(balance_rows(found, calendar), calendar, found)
-        return _attached(HttpResponse(made, content_type=TYPES[kind]), name)
+        book = to_xlsx(balance_rows(found, calendar), calendar, found)
+        return _attached(HttpResponse(book, content_type=TYPES[kind]), name)
     return _streamed(csv_lines(COLUMNS, balance_rows(found, calendar)), name)
 
 
@@ -152,11 +213,11 @@ def list_file(
     if kind == "csv":
         return _streamed(csv_lines(columns, rows), f"{name}.csv")
     if kind == "xlsx":
-        made: str | bytes = list_to_xlsx(title, columns, rows, facts)
+        text: str | bytes = list_to_xlsx(title, columns, rows, facts)
     else:
         named = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
-        made = json.dumps({"version": 1, "about": dict(facts), "rows": named}, indent=2) + "\n"
-    return _attached(HttpResponse(made, content_type=TYPES[kind]), f"{name}.{kind}")
+        text = json.dumps({"version": 1, "about": dict(facts), "rows": named}, indent=2) + "\n"
+    return _attached(HttpResponse(text, content_type=TYPES[kind]), f"{name}.{kind}")
 
 
 def _plain(value: Cell) -> Cell:

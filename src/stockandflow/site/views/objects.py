@@ -63,7 +63,7 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
         found = in_scope(request, process, listed(number))
     except InvalidInput as error:
         return _told(request, process, crumbs, str(error), title=heading(number, process), number=number)
-    if made := export(request, process, lambda kind: _file(number, process, found, kind)):
+    if made := export(request, process, lambda kind: _file(number, process, found, kind), of_part=True):
         return made
     declaration = number.stock if number.kind is Kind.LEVEL else None
     admin = admin_of(request, declaration) if declaration else None

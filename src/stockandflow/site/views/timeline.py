@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.text import capfirst
@@ -22,6 +23,7 @@ from stockandflow.models import Origin
 from stockandflow.registry import registry
 from stockandflow.reports.listing import everybody
 from stockandflow.site.access import is_scoped, may_list, process_or_404, scoped, subject_models
+from stockandflow.site.exports import export, export_links, list_file
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.lifelines import (
     MOST_EVENTS,
@@ -39,8 +41,10 @@ from stockandflow.site.naming import state_name
 
 @require_safe
 @login_required
-def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpResponse:
+def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpResponseBase:
     """What happened to one object: where it is and since when, a strip of its stays, and its moves, newest first.
+
+    As a file it is its moves in order.
 
     It answers 404 for an object that nothing is known of, and where the request sees but a part of the objects for one
     outside of it and for one that is gone. Four queries beside those for the user: the object, its events for each
@@ -61,6 +65,8 @@ def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpRespon
     lines = lifelines(process, kind, key) if subject or not is_scoped(request, process) else []
     if subject is None and not lines:
         raise Http404(f"Nothing is known of {pk!r}.")
+    if made := export(request, process, lambda kind: _file(process, str(key), lines, kind), of_part=True):
+        return made
     now = timezone.now()
     title = str(subject) if subject is not None else f"{capfirst(kind._meta.verbose_name)} #{key}"
     held = standing_in(process, subject) if subject is not None else []
@@ -73,9 +79,32 @@ def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpRespon
         "left_open": [] if subject is not None else [line for line in lines if line.state],
         "lines": [_shown(line, process, now) for line in lines],
         "most": MOST_EVENTS,
+        "exports": export_links(request.user, process, lambda **changes: f"?{urlencode(changes)}"),
     }
     crumbs = [Crumb(str(process.name), page_url(request, "process", process.slug))]
     return render_page(request, "stockandflow/timeline.html", context, title=title, crumbs=crumbs)
+
+
+def _file(process: Process, key: str, lines: list[Lifeline], kind: str) -> HttpResponseBase:
+    columns = ("tracker", "event", "timestamp", "until", "flow", "source", "sink", "origin")
+    rows = [
+        (
+            line.name,
+            str(move.event.pk),
+            move.event.timestamp,
+            move.stay.until,
+            move.event.flow,
+            move.event.source,
+            move.event.sink,
+            move.event.origin,
+        )
+        for line in lines
+        for move in line.moves
+    ]
+    facts = {"Process": process.slug, "Object": key}
+    if any(line.is_cut for line in lines):
+        facts["Left out"] = f"Moves before the latest {MOST_EVENTS:,}."
+    return list_file(f"{process.slug}_moves", columns, rows, facts, kind, title="Moves")
 
 
 def _subject(
