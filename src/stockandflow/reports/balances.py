@@ -22,7 +22,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Origin, Restatement
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import Grain, Period, Status, checked_range
-from stockandflow.reports.comparing import Compare, compared_span
+from stockandflow.reports.comparing import Compare, compared_bounds, compared_span
 from stockandflow.reports.events import checked_process
 from stockandflow.reports.levels import Anchor, Level, between, level, live, nearest_to, recorded
 from stockandflow.reports.planning import Span
@@ -49,7 +49,8 @@ def balance(
 
     ``grain`` adds a balance for each period of the range as ``parts``. ``facets`` is one facet slug → value, and then
     the balance is about the objects with that value; ``split_by``, a facet's slug, adds a balance for each of its
-    values as ``slices``. ``compare`` adds the range before (``"previous"``) or a year before (``"year"``).
+    values as ``slices``. ``compare`` adds the range before (``"previous"``) or a year before (``"year"``). With a
+    ``grain`` these have parts as well: those of a slice are the range's, those of the other range pair with them.
 
     Whole days that are over and recorded are read from records, in the coarsest periods that fit; the rest, and days
     that aren't final and got events since, from events. Raises InvalidInput for naive datetimes, for ``until`` not
@@ -118,7 +119,7 @@ class _Report:
         now: datetime,
         bounds: list[datetime],
         slicing: Slicing | None,
-        compare: Compare | None,
+        compared: Compare | None,
     ) -> None:
         self.process, self.until, self.now, self.slicing = process, asked_for[1], now, slicing
         self.facet = slicing.slug if slicing else ""
@@ -129,9 +130,14 @@ class _Report:
         reached = [bound for bound in bounds if bound < self.span[1]]
         self.bounds = [*reached, self.span[1]] if reached else []
         self.ends = dict(zip(reached, bounds[1:], strict=False))
-        self.compared = None if compare is None else compared_span(asked_for, now, compare, process.calendar)
+        self.compared = compared and compared_span(asked_for, now, compared, process.calendar)
         if self.compared and self.compared[0] >= self.compared[1]:
             self.compared = None
+        self.compared_bounds = (
+            compared_bounds(self.bounds, asked_for, self.compared, compared, process.calendar)
+            if self.compared and compared and self.bounds
+            else []
+        )
         self.anchors = self._anchors()
         self.moves = self._moves()
         self.restated = self._restated()
@@ -145,7 +151,7 @@ class _Report:
 
     def _anchors(self) -> dict[str, dict[datetime, Anchor]]:
         """Slug → instant → what its level there is known by."""
-        inner = set(self.bounds[1:-1])
+        inner = {*self.bounds[1:-1], *self.compared_bounds[1:-1]}
         nearest = {
             stock.slug: self.outer if stock.slug in self.tracked else self.outer | inner
             for stock in self.stocks
@@ -167,6 +173,8 @@ class _Report:
 
     def _moves(self) -> Mapping[Span, Moves]:
         spans = {self.span, *pairwise(self.bounds)} | ({self.compared} if self.compared else set())
+        empty = {span for span in pairwise(self.compared_bounds) if span[0] == span[1]}
+        spans |= {*pairwise(self.compared_bounds)} - empty
         spans |= {
             between(anchor, at)
             for slug in self.tracked
@@ -188,7 +196,7 @@ class _Report:
             for slug, ones in self.anchors.items()
         }
         self._fold(found.moves.values())
-        return found.moves
+        return {**found.moves, **{span: Moves() for span in empty}}
 
     def _fold(self, moves: Iterable[Moves]) -> None:
         """Have the values of moves called as those of levels are, and know which there are."""
@@ -234,12 +242,19 @@ class _Report:
         compared = self.compared
         return replace(
             whole,
-            parts=tuple(self._parts(value)),
+            parts=tuple(self._parts(self.bounds, self.ends, value)),
             slices={
-                key: self._of(self.span, self.until, self._ends(self.span, key), key)
+                key: replace(
+                    self._of(self.span, self.until, self._ends(self.span, key), key),
+                    parts=tuple(self._parts(self.bounds, self.ends, key)),
+                )
                 for key in (self.values if split else ())
             },
-            compared=compared and self._of(compared, compared[1], self._ends(compared, value), value),
+            compared=compared
+            and replace(
+                self._of(compared, compared[1], self._ends(compared, value), value),
+                parts=tuple(self._parts(self.compared_bounds, {}, value)),
+            ),
         )
 
     def _level(self, slug: str, at: datetime, value: str | None) -> Level:
@@ -252,16 +267,21 @@ class _Report:
         )
         return _Levels(opening, closing)
 
-    def _parts(self, value: str | None) -> Iterable[Balance]:
-        """A balance for each part; where no record stands between two, the level before is carried on by moves."""
-        if not self.bounds:
+    def _parts(
+        self, bounds: list[datetime], ends: Mapping[datetime, datetime], value: str | None
+    ) -> Iterable[Balance]:
+        """A balance for each part; where no record stands between two, the level before is carried on by moves.
+
+        ``ends`` has until when a part was asked for, by its beginning, where that isn't the next bound.
+        """
+        if not bounds:
             return
-        whole = self._ends(self.span, value)
+        whole = self._ends((bounds[0], bounds[-1]), value)
         opening: Mapping[str, Level] = whole.opening
-        for span in pairwise(self.bounds):
-            last = span[1] == self.span[1]
+        for span in pairwise(bounds):
+            last = span[1] == bounds[-1]
             closing = whole.closing if last else self._carried_on(opening, span, value)
-            yield self._of(span, self.ends[span[0]], _Levels(opening, closing), value)
+            yield self._of(span, ends.get(span[0], span[1]), _Levels(opening, closing), value)
             opening = closing
 
     def _carried_on(self, opening: Mapping[str, Level], span: Span, value: str | None) -> dict[str, Level]:

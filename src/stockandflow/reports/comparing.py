@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Literal, get_args
 
@@ -36,12 +37,39 @@ def compared_span(span: Span, now: datetime, how: Compare, calendar: Calendar) -
     return low, high if now >= until else min(reached, high)
 
 
+def compared_bounds(
+    bounds: Sequence[datetime], span: Span, compared: Span, how: Compare, calendar: Calendar
+) -> list[datetime]:
+    """For each bound of parts of ``span``, as many instants within ``compared``, in order, two perhaps the same.
+
+    Months that begin and end at bounds are compared with months, whatever their lengths; all else day by day.
+    """
+    first, after = (calendar.local_date(at) for at in span)
+    if how == "previous" and all(_begins_month(at, calendar) for at in (*span, *bounds[:-1])):
+        months = _month(after) - _month(first)
+        found = [calendar.midnight(_first_of(_month(calendar.local_date(at)) - months)) for at in bounds[:-1]]
+    else:
+        found = [compared_span(span, at, how, calendar)[1] for at in bounds[:-1]]
+    return [*(min(max(at, compared[0]), compared[1]) for at in found), compared[1]]
+
+
+def _begins_month(at: datetime, calendar: Calendar) -> bool:
+    return is_midnight(at, calendar) and calendar.local_date(at).day == 1
+
+
+def _month(day: date) -> int:
+    return day.year * 12 + day.month - 1
+
+
+def _first_of(month: int) -> date:
+    return date(month // 12, month % 12 + 1, 1)
+
+
 def _before(first: date, after: date) -> date:
     """Where the days or months begin that come before those of ``first <= day < after``, as many of them."""
     if first.day != 1 or after.day != 1:
         return first - (after - first)
-    index = 2 * (first.year * 12 + first.month - 1) - (after.year * 12 + after.month - 1)
-    return date(index // 12, index % 12 + 1, 1)
+    return _first_of(2 * _month(first) - _month(after))
 
 
 def _a_year_before(day: date) -> date:

@@ -140,7 +140,9 @@ class Balance:
     slices: Mapping[str, Balance] = field(default_factory=dict)
     """With ``split_by``: value key → the balance of its slice; they sum to the whole."""
     compared: Balance | None = None
-    """With ``compare``: the range before, or a year before; up to the same point while this one is in progress."""
+    """With ``compare``: the range before, or a year before; up to the same point while this one is in progress.
+
+    Its parts are as many as those of the range, and one that has no days there is empty: it ends where it begins."""
 
     def number(self, line: StockBalance | FlowLine, name: str) -> Number:
         """The number that a line shows under that name, for ``members`` and ``as_reported``.

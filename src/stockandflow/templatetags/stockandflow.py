@@ -9,7 +9,7 @@ from typing import Any
 
 from django import template
 from django.db.models import Model
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
 
@@ -21,19 +21,15 @@ from stockandflow.rendering import words
 from stockandflow.reports import Balance, FlowLine, Number, StockBalance
 from stockandflow.site import frames, links
 from stockandflow.site.sequence import StockSequencer, Work, work_at
+from stockandflow.site.words import grouped
 
 register = template.Library()
-
-
-def _grouped(number: float, decimals: int) -> str:
-    # number_format() cuts decimals off, it doesn't round.
-    return number_format(round(number, decimals), decimals, use_l10n=True, force_grouping=True)
 
 
 @register.filter
 def count(number: int | None) -> str:
     """A count: ``4,445``."""
-    return words.count(number, group=_grouped)
+    return words.count(number, group=grouped)
 
 
 @register.filter
@@ -45,13 +41,13 @@ def px(length: float) -> str:
 @register.filter
 def signed(number: int | None) -> str:
     """A number with its sign always shown, but 0 without: ``+1,289``, ``−3``."""
-    return words.signed(number, group=_grouped)
+    return words.signed(number, group=grouped)
 
 
 @register.filter
 def negative(number: int) -> str:
     """What goes out, as it counts in the sum: ``−1,280``."""
-    return words.signed(-number, group=_grouped)
+    return words.signed(-number, group=grouped)
 
 
 def _written(number: int | None, how: str) -> str:
@@ -77,7 +73,7 @@ def direction(change: int | None) -> str:
 @register.filter
 def percent(line: StockBalance) -> str:
     """How much a stock changed, without the sign: ``6.1 %``."""
-    return words.percent(line.opening, line.closing, group=_grouped)
+    return words.percent(line.opening, line.closing, group=grouped)
 
 
 @register.filter
@@ -96,7 +92,7 @@ def unwatched(line: StockBalance) -> bool:
 def how_written(origins: Mapping[str, int]) -> str:
     """How the moves came to be known: ``9 imported, 120 written as they happened``; nothing where all were live."""
     said = {"import": _("imported"), "sweep": _("found by a sweep"), "live": _("written as they happened")}
-    return words.how_written(origins, group=_grouped, words=said)
+    return words.how_written(origins, group=grouped, words=said)
 
 
 @register.filter

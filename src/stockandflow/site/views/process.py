@@ -14,6 +14,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.site.access import is_scoped, process_or_404, scoped
+from stockandflow.site.charts import stock_charts
 from stockandflow.site.diagrams import addresses, drawing_of
 from stockandflow.site.exports import balance_file, export, export_links
 from stockandflow.site.filters import read_filters
@@ -41,14 +42,17 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
         return _part(request, shown)
     found = report(request.GET, shown, now)
     moved = any(line.inflow or line.outflow for line in found.balance.stocks)
+    link = linker(request, shown)
+    names = found.asked.values.get(found.asked.split_by) if found.asked.split_by else None
     context = {
         "process": shown,
         "asked": found.asked,
         "balance": found.balance,
         "broken": found.broken,
         "calendar": shown.calendar,
+        "charts": stock_charts(found.balance, found.asked.grain, link=link, value_names=names),
         "drawing": drawing_of(found.balance, addresses(request, shown, found.asked)),
-        "link": linker(request, shown),
+        "link": link,
         "exports": export_links(request.user, shown, found.asked.query),
         "admin_url": admin_url(request, "process", shown.slug),
         "nothing_moved": not moved and any(line.tracked for line in found.balance.stocks),
