@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import connections, transaction
@@ -13,7 +13,7 @@ from django.db import connections, transaction
 from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import StockRecord
-from stockandflow.reports import Balance, balance
+from stockandflow.reports import Balance, Compare, balance
 from stockandflow.site.filters import Asked, read_filters
 
 logger = logging.getLogger(__name__)
@@ -29,23 +29,36 @@ class Report:
     """The stocks that raise when they are counted; the log says what."""
 
 
-def report(parameters: Mapping[str, str], process: Process, now: datetime) -> Report:
+def report(
+    parameters: Mapping[str, str],
+    process: Process,
+    now: datetime,
+    *,
+    split_by: str | None = None,
+    compare: Compare | None = None,
+) -> Report:
     """The report that a page's parameters ask for, in the periods of its grain.
 
+    ``split_by`` and ``compare`` are what the balance has where the parameters ask for no split or comparison.
     What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``reports.balance``.
     Where a stock of several can't be counted it is left out, and logged; where none can, its error is raised.
     """
+
+    def answer(process: Process, asked: Asked) -> Balance:
+        split = asked.split_by or (None if asked.slice else split_by)
+        return asked_balance(process, replace(asked, split_by=split, compare=asked.compare or compare))
+
     asked = read_filters(parameters, process, now)
     try:
-        return Report(asked, asked_balance(process, asked), ())
+        return Report(asked, answer(process, asked), ())
     except InvalidInput as error:  # the database's clock may be behind ours, or events were pruned
         asked = read_filters(parameters, process, now, errors={"since": str(error)})
-        return Report(asked, asked_balance(process, asked), ())
+        return Report(asked, answer(process, asked), ())
     except Exception:
         broken = [stock for stock in process.stocks if _is_broken(stock)]
         if not broken or len(broken) == len(process.stocks):
             raise
-    return Report(asked, asked_balance(without(process, broken), asked), tuple(broken))
+    return Report(asked, answer(without(process, broken), asked), tuple(broken))
 
 
 def without(process: Process, broken: list[Stock]) -> Process:
