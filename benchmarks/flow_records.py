@@ -8,13 +8,24 @@ count the events of each day.
 
 from __future__ import annotations
 
-import tracemalloc
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
 
-from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, analyse, compared, line, say, timed
+from benchmarks.measuring import (
+    Bound,
+    Line,
+    NumbersDiffer,
+    Way,
+    analyse,
+    compared,
+    flat,
+    line,
+    peak_of,
+    say,
+    timed,
+)
 from benchmarks.models import TrackedFlowEvent, TrackedSubscription
 from stockandflow import capture, recording
 from stockandflow.declarations import Flow
@@ -55,7 +66,7 @@ def run(database: str, *, quick: bool = False) -> list[Line]:
         little_s, little_peak = taking_in(own, new, rounds)
         history(database, events)
         much_s, much_peak = taking_in(own, new, rounds)
-    say(f"{database}: flow records, at most {little_peak >> 10:,} kB in Python, then {much_peak >> 10:,} kB")
+    flat(f"{database}: taking in {new:,} events", little_peak, much_peak, judged=not quick)
     work = f"take in {new:,} events"
     taken = line(
         "recording",
@@ -106,11 +117,7 @@ def taking_in(own: Registry, new: int, rounds: int) -> tuple[list[float], int]:
     way = Way("take in", lambda: recorded(own))
     timed(way)
     seconds = [timed(way) for _ in range(rounds)]
-    tracemalloc.start()
-    recorded(own)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return seconds, peak
+    return seconds, peak_of(way.work)
 
 
 def history(database: str, events: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,23 @@ def line(
         bound=bound,
         judged=judged and JUDGED[connection.vendor],
     )
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """The most memory that Python held while it worked, in bytes."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def flat(of: str, low: int, high: int, *, judged: bool) -> None:
+    """Tell two peaks of memory, in bytes; raises NumbersDiffer where the second is a fifth above the first or more."""
+    say(f"{of}: Python's memory {low:,} B at most, and {high:,} B")
+    if judged and high > 1.2 * low:
+        raise NumbersDiffer(f"The memory of {of} grows: {low:,} B, then {high:,} B.")
 
 
 def analyse(*tables: str) -> None:
