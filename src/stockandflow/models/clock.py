@@ -32,12 +32,12 @@ def now_sql(vendor: str) -> str:
     return NOW_SQL[vendor]
 
 
-def later_sql(vendor: str, seconds: int) -> str:
+def later_sql(vendor: str, seconds: float) -> str:
     """The SQL of the database's instant ``seconds`` from now, as a datetime column keeps it."""
     return {
-        "sqlite": NOW_SQL["sqlite"].replace("'now'", f"'now', '{seconds} seconds'"),
-        "postgresql": f"{NOW_SQL['postgresql']} + interval '{seconds} seconds'",
-        "mysql": f"{NOW_SQL['mysql']} + INTERVAL {seconds} SECOND",
+        "sqlite": NOW_SQL["sqlite"].replace("'now'", f"'now', '{seconds:f} seconds'"),
+        "postgresql": f"{NOW_SQL['postgresql']} + interval '{seconds:f} seconds'",
+        "mysql": f"{NOW_SQL['mysql']} + INTERVAL {seconds:f} SECOND",
     }[vendor]
 
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import Error, connections, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 
 from stockandflow.exceptions import LeaseLost
-from stockandflow.models import ScheduleEntry, ScheduleRun
+from stockandflow.models import ScheduleEntry, ScheduleRun, turns
 from stockandflow.models.clock import DatabaseNow
 from stockandflow.periodic.entries import Entry
 from stockandflow.periodic.frequencies import Bounds
@@ -104,18 +104,26 @@ def passed_over(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> b
 
 
 def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -> Claim | Refusal:
-    """Take the oldest period that the entry wants at ``at``, within ``current``. One transaction of ten queries."""
+    """Take the oldest period that the entry wants at ``at``, within ``current``.
+
+    One transaction of three queries for a new period, and one more where nobody has looked yet at ``at``. SQLite, which
+    has no locking read, takes another one.
+    """
     with transaction.atomic(using=using):
-        state = _locked(entry, using)
+        state = turns.locked(entry.name, using)
         if state.forgot(current.end):
             return Refusal()
         skip = passed_over(entry, state, current)
         if state.seen_at is None or state.seen_at < at:
-            ScheduleEntry.objects.using(using).filter(pk=state.pk).update(seen_at=at)
-        period, row = _first_unsettled(entry, state, current, using)
-        if period is None:
-            return Refusal()
-        return _take(entry, state, period, row, owner, using, skip=skip)
+            turns.seen(state.pk, at, using)
+        for period in wanted(entry, state, current):
+            rows = turns.rows(state.pk, period.start, using)
+            row = _of(period, rows)
+            if row is None or not row.settled:
+                if skip:
+                    return _pass_over(entry, state, period, rows, using)
+                return _take(entry, state, period, rows, owner, using)
+    return Refusal()
 
 
 def claim_missed(entry: Entry, period: Bounds, owner: str, using: str) -> Claim | Refusal:
@@ -125,85 +133,71 @@ def claim_missed(entry: Entry, period: Bounds, owner: str, using: str) -> Claim 
     same.
     """
     with transaction.atomic(using=using):
-        state = _locked(entry, using)
-        row = ScheduleRun.objects.using(using).filter(entry=state, period_start=period.start).first()
+        state = turns.locked(entry.name, using)
+        rows = turns.rows(state.pk, period.start, using)
+        row = _of(period, rows)
         if state.forgot(period.end) or (row is not None and row.status == Status.DONE):
             return Refusal()
-        return _take(entry, state, period, row, owner, using, also=(Status.SKIPPED,))
+        return _take(entry, state, period, rows, owner, using, also=(Status.SKIPPED,))
 
 
-def _locked(entry: Entry, using: str) -> ScheduleEntry:
-    """The entry's row, which nobody else writes to until this transaction ends."""
-    entries = ScheduleEntry.objects.using(using)
-    # Writing the row to itself locks it on every database; SQLite has no SELECT … FOR UPDATE.
-    entries.filter(name=entry.name).update(name=entry.name)
-    return entries.get(name=entry.name)
+def _of(period: Bounds, rows: list[turns.Row]) -> turns.Row | None:
+    return next((row for row in rows if row.start == period.start), None)
+
+
+def _nobody_else_is_at_it(rows: list[turns.Row], row: turns.Row | None, using: str) -> bool:
+    """Whether all that run another period of the entry are gone, or stalled; these are noted as failed."""
+    others = [other.pk for other in rows if other != row and other.status == Status.RUNNING]
+    return not others or turns.fail_gone(others, using) == len(others)
 
 
 def _take(
     entry: Entry,
     state: ScheduleEntry,
     period: Bounds,
-    row: ScheduleRun | None,
+    rows: list[turns.Row],
     owner: str,
     using: str,
     *,
-    skip: bool = False,
     also: tuple[Status, ...] = (),
 ) -> Claim | Refusal:
-    """Take the period, whose row is given if there is one, or pass it over; under the lock of the entry's row.
+    """Take the period, under the lock of the entry's row; ``rows`` are its own, if there is one, and those that run.
 
     ``also`` are the states that are taken beside those of a period that nobody has seen to.
     """
-    runs = ScheduleRun.objects.using(using)
-    running = runs.filter(entry=state, status=Status.RUNNING)
-    if running.filter(leased_until__gt=DatabaseNow()).exists():
+    row = _of(period, rows)
+    if not _nobody_else_is_at_it(rows, row, using):
         return Refusal(period, busy=True)
     missed_since = _missed_since(entry, state, period)
     if row is None:
-        row = runs.create(
-            entry=state, period_start=period.start, period_end=period.end, missed_since=missed_since
-        )
-    # Whoever was at it is gone, or stalled; its note that it is done would find no running row any more.
-    running.exclude(pk=row.pk).update(
-        status=Status.FAILED, leased_until=None, message="The runner was gone before the end."
-    )
-    # Not a settled one: its runner may have come to its end since it was read above.
-    free = Q(status__in=(Status.WAITING, Status.FAILED, *also)) | Q(
-        status=Status.RUNNING, leased_until__lte=DatabaseNow()
-    )
-    mine = runs.filter(free, pk=row.pk, attempt=row.attempt)
-    if skip:
-        if not mine.update(status=Status.SKIPPED, finished_at=DatabaseNow()):
-            return Refusal(period, busy=True)
-        _raise_high_water(state.pk, period, using)
-        return Refusal(period, skipped=True, missed_since=missed_since)
-    taken = mine.update(
-        status=Status.RUNNING,
-        attempt=F("attempt") + 1,
-        owner=owner,
-        leased_until=DatabaseNow() + entry.lease,
-        heartbeat_at=DatabaseNow(),
-        started_at=DatabaseNow(),
-        finished_at=None,
-        duration=None,
-        message="",
-        traceback="",
-    )
-    if not taken:
+        key = turns.start(state.pk, (period.start, period.end), missed_since, owner, entry.lease, using)
+        return Claim(key, state.pk, owner, 1, entry.lease, using, period, missed_since)
+    if not turns.restart(row, owner, entry.lease, using, also=also):
         return Refusal(period, busy=True)
     return Claim(row.pk, state.pk, owner, row.attempt + 1, entry.lease, using, period, missed_since)
 
 
-def _first_unsettled(
-    entry: Entry, state: ScheduleEntry, current: Bounds, using: str
-) -> tuple[Bounds | None, ScheduleRun | None]:
-    """The oldest wanted period that is neither done nor passed over, with its row if there is one."""
-    for period in wanted(entry, state, current):
-        row = ScheduleRun.objects.using(using).filter(entry=state, period_start=period.start).first()
-        if row is None or not row.settled:
-            return period, row
-    return None, None
+def _pass_over(
+    entry: Entry, state: ScheduleEntry, period: Bounds, rows: list[turns.Row], using: str
+) -> Refusal:
+    """Note the period as passed over, unless somebody is at the entry."""
+    row = _of(period, rows)
+    if (row is not None and row.status == Status.RUNNING) or not _nobody_else_is_at_it(rows, row, using):
+        return Refusal(period, busy=True)
+    missed_since = _missed_since(entry, state, period)
+    ScheduleRun.objects.using(using).update_or_create(
+        entry_id=state.pk,
+        period_start=period.start,
+        defaults={"status": Status.SKIPPED, "finished_at": DatabaseNow()},
+        create_defaults={
+            "period_end": period.end,
+            "missed_since": missed_since,
+            "status": Status.SKIPPED,
+            "finished_at": DatabaseNow(),
+        },
+    )
+    turns.raise_high_water(state.pk, period.start, using)
+    return Refusal(period, skipped=True, missed_since=missed_since)
 
 
 def _missed_since(entry: Entry, state: ScheduleEntry, period: Bounds) -> datetime | None:
@@ -225,11 +219,8 @@ def hold_on_sqlite(claim: Claim) -> None:
 def settle(claim: Claim, duration: timedelta, message: str) -> None:
     """Note the period as done, in the transaction of its effect; raises LeaseLost, which takes the effect back."""
     # The entry's row before the run's, as in claim(): two runners never wait for each other.
-    _raise_high_water(claim.entry_pk, claim.period, claim.using)
-    noted = claim.row.update(
-        status=Status.DONE, leased_until=None, finished_at=DatabaseNow(), duration=duration, message=message
-    )
-    if not noted:
+    turns.raise_high_water(claim.entry_pk, claim.period.start, claim.using)
+    if not turns.finish(claim.pk, claim.owner, claim.attempt, duration, message, claim.using):
         raise LeaseLost(_lost(claim))
 
 
@@ -255,11 +246,6 @@ def _lost(claim: Claim) -> str:
         f"lease of {claim.lease} was over; what this one did in the database is taken back. If nothing stalled it, "
         "give the entry a longer lease."
     )
-
-
-def _raise_high_water(entry_pk: int, period: Bounds, using: str) -> None:
-    below = Q(high_water=None) | Q(high_water__lt=period.start)
-    ScheduleEntry.objects.using(using).filter(below, pk=entry_pk).update(high_water=period.start)
 
 
 @contextmanager
