@@ -1,17 +1,20 @@
 """What the schedule and the outbox do a second, beside the limit: the conditional UPDATEs alone that such work needs.
 
 One, two and four processes share the work. A claim takes two conditional UPDATEs, one that takes the period and one
-that notes it as done, each committed; a delivery takes one.
+that notes it as done, each committed; a delivery takes one. The limit has each in a transaction, as the effect that
+commits with it needs it; beside it stands what they do without one, each as a single statement.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.models import F
 
 from benchmarks.measuring import Bound, Line, NumbersDiffer, Way, compared, say
@@ -32,6 +35,8 @@ TO_THE_LIMIT = Bound(0.5, at_most=False)
 AT = datetime(2025, 6, 18, 14, 38, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
+Within = Callable[[], AbstractContextManager[Any]]
+
 
 def run(database: str, *, quick: bool = False) -> list[Line]:
     """All measurements on the connection's database; none on SQLite, which has one writer. Raises NumbersDiffer."""
@@ -45,15 +50,33 @@ def run(database: str, *, quick: bool = False) -> list[Line]:
             (
                 f"{ENTRIES * periods:,} claims {told}",
                 [
-                    Way("bare UPDATEs", partial(among, runners, bare_claims), partial(make_runs, periods)),
+                    Way(
+                        "bare UPDATEs, each in a transaction",
+                        partial(among, runners, partial(bare_claims, transaction.atomic)),
+                        partial(make_runs, periods),
+                    ),
                     Way("schedule", partial(among, runners, partial(claims, periods)), forget_runs),
+                    Way(
+                        "bare UPDATEs, in none",
+                        partial(among, runners, partial(bare_claims, nullcontext)),
+                        partial(make_runs, periods),
+                    ),
                 ],
             ),
             (
                 f"{deliveries:,} deliveries {told}",
                 [
-                    Way("bare UPDATE", partial(among, runners, bare_notes), partial(queue, deliveries)),
+                    Way(
+                        "bare UPDATE, in a transaction",
+                        partial(among, runners, partial(bare_notes, transaction.atomic)),
+                        partial(queue, deliveries),
+                    ),
                     Way("deliver", partial(among, runners, deliver), partial(queue, deliveries)),
+                    Way(
+                        "bare UPDATE, in none",
+                        partial(among, runners, partial(bare_notes, nullcontext)),
+                        partial(queue, deliveries),
+                    ),
                 ],
             ),
         ):
@@ -68,6 +91,8 @@ def run(database: str, *, quick: bool = False) -> list[Line]:
             )
             check(periods, deliveries)
     for line in lines:
+        if line.bound is None:
+            continue
         number = int(line.work.split()[0].replace(",", ""))
         say(f"{line.work}: {number / line.way_s:,.0f} a second, {number / line.baseline_s:,.0f} at the limit")
     return lines
@@ -107,20 +132,22 @@ def make_runs(periods: int) -> None:
         )
 
 
-def bare_claims(index: int, runners: int) -> None:
+def bare_claims(within: Within, index: int, runners: int) -> None:
     """Take each run and note it as done, without a schedule."""
     owner, status = owner_name(), ScheduleRun.Status
     for key in list(ScheduleRun.objects.order_by("pk").values_list("pk", flat=True))[index::runners]:
-        ScheduleRun.objects.filter(pk=key, status=status.WAITING).update(
-            status=status.RUNNING,
-            owner=owner,
-            attempt=F("attempt") + 1,
-            leased_until=DatabaseNow() + periodic.LEASE,
-            started_at=DatabaseNow(),
-        )
-        ScheduleRun.objects.filter(pk=key, status=status.RUNNING, owner=owner, attempt=1).update(
-            status=status.DONE, leased_until=None, finished_at=DatabaseNow()
-        )
+        with within():
+            ScheduleRun.objects.filter(pk=key, status=status.WAITING).update(
+                status=status.RUNNING,
+                owner=owner,
+                attempt=F("attempt") + 1,
+                leased_until=DatabaseNow() + periodic.LEASE,
+                started_at=DatabaseNow(),
+            )
+        with within():
+            ScheduleRun.objects.filter(pk=key, status=status.RUNNING, owner=owner, attempt=1).update(
+                status=status.DONE, leased_until=None, finished_at=DatabaseNow()
+            )
 
 
 def claims(periods: int, index: int, runners: int) -> None:
@@ -146,13 +173,14 @@ def queue(number: int) -> None:
     )
 
 
-def bare_notes(index: int, runners: int) -> None:
+def bare_notes(within: Within, index: int, runners: int) -> None:
     """Note each delivery as done, without calling anything."""
     status = Delivery.Status
     for key in list(Delivery.objects.order_by("pk").values_list("pk", flat=True))[index::runners]:
-        Delivery.objects.filter(pk=key, status=status.PENDING).update(
-            status=status.DONE, finished_at=DatabaseNow()
-        )
+        with within():
+            Delivery.objects.filter(pk=key, status=status.PENDING).update(
+                status=status.DONE, finished_at=DatabaseNow()
+            )
 
 
 def deliver(*_: int) -> None:
