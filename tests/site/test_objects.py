@@ -83,10 +83,9 @@ def html_of(client: Client, address: str, status: int = 200) -> str:
 
 def length_of(html: str) -> int:
     """How many the page says that there are, with those that are gone."""
-    text = text_of(html)
-    there = re.search(r"([\d,]+) (?:objects?|moves?)(?= )", text)
-    gone = re.search(r"([\d,]+) of these (?:is|are) gone", text)
-    return sum(int(found[1].replace(",", "")) for found in (there, gone) if found)
+    found = re.search(r'<h2 id="sf-list">([\d,]+) (?:object|move)s?</h2>', html)
+    gone = re.search(r"([\d,]+) of these (?:is|are) gone", text_of(html))
+    return int((found or gone or ["", "0"])[1].replace(",", ""))
 
 
 def names_of(html: str) -> list[str]:

@@ -146,6 +146,8 @@ class Segment:
     has_room: bool
 
 
+NARROWEST, LETTER = 320, 7
+"""Pixels of the strip on a telephone, and of a letter on it."""
 SHADES = 6
 """So many colours are told apart; the next state begins again with the first."""
 
@@ -176,7 +178,7 @@ def strip(line: Lifeline, now: datetime, names: dict[str, str], dates: Any) -> l
                 width=f"{max(end - start, 0.002) * 100:.3f}%",
                 shade=order[stay.state] % SHADES + 1,
                 title=f"{name}: {length}, {dates(stay.since)}",
-                has_room=(end - start) * 110 > len(name) + 3,
+                has_room=(end - start) * NARROWEST > len(name) * LETTER + 10,
             )
         )
     return segments

@@ -70,6 +70,8 @@ class ListPage:
 
     heads: tuple[Head, ...]
     rows: tuple[Row, ...]
+    length: int
+    """How many the number counts, those that are gone among them."""
     size: int
     """How many there are on all pages."""
     first: int
@@ -148,6 +150,7 @@ def list_page(
             )
             for row in rows[start : start + PAGE]
         ),
+        length=size + missing,
         size=size,
         first=start + 1,
         previous=keeping(request.GET, page=str(page - 1)) if page > 1 else "",
