@@ -15,12 +15,11 @@ from django.test.utils import CaptureQueriesContext
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Ticket
-from stockandflow.capture import suspended
 from stockandflow.registry import registry
 from stockandflow.site.lifelines import lasting, lifelines, standing_in, strip
 from stockandflow.site.links import timeline_url
 from tests.reports.history import Step, written
-from tests.site.test_objects import LISTS, html_of, own, user_with
+from tests.site.test_objects import LISTS, html_of, own, unseen, user_with
 from tests.site.test_views import text_of
 
 pytestmark = pytest.mark.django_db
@@ -80,12 +79,12 @@ def test_a_move_that_does_not_begin_where_the_one_before_ended_is_marked(reader:
 
 def test_an_object_that_is_not_where_its_events_led_says_so(reader: Client) -> None:
     (key,) = written([LIFE])
-    with suspended(registry, "default"):
+    with unseen():
         Member.objects.filter(pk=key).update(status=Status.CHURNED)
     text = text_of(html_of(reader, url_of(key)))
     assert "Its events say that it is in Paused, and it isn't." in text
     assert "Now Churned since when isn't known" in text
-    with suspended(registry, "default"):
+    with unseen():
         Member.objects.filter(pk=key).delete()
     assert "Its last move led into a stock, so the one by which it went was missed." in text_of(
         html_of(reader, url_of(key))
@@ -121,7 +120,7 @@ def test_every_dimension_has_a_line_of_its_own(reader: Client) -> None:
 
 def test_an_object_that_nothing_moved_yet_is_shown(reader: Client) -> None:
     plan = Plan.objects.create(name="Basic", monthly_price=9)
-    with suspended(registry, "default"):
+    with unseen():
         member = Member.objects.create(name="new", email="m@example.org", plan=plan)
     assert "No event tells of this object." in text_of(html_of(reader, url_of(member.pk)))
 
