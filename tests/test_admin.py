@@ -855,6 +855,15 @@ def test_every_page_of_the_examples_site_opens(root: Client, plan: Plan) -> None
         assert root.get(page["admin_url"]).status_code == 200
 
 
+def test_the_list_of_a_stock_leads_to_its_page_where_the_user_may_see_one(client: Client, plan: Plan) -> None:
+    link = 'href="/business/pages/membership/stocks/active/"'
+    client.force_login(user_with("view_member"))
+    assert link not in client.get(ACTIVE).content.decode()
+    client.force_login(User.objects.create_superuser("root"))
+    assert link in client.get(ACTIVE).content.decode()
+    assert 'href="/business/pages/membership/flows/pausing/"' in client.get(PAUSING).content.decode()
+
+
 # The index
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 
+from stockandflow.admin.addresses import page_address
 from stockandflow.admin.listings import Listing
-from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.declarations import Flow, Stock
 from stockandflow.drawing.sparkline import Sparkline, sparkline
 from stockandflow.membership import CountRequest, count_stocks
 from stockandflow.models import ALL, FlowRecord, StockRecord
@@ -72,16 +72,18 @@ def figures(
     counts = _counted(request, stocks)
     levels = _levels([stock.slug for stock in stocks if stock.model not in parts], starts)
     moves = _Moves(calendar, starts) if stocks or flows else None
-    pages = _Pages(site, visible(request.user, registry))
+    seen = visible(request.user, registry)
+    declared: list[Stock | Flow] = [*stocks, *flows]
+    pages = {told: page_address(site, seen, told) for told in declared}
     found: dict[Listing, StockFigures | FlowFigures] = {}
     for listing in listings:
         told, known = listing.declaration, moves
         if isinstance(told, Stock):
             known = None if told.model in parts or registry.tracker_of(told) is None else moves
-            found[listing] = _of_stock(told, counts[told.slug], levels.get(told.slug), known, pages)
+            found[listing] = _of_stock(told, counts[told.slug], levels.get(told.slug), known, pages[told])
         else:
             known = None if told.subject_model in parts else moves
-            found[listing] = _of_flow(told, known, pages)
+            found[listing] = _of_flow(told, known, pages[told])
     return found
 
 
@@ -90,7 +92,7 @@ def _of_stock(
     count: int,
     levels: Sequence[int | None] | None,
     moves: _Moves | None,
-    pages: _Pages,
+    page: str,
 ) -> StockFigures:
     opening = levels[0] if levels else None
     recorded = moves is not None and moves.any
@@ -100,18 +102,18 @@ def _of_stock(
         spark=sparkline([*levels, count], height=HEIGHT) if levels else None,
         inflow=moves.into[stock.slug] if moves is not None and recorded else None,
         outflow=moves.out_of[stock.slug] if moves is not None and recorded else None,
-        page=pages.address("stock", stock),
+        page=page,
     )
 
 
-def _of_flow(flow: Flow, moves: _Moves | None, pages: _Pages) -> FlowFigures:
+def _of_flow(flow: Flow, moves: _Moves | None, page: str) -> FlowFigures:
     by_day = moves.by_day.get(flow.slug) if moves is not None else None
     return FlowFigures(
         count=sum(by_day.values()) if by_day is not None else None,
         spark=sparkline([by_day.get(start) for start in moves.starts], height=HEIGHT)
         if by_day is not None and moves is not None
         else None,
-        page=pages.address("flow", flow),
+        page=page,
     )
 
 
@@ -164,17 +166,3 @@ class _Moves:
     def any(self) -> bool:
         """Whether any day is recorded; without, nothing is known of what moved."""
         return bool(self.by_day)
-
-
-class _Pages:
-    """The pages of processes in the frame of the admin site."""
-
-    def __init__(self, site: str, processes: Sequence[Process]) -> None:
-        self.site, self.processes = site, processes
-
-    def address(self, kind: str, told: Stock | Flow) -> str:
-        """Of the page of the first process that has the stock or the flow; "" where the user may see none."""
-        for process in self.processes:
-            if told in (process.stocks if isinstance(told, Stock) else process.flows):
-                return reverse(f"{self.site}:stockandflow:{kind}", args=[process.slug, told.slug])
-        return ""

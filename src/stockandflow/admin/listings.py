@@ -19,11 +19,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from stockandflow.admin.addresses import page_address
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.declarations import Flow, State, Stock, state_key
 from stockandflow.membership.facets import NONE
 from stockandflow.models import FlowEvent
+from stockandflow.registry import registry
 from stockandflow.reports import OUTSIDE
+from stockandflow.site.access import visible
 
 if TYPE_CHECKING:
     from stockandflow.admin.site import StockAndFlowAdminSite
@@ -74,6 +77,7 @@ class ListedAdmin(DatedAdmin):
         # The model for all that is read and written, the listing's names for the addresses and the headings.
         self.model = listing.model
         self.opts = listing._meta
+        self.declaration: Stock | Flow = listing.declaration
         self.description: str = listing.declaration.description
 
     @property
@@ -121,7 +125,12 @@ class ListedAdmin(DatedAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        words = {"description": self.description, "definition": self.definition}
+        seen = visible(request.user, registry)
+        words = {
+            "description": self.description,
+            "definition": self.definition,
+            "page_url": page_address(self.admin_site.name, seen, self.declaration),
+        }
         return super().changelist_view(request, {**words, **(extra_context or {})})
 
 
