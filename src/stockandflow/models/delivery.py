@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Delivery(models.Model):
@@ -11,9 +12,9 @@ class Delivery(models.Model):
     class Status(models.TextChoices):
         """Where the delivery stands."""
 
-        PENDING = "pending", "pending"
-        DONE = "done", "done"
-        DEAD = "dead", "dead"
+        PENDING = "pending", _("pending")
+        DONE = "done", _("done")
+        DEAD = "dead", _("dead")
 
     event_model = models.CharField(
         max_length=200, help_text="Label of the event's model, e.g. shop.saleevent."

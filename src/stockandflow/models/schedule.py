@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class ScheduleEntry(models.Model):
@@ -47,11 +48,11 @@ class ScheduleRun(models.Model):
     class Status(models.TextChoices):
         """Where the run stands; a failed one is tried again as long as its period is wanted."""
 
-        WAITING = "waiting", "waiting"
-        RUNNING = "running", "running"
-        DONE = "done", "done"
-        FAILED = "failed", "failed"
-        SKIPPED = "skipped", "skipped"
+        WAITING = "waiting", _("waiting")
+        RUNNING = "running", _("running")
+        DONE = "done", _("done")
+        FAILED = "failed", _("failed")
+        SKIPPED = "skipped", _("skipped")
 
     SETTLED = (Status.DONE, Status.SKIPPED)
 

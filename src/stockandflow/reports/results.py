@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast
 
+from django.utils.translation import gettext_noop
+
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Restatement
@@ -17,8 +19,8 @@ Method = Literal["counted", "derived", "imported", "nearest", "unknown"]
 
 NUMBERS = ("opening", "inflow", "outflow", "net", "unexplained", "reclassified", "closing")
 """The numbers of a stock's line."""
-OUTSIDE = "outside"
-OTHER = "Other"
+OUTSIDE = gettext_noop("outside")
+OTHER = gettext_noop("Other")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from stockandflow.rendering import words
 from stockandflow.reports import OUTSIDE, Balance, FlowLine, StockBalance
 from stockandflow.site.filters import Asked
 from stockandflow.site.frames import page_url
+from stockandflow.site.naming import flow_name, place_name
 from stockandflow.site.words import count, grouped
 
 Address = Callable[[str, str], str]
@@ -131,12 +132,13 @@ def _declared(process: Process, address: Address) -> Iterable[Pipe]:
 
 
 def _pipe(line: FlowLine, address: Address) -> Pipe:
-    name, shown = str(line.name), count(line.count)
+    name, shown = flow_name(str(line.name)), count(line.count)
+    source_name, sink_name = place_name(line.source_name), place_name(line.sink_name)
     spoken = _("%(flow)s %(count)s, from %(source)s to %(sink)s") % {
         "flow": name,
         "count": shown,
-        "source": line.source_name,
-        "sink": line.sink_name,
+        "source": source_name,
+        "sink": sink_name,
     }
     return Pipe(
         line.flow.slug if line.flow else "",
@@ -148,6 +150,6 @@ def _pipe(line: FlowLine, address: Address) -> Pipe:
         address("flow", line.flow.slug) if line.flow else "",
         other=line.flow is None,
         spoken=spoken,
-        source_name=line.source_name,
-        sink_name=line.sink_name,
+        source_name=source_name,
+        sink_name=sink_name,
     )

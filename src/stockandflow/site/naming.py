@@ -21,6 +21,16 @@ def state_name(process: Process, key: str) -> str:
     return (names | {stock.slug: str(stock.name) for stock in process.stocks}).get(key, key)
 
 
+def place_name(name: str) -> str:
+    """The name of a stock as it is, and "outside" in the reader's language."""
+    return _(OUTSIDE) if name == OUTSIDE else name
+
+
+def flow_name(name: str) -> str:
+    """The name of a flow as it is, and "Other" in the reader's language."""
+    return _(OTHER) if name == OTHER else name
+
+
 def heading(number: Number, process: Process) -> str:
     """What a number is of: ``Converting``, ``Into Active``, ``Trial``."""
     stock = str(number.stock.name) if number.stock else ""

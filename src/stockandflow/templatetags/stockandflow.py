@@ -19,7 +19,7 @@ from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.rendering import words
 from stockandflow.reports import Balance, FlowLine, Number, StockBalance
-from stockandflow.site import frames, links
+from stockandflow.site import frames, links, naming
 from stockandflow.site.sequence import StockSequencer, Work, work_at
 from stockandflow.site.words import grouped
 
@@ -99,6 +99,18 @@ def how_written(origins: Mapping[str, int]) -> str:
 def breakable(name: str) -> str:
     """A dotted path as HTML that may be broken after its dots and underscores, and nowhere else first."""
     return format_html_join("", "{}<wbr>", ((part,) for part in re.findall(r"[^._]+[._]?|[._]", name)))
+
+
+@register.filter
+def place(name: str) -> str:
+    """The name of a source or a sink in the reader's language."""
+    return naming.place_name(name)
+
+
+@register.filter
+def flow(name: str) -> str:
+    """The name of a flow in the reader's language."""
+    return naming.flow_name(str(name))
 
 
 @register.filter

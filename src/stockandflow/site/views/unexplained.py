@@ -22,6 +22,7 @@ from stockandflow.reports import OUTSIDE, Causes, causes
 from stockandflow.site.access import User, is_scoped, may_act, may_list, process_or_404
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import timeline_url
+from stockandflow.site.naming import place_name
 from stockandflow.site.reporting import report
 
 
@@ -120,8 +121,8 @@ def _unseen(request: HttpRequest, process: Process, why: Causes) -> Iterator[Uns
         for move in found:
             if concerned & {move.source, move.sink}:
                 yield UnseenMove(
-                    source=names.get(move.source, OUTSIDE),
-                    sink=names.get(move.sink, OUTSIDE),
+                    source=place_name(names.get(move.source, OUTSIDE)),
+                    sink=place_name(names.get(move.sink, OUTSIDE)),
                     count=move.count,
                     objects=tuple(map(named, move.objects)) if listed else (),
                     passed=isinstance(move, Skipped),
