@@ -861,6 +861,7 @@ def test_the_list_of_a_stock_leads_to_its_page_where_the_user_may_see_one(client
     assert link not in client.get(ACTIVE).content.decode()
     client.force_login(User.objects.create_superuser("root"))
     assert link in client.get(ACTIVE).content.decode()
+    assert 'href="/business/pages/membership/stocks/active/work/"' in client.get(ACTIVE).content.decode()
     assert 'href="/business/pages/membership/flows/pausing/"' in client.get(PAUSING).content.decode()
 
 
@@ -887,8 +888,8 @@ def test_the_index_counts_each_stock_now_and_tells_how_it_went(root: Client, pla
         for source, sink in (("*", "*"), ("active", "paused"))
     )
     rows = index_rows(root)
-    assert rows["Active"] == ["2", "▼ down −3", "In 0 Out −7", "As a page"]
-    assert rows["Paused"] == ["0", "In +7 Out 0", "As a page"]
+    assert rows["Active"] == ["2", "▼ down −3", "In 0 Out −7", "Work through As a page"]
+    assert rows["Paused"] == ["0", "In +7 Out 0", "Work through As a page"]
     assert rows["Pausing"] == ["7", "As a page"]
     assert rows["Lapsing"] == ["–", "As a page"]
 
@@ -896,7 +897,7 @@ def test_the_index_counts_each_stock_now_and_tells_how_it_went(root: Client, pla
 def test_where_nothing_is_recorded_the_index_has_the_count_alone(root: Client, plan: Plan) -> None:
     StockRecord.objects.all().delete()
     join(plan, "Ada")
-    assert index_rows(root)["Active"] == ["1", "As a page"]
+    assert index_rows(root)["Active"] == ["1", "Work through As a page"]
 
 
 def test_the_index_shows_figures_of_what_the_user_may_see_alone(client: Client, plan: Plan) -> None:
@@ -911,7 +912,7 @@ def test_of_a_part_of_the_objects_the_index_counts_that_part_and_tells_no_histor
 ) -> None:
     settings.STOCKANDFLOW = {"SCOPE": "tests.test_admin.only_ada"}
     join(plan, "Ada", "Ben")
-    assert index_rows(root)["Active"] == ["1", "As a page"]
+    assert index_rows(root)["Active"] == ["1", "Work through As a page"]
     assert index_rows(root)["Pausing"] == ["–", "As a page"]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from django.urls import reverse
 
 from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.site.access import User, may_list
 
 
 def page_address(site: str, processes: Sequence[Process], told: Stock | Flow) -> str:
@@ -18,4 +19,13 @@ def page_address(site: str, processes: Sequence[Process], told: Stock | Flow) ->
     for process in processes:
         if told in (process.stocks if isinstance(told, Stock) else process.flows):
             return reverse(f"{site}:stockandflow:{kind}", args=[process.slug, told.slug])
+    return ""
+
+
+def work_address(site: str, processes: Sequence[Process], user: User, told: Stock | Flow) -> str:
+    """The address where the user works through the stock; "" for a flow, and where its members may not be listed."""
+    if isinstance(told, Stock):
+        for process in processes:
+            if told in process.stocks and may_list(user, process, told.model):
+                return reverse(f"{site}:stockandflow:work", args=[process.slug, told.slug])
     return ""

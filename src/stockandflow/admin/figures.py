@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from stockandflow.admin.addresses import page_address
+from stockandflow.admin.addresses import page_address, work_address
 from stockandflow.admin.listings import Listing
 from stockandflow.declarations import Flow, Stock
 from stockandflow.drawing.sparkline import Sparkline, sparkline
@@ -32,7 +32,8 @@ class StockFigures:
     """What is told of a stock beside its link; None where it isn't recorded, or may not be told of a part.
 
     ``count`` is counted now; ``change`` is that less the level when the range began; ``inflow`` and ``outflow`` are the
-    moves of the range. ``page`` is the address of its page among those of a process, "" where there is none to see.
+    moves of the range. ``page`` is the address of its page among those of a process, ``work`` that where the user works
+    through it; "" where there is none to see.
     """
 
     count: int
@@ -41,6 +42,7 @@ class StockFigures:
     inflow: int | None
     outflow: int | None
     page: str
+    work: str
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,11 @@ def figures(
     for listing in listings:
         told, known = listing.declaration, moves
         if isinstance(told, Stock):
+            work = work_address(site, seen, request.user, told)
             known = None if told.model in parts or registry.tracker_of(told) is None else moves
-            found[listing] = _of_stock(told, counts[told.slug], levels.get(told.slug), known, pages[told])
+            found[listing] = _of_stock(
+                told, counts[told.slug], levels.get(told.slug), known, pages[told], work
+            )
         else:
             known = None if told.subject_model in parts else moves
             found[listing] = _of_flow(told, known, pages[told])
@@ -93,6 +98,7 @@ def _of_stock(
     levels: Sequence[int | None] | None,
     moves: _Moves | None,
     page: str,
+    work: str,
 ) -> StockFigures:
     opening = levels[0] if levels else None
     recorded = moves is not None and moves.any
@@ -103,6 +109,7 @@ def _of_stock(
         inflow=moves.into[stock.slug] if moves is not None and recorded else None,
         outflow=moves.out_of[stock.slug] if moves is not None and recorded else None,
         page=page,
+        work=work,
     )
 
 

@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from stockandflow.admin.addresses import page_address
+from stockandflow.admin.addresses import page_address, work_address
 from stockandflow.admin.readonly import DatedAdmin, ReadOnly
 from stockandflow.declarations import Flow, State, Stock, state_key
 from stockandflow.membership.facets import NONE
@@ -130,6 +130,7 @@ class ListedAdmin(DatedAdmin):
             "description": self.description,
             "definition": self.definition,
             "page_url": page_address(self.admin_site.name, seen, self.declaration),
+            "work_url": work_address(self.admin_site.name, seen, request.user, self.declaration),
         }
         return super().changelist_view(request, {**words, **(extra_context or {})})
 
