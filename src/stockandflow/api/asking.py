@@ -16,8 +16,8 @@ from stockandflow.site.filters import Asked, read_filters
 RANGE = ("range", "since", "until")
 LONGEST = timedelta(days=20 * 366)
 """Twenty years."""
-MOST_ROWS = 50_000
-"""So many are in one answer."""
+MOST_ROWS = 25_000
+"""So many are in one answer: a year of days of a process with five stocks and twelve flows has 23,000."""
 
 Declared = TypeVar("Declared", Stock, Flow)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -235,5 +235,11 @@ def _flat(one: Row) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
-        return iso(value) if value.tzinfo else value.isoformat(timespec="seconds")
+        return _instant(value) if value.tzinfo else value.isoformat(timespec="seconds")
     return None if value == "" else value
+
+
+@lru_cache(maxsize=4096)
+def _instant(at: datetime) -> str:
+    """The rows of one answer share their instants."""
+    return iso(at)
