@@ -18,6 +18,7 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "status": {},
     "process": {"slug": "membership"},
     "stock": {"slug": "membership", "stock": "active"},
+    "work": {"slug": "membership", "stock": "active"},
     "flow": {"slug": "membership", "flow": "converting"},
     "unexplained": {"slug": "membership"},
     "objects": {"slug": "membership"},

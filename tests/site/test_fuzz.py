@@ -35,7 +35,20 @@ EXAMPLES = 1000 if LONG else 15
 PARAMETERS = [
     *("range", "since", "until", "per", "split", "compare", "format", "page", "sort"),
     *("facet-plan", "facet-country", "facet-", "facet-nowhere"),
-    *("kind", "stock", "flow", "source", "sink", "measure", "value", "at", "q", "nobody-knows-this"),
+    *(
+        "kind",
+        "stock",
+        "flow",
+        "source",
+        "sink",
+        "measure",
+        "value",
+        "at",
+        "back",
+        "step",
+        "q",
+        "nobody-knows-this",
+    ),
 ]
 GOOD = [
     *(
