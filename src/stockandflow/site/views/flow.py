@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -345,8 +345,14 @@ class _Page:
             url=timeline_url(model, move.subject_id, self.process, self.request),
             source=state_name(self.process, move.source),
             sink=state_name(self.process, move.sink),
-            facets=tuple(str(move.facets[slug]) for slug in self.facets if move.facets.get(slug) is not None),
+            facets=tuple(self._labels(move.facets)),
         )
+
+    def _labels(self, facets: Mapping[str, Any]) -> Iterator[str]:
+        """The values that an event keeps of the flow's facets, as people call them."""
+        for slug in self.facets:
+            if (value := facets.get(slug)) is not None:
+                yield self.asked.values.get(slug, {}).get(str(value), str(value))
 
     def _admin_filters(self) -> dict[str, str]:
         return {
