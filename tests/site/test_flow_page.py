@@ -126,6 +126,16 @@ def test_moves_that_no_flow_covers_have_a_page(lister: Client, moves: datetime) 
     assert "Paused → to Trial 1 50.0 %" in text
 
 
+def test_the_process_leads_to_its_stocks_and_flows_with_the_range_asked_for(
+    lister: Client, moves: datetime
+) -> None:
+    event(moves - DAY, "churned", "trial", flow="")
+    html = page(lister, "/stockandflow/membership/", range="7d")
+    for place in (SIGNING_UP, OTHER, "/stockandflow/membership/stocks/trial/"):
+        assert f'href="{place}?range=7d"' in html
+    assert f'href="{OTHER}"' in page(lister, "/stockandflow/membership/")
+
+
 def test_a_flow_that_touches_no_stock_has_its_moves(client: Client) -> None:
     reader(client, "list_objects", "view_ticket")
     page(client, "/stockandflow/support/flows/escalating/")

@@ -18,6 +18,8 @@ from stockandflow.site.frames import page_url
 from stockandflow.site.naming import flow_name, place_name
 from stockandflow.site.words import count, grouped
 
+UNCOVERED = "-"
+"""Stands in an address for the slug of a flow where a page is about the moves that no flow covers."""
 Address = Callable[[str, str], str]
 """The address of a page: ``address("stock", "active")``, ``address("flow", "converting")``; "" for no link."""
 
@@ -147,7 +149,7 @@ def _pipe(line: FlowLine, address: Address) -> Pipe:
         line.sink,
         line.count,
         shown,
-        address("flow", line.flow.slug) if line.flow else "",
+        address("flow", line.flow.slug if line.flow else UNCOVERED),
         other=line.flow is None,
         spoken=spoken,
         source_name=source_name,

@@ -24,7 +24,7 @@ from stockandflow.reports.rhythm import LONGEST, Slot
 from stockandflow.site.access import is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
 from stockandflow.site.dates import short_span
-from stockandflow.site.diagrams import addresses
+from stockandflow.site.diagrams import UNCOVERED, addresses
 from stockandflow.site.filters import Asked
 from stockandflow.site.flow_chart import Pair, flow_chart, total_number
 from stockandflow.site.frames import Crumb, page_url, render_page
@@ -37,8 +37,6 @@ from stockandflow.site.tables import Link
 from stockandflow.site.week import HOUR, Week, read_slot, slot_words, week
 from stockandflow.site.words import count, grouped
 
-UNCOVERED = "-"
-"""Stands in the address for the moves that no flow covers."""
 PAGE_SIZE = 25
 MOST_PAGES = 200
 """Further back the list of objects is the way: each page reads all those before it."""
@@ -207,9 +205,7 @@ class _Page:
 
     def _before_span(self) -> str:
         other = self.balance.compared
-        return (
-            "" if other is None else short_span(other.since, other.until, self.process.calendar, year=False)
-        )
+        return "" if other is None else short_span(other.since, other.until, self.process.calendar)
 
     def _rate(self) -> str:
         share = rates(self.balance).get(self.flow) if self.flow and not self.asked.slice else None

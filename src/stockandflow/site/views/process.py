@@ -53,6 +53,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
         "charts": stock_charts(found.balance, found.asked.grain, link=link, value_names=names),
         "drawing": drawing_of(found.balance, addresses(request, shown, found.asked)),
         "link": link,
+        "kept": found.asked.query() if found.asked.parameters else "",
         "exports": export_links(request.user, shown, found.asked.query),
         "admin_url": admin_url(request, "process", shown.slug),
         "nothing_moved": not moved and any(line.tracked for line in found.balance.stocks),

@@ -22,7 +22,7 @@ from stockandflow.site.access import is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
 from stockandflow.site.charts import LegendLine, stock_charts
 from stockandflow.site.dates import short_day
-from stockandflow.site.diagrams import addresses, neighbourhood_of
+from stockandflow.site.diagrams import UNCOVERED, addresses, neighbourhood_of
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import FACET, linker, subject_key, timeline_url
 from stockandflow.site.part import part_page
@@ -183,7 +183,7 @@ class _Page:
         openings = [one.opening for one in self.balance.stocks if one.stock.slug == line.source]
         return FlowRow(
             legend=legend,
-            flow_url=self.address("flow", line.flow.slug if line.flow else "-"),
+            flow_url=self.address("flow", line.flow.slug if line.flow else UNCOVERED),
             objects_url=self._url(self.balance.number(line, "count")),
             other_name=line.source_name if inward else line.sink_name,
             other_url=self.address("stock", other) if other in known else "",
