@@ -270,7 +270,7 @@ def status_words(status: Status, restated: Sequence[object] = ()) -> str:
         Status.FINAL: _("final"),
         Status.GAP: _("not known"),
     }[status]
-    return f"{words}, {_('restated')}" if restated else words
+    return _("%(status)s, restated") % {"status": words} if restated else words
 
 
 def _summary(name: str, line: StockBalance, grain: Grain, span: str) -> str:

@@ -209,7 +209,9 @@ def _event_columns(number: Number, process: Process) -> list[Column]:
             "subject",
             _("Object"),
             lambda event: (
-                f"#{event.subject_id} ({_('gone')})" if event.subject is None else str(event.subject)
+                _("#%(key)s (gone)") % {"key": event.subject_id}
+                if event.subject is None
+                else str(event.subject)
             ),
         ),
         Column("timestamp", _("Time"), lambda event: event.timestamp, ordering="timestamp"),
