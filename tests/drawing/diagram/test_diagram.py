@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 from itertools import combinations
 
-from stockandflow.drawing.diagram import Diagram, diagram
-from tests.drawing.diagram.processes import levels_and_uprights, random_process, shrunk
+from stockandflow.drawing.diagram import Box, Diagram, Pipe, diagram, miniature, neighbourhood
+from tests.drawing.diagram.processes import bends, crossings, levels_and_uprights, random_process, shrunk
 
 SEEDS = range(200)
 
@@ -73,3 +73,60 @@ def test_nothing_is_outside_the_canvas() -> None:
         for place in places:
             assert 0 <= place.x <= place.right <= found.width, (seed, place)
             assert 0 <= place.y <= place.bottom <= found.height, (seed, place)
+
+
+def test_pipes_cross_less_than_once_in_eight() -> None:
+    found = [drawn(seed) for seed in SEEDS]
+    assert sum(map(crossings, found)) < sum(len(one.pipes) for one in found) / 8
+
+
+def test_no_pipe_bends_more_than_four_times() -> None:
+    for seed in SEEDS:
+        assert all(bends(pipe) <= 4 for pipe in drawn(seed).pipes), seed
+
+
+def test_the_same_process_gives_the_same_diagram() -> None:
+    for seed in range(10):
+        assert diagram(*random_process(seed)) == diagram(*random_process(seed))
+
+
+def test_one_flow_more_leaves_most_boxes_in_their_columns() -> None:
+    same = many = 0
+    for seed in range(100):
+        boxes, pipes = random_process(seed, flows=12)
+        before, after = diagram(boxes, pipes[:-1]), diagram(boxes, pipes)
+        was, now = ({slug: n for n, c in enumerate(d.order) for slug in c} for d in (before, after))
+        same += sum(now[slug] == column for slug, column in was.items())
+        many += len(was)
+    assert same / many > 0.85
+
+
+def test_the_smallest_of_too_many_pipes_are_left_out() -> None:
+    boxes = [Box("a", "A"), Box("b", "B")]
+    found = diagram(boxes, [Pipe(f"f{n}", "F", "a", "b", n) for n in range(5)], most=3)
+    assert [pipe.pipe.slug for pipe in found.pipes] == ["f2", "f3", "f4"]
+    assert [pipe.slug for pipe in found.left_out] == ["f0", "f1"]
+
+
+def test_boxes_stand_where_places_say() -> None:
+    boxes = [Box(slug, slug) for slug in "abc"]
+    pipes = [Pipe("f", "F", "a", "b", 1), Pipe("g", "G", "b", "c", 1)]
+    assert diagram(boxes, pipes).order == (("a",), ("b",), ("c",))
+    assert diagram(boxes, pipes, places={"c": (0, 0), "a": (0, 1)}).order == (("c", "a"), ("b",))
+
+
+def test_pipes_are_3_to_9_px_wide() -> None:
+    for seed in SEEDS:
+        assert all(3 <= pipe.width <= 9 for pipe in drawn(seed).pipes)
+
+
+def test_a_neighbourhood_has_earlier_stocks_on_the_left_and_later_ones_on_the_right() -> None:
+    boxes = [Box(slug, slug) for slug in "abcd"]
+    pipes = [Pipe("f", "F", "a", "b", 1), Pipe("g", "G", "c", "b", 1), Pipe("h", "H", "c", "d", 1)]
+    assert neighbourhood(boxes, pipes, "b").order == (("a",), ("b",), ("c",))
+
+
+def test_a_miniature_has_no_text() -> None:
+    found = miniature(*random_process(1))
+    assert not any(pipe.label or pipe.valve for pipe in found.pipes)
+    assert not any(box.name or box.count for box in found.boxes)
