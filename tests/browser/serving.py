@@ -20,11 +20,9 @@ SCALE, MONTHS = "0.06", "3"
 """Small, and with something in every stock and every flow but one."""
 
 
-def build(database: Path) -> None:
+def build(database: Path, *, scale: str = SCALE, months: str = MONTHS) -> None:
     """Build the example's business into a new SQLite file; some seconds."""
-    _manage(
-        "demo", "--scale", SCALE, "--months", MONTHS, database=database, settings="example.settings"
-    ).check_returncode()
+    manage("demo", "--scale", scale, "--months", months, database=database)
 
 
 @contextmanager
@@ -59,16 +57,16 @@ def served(database: Path, log: Path) -> Iterator[str]:
             server.kill()
 
 
-def _manage(*arguments: str, database: Path, settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+def manage(*arguments: str, database: Path) -> None:
+    """Run a command of the example on that file; raises CalledProcessError where it fails."""
+    subprocess.run(
         [sys.executable, "example/manage.py", *arguments],
         cwd=ROOT,
-        env=_environment(database, settings),
+        env=_environment(database, "example.settings"),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         timeout=TIMEOUT_S,
-        text=True,
-        check=False,
+        check=True,
     )
 
 
