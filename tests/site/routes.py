@@ -32,7 +32,6 @@ ARGUMENTS: dict[str, dict[str, str]] = {
     "feed-stock": {"slug": "membership", "stock": "active"},
     "feed-flow": {"slug": "membership", "flow": "converting"},
     "api-nowhere": {"rest": "v2"},
-    "work": {"slug": "membership", "stock": "active"},
     "timeline": {"slug": "membership", "model": "membership.member", "pk": MEMBER},
 }
 """Name of a route → arguments that lead to something of the example."""
