@@ -119,9 +119,23 @@ def test_the_index_names_the_processes_in_registered_order_with_their_stocks(vie
         (f"{INDEX}{process.slug}/", process.name) for process in registry.processes
     ]
     assert (
-        "Membership How people move from sign-up to active membership, and where they leave. "
-        "Trial Active Paused Past due Churned 5 stocks, 12 flows"
+        "Membership Not recorded for a week How people move from sign-up to active membership, and where they leave. "
+        "Trial 0 ■ unchanged 0 Active 0 ■ unchanged 0"
     ) in text_of(html)
+    assert "5 stocks, 12 flows" in text_of(html)
+
+
+def test_a_card_tells_the_change_of_thirty_days_and_what_is_unexplained(
+    viewer: Client, members: None
+) -> None:
+    html = page(viewer, INDEX)
+    text = text_of(html)
+    assert "Membership 1 unexplained Not recorded for a week" in text
+    assert "Trial 2 ▲ up +2 Active 1 ▲ up +1 Paused 0 ▼ down −1" in text
+    assert "5 stocks, 12 flows +2 in 30 days" in text
+    assert 'href="/stockandflow/membership/unexplained/"' in html
+    StockRecord.objects.create(stock="trial", timestamp=timezone.now() - timedelta(minutes=4), count=2)
+    assert "recorded 4\xa0minutes ago" in page(viewer, INDEX)
 
 
 def test_an_empty_registry_is_told_how_to_fill_it(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,8 +302,28 @@ def queries(client: Client, path: str, **parameters: Any) -> int:
     return sum("'now'" not in query["sql"] for query in captured)
 
 
-def test_the_index_makes_the_queries_of_the_user_alone(viewer: Client) -> None:
-    assert queries(viewer, INDEX) == 4  # session, user, and the permissions: own and of groups
+def test_the_queries_of_the_index_do_not_grow_with_the_number_of_processes(
+    viewer: Client, members: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = queries(viewer, INDEX)
+    stocks = registry.process("membership").stocks
+    more = [Process(f"p{n}", f"P{n}", stocks[n % 5 :], flows=[]) for n in range(40)]
+    monkeypatch.setattr(registry, "processes", [*registry.processes, *more])
+    assert page(viewer, INDEX).count('<li class="sf-card">') == 43
+    assert queries(viewer, INDEX) == first
+    assert first <= 24  # three models of subjects and of events
+
+
+def test_beyond_twelve_processes_are_searched(viewer: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'type="search"' not in page(viewer, INDEX)
+    stocks = registry.process("membership").stocks
+    more = [Process(f"p{n}", f"Plan {n}", stocks, flows=[]) for n in range(10)]
+    monkeypatch.setattr(registry, "processes", [*registry.processes, *more])
+    assert 'type="search"' in page(viewer, INDEX)
+    html = page(viewer, INDEX, q="plan 7")
+    assert re.findall(r'<h2><a href="[^"]*">(.*?)</a></h2>', html) == ["Plan 7"]
+    assert 'value="plan 7"' in html
+    assert "Nothing was found for “nowhere”" in text_of(page(viewer, INDEX, q="nowhere"))
 
 
 def test_the_queries_of_a_process_do_not_grow_with_its_history(viewer: Client, members: None) -> None:

@@ -169,6 +169,7 @@ def linker(request: HttpRequest, process: Process) -> Callable[[Number], str | N
             models = [flow.subject_model] if flow is not None else subject_models(process)
         return objects_url(number, process, request) if all(map(allowed, models)) else None
 
+    link.do_not_call_in_templates = True  # type: ignore[attr-defined]
     return link
 
 

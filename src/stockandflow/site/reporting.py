@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -50,15 +50,29 @@ def report(
 
     asked = read_filters(parameters, process, now)
     try:
-        return Report(asked, answer(process, asked), ())
+        found, broken = counted(process, lambda sound: answer(sound, asked))
     except InvalidInput as error:  # the database's clock may be behind ours, or events were pruned
         asked = read_filters(parameters, process, now, errors={"since": str(error)})
-        return Report(asked, answer(process, asked), ())
+        found, broken = counted(process, lambda sound: answer(sound, asked))
+    return Report(asked, found, broken)
+
+
+def counted(process: Process, make: Callable[[Process], Balance]) -> tuple[Balance, tuple[Stock, ...]]:
+    """What ``make`` gives for the process, and the stocks that were left out since counting them raises.
+
+    Which these are is only asked, one by one, once ``make`` has raised; each is logged. Where none can be counted, and
+    where all can, its error is raised, as InvalidInput always is.
+    """
+    try:
+        with _left_as_it_was(process.stocks[0].queryset.db):
+            return make(process), ()
+    except InvalidInput:
+        raise
     except Exception:
         broken = [stock for stock in process.stocks if _is_broken(stock)]
         if not broken or len(broken) == len(process.stocks):
             raise
-    return Report(asked, answer(without(process, broken), asked), tuple(broken))
+    return make(without(process, broken)), tuple(broken)
 
 
 def without(process: Process, broken: list[Stock]) -> Process:
@@ -84,16 +98,15 @@ def last_recorded(stocks: list[Stock]) -> datetime | None:
 
 def asked_balance(process: Process, asked: Asked) -> Balance:
     """The balance that was asked for; the queries, and what is raised, are those of ``reports.balance``."""
-    with _left_as_it_was(process.stocks[0].queryset.db):
-        return balance(
-            process,
-            asked.since,
-            asked.until,
-            grain=asked.grain,
-            facets=asked.slice,
-            split_by=asked.split_by,
-            compare=asked.compare,
-        )
+    return balance(
+        process,
+        asked.since,
+        asked.until,
+        grain=asked.grain,
+        facets=asked.slice,
+        split_by=asked.split_by,
+        compare=asked.compare,
+    )
 
 
 def _is_broken(stock: Stock) -> bool:
