@@ -61,11 +61,13 @@ def page(client: Client, path: str, *, status: int = 200, **parameters: Any) -> 
 
 
 def rows_of(html: str) -> dict[str, list[str]]:
-    """The ledger's cells by stock."""
+    """The ledger's cells by stock, but for the sparkline."""
     (ledger,) = re.findall(r'<section class="sf-card sf-ledger".*?</section>', html, re.DOTALL)
     rows = re.findall(r'<tr>\s*<th scope="row">(.*?)</th>(.*?)</tr>', ledger, re.DOTALL)
     return {
-        text_of(name): [text_of(cell) for cell in re.findall(r"<td.*?</td>", cells, re.DOTALL)]
+        text_of(name): [
+            text_of(cell) for cell in re.findall(r"<td(?! class=.sf-trend).*?</td>", cells, re.DOTALL)
+        ]
         for name, cells in rows
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -59,8 +59,12 @@ class Card:
 
     @cached_property
     def miniature(self) -> Diagram:
-        """The process as it is declared, without numbers."""
-        return miniature_of(self.process)
+        """The process with the pipes that moved something, as it is declared where none did."""
+        if self.balance is None or not any(line.inflows or line.outflows for line in self.lines):
+            return miniature_of(self.process)
+        return miniature_of(
+            self.process, replace(self.balance, process=self.process, stocks=tuple(self.lines))
+        )
 
     @property
     def lines(self) -> list[StockBalance]:
