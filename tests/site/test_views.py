@@ -348,7 +348,7 @@ def test_numbers_are_written_by_locale(viewer: Client, settings: Any) -> None:
     settings.LANGUAGE_CODE = "de"
     html = page(viewer, MEMBERSHIP)
     assert rows_of(html)["Trial"][0] == "1.234"
-    assert rows_of(html)["Trial"][-1] == "▼ down 100,0 %"
+    assert rows_of(html)["Trial"][-1] == "▼ gesunken 100,0 %"
 
 
 def test_the_geometry_of_charts_is_never_by_locale(viewer: Client, members: None, settings: Any) -> None:
