@@ -284,3 +284,11 @@ def test_the_geometry_is_the_same_in_every_language(root: Client, settings: Any)
     assert [re.sub(r'aria-label="[^"]*"', "", one) for one in shapes] == [
         re.sub(r'aria-label="[^"]*"', "", one) for one in again
     ]
+
+
+def test_the_index_leads_to_the_page_where_the_user_may_see_it(client: Client) -> None:
+    link = f'href="{URL}"'
+    user_with(client, "view_process")
+    assert link not in client.get("/stockandflow/").content.decode()
+    client.force_login(User.objects.create_superuser("root"))
+    assert link in client.get("/stockandflow/").content.decode()

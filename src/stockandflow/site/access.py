@@ -24,6 +24,8 @@ LISTING = "stockandflow.list_objects"
 """Needed to see the objects behind a number, with Django's permission to view their model."""
 EXPORTING = "stockandflow.export_process"
 """Needed to take a process's numbers away as a file, with Django's permission to view the models of its stocks."""
+SEEING = "stockandflow.view_scheduleentry"
+"""Needed to see the page of the schedule: its entries, their messages and how far the records go."""
 ACTING = "stockandflow.act_on_objects"
 """Needed to run a stock's actions on its members, with Django's permission to change their model."""
 

@@ -12,7 +12,7 @@ from stockandflow.declarations import Process
 from stockandflow.periodic import schedule, silence
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
-from stockandflow.site.access import visible
+from stockandflow.site.access import SEEING, visible
 from stockandflow.site.cards import cards
 from stockandflow.site.exports import index_export, index_links
 from stockandflow.site.frames import render_page
@@ -42,6 +42,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         "any_visible": bool(seen),
         "any_registered": bool(registry.processes),
         "exports": index_links(request, seen),
+        "sees_status": request.user.has_perm(SEEING),
         "searchable": len(seen) > MOST_WITHOUT_SEARCH or bool(wanted),
         "wanted": wanted,
         "calendar": Calendar.default(),

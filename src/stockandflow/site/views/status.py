@@ -24,11 +24,10 @@ from stockandflow.models.clock import database_now
 from stockandflow.periodic import Result, State, overview, run, run_period, schedule, silence
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
+from stockandflow.site.access import SEEING
 from stockandflow.site.frames import framed_by, page_url, render_page
 from stockandflow.site.status import captured, entry_shown, freshness, outboxes, period_words, summary
 
-SEEING = "stockandflow.view_scheduleentry"
-"""Needed to see the page: the entries, their messages and how far the records go."""
 TRACEBACKS = "stockandflow.view_schedulerun"
 RUNNING = "stockandflow.run_scheduleentry"
 DELIVERIES = "stockandflow.view_delivery"
