@@ -29,6 +29,8 @@ PREPARE = """
 STOP = """
 () => {
   const at = window.sfStops.indexOf(document.activeElement);
+  window.sfLook(document.activeElement);
+  document.getAnimations().forEach((animation) => animation.finish());
   return [at, at < 0 || window.sfLook(document.activeElement) !== window.sfLooks[at],
     document.activeElement === document.body];
 }
@@ -40,7 +42,8 @@ SCROLLED = """
   const across = element.scrollWidth > element.clientWidth && ["auto", "scroll"].includes(style.overflowX);
   const down = element.scrollHeight > element.clientHeight && ["auto", "scroll"].includes(style.overflowY);
   return (across || down) && element !== document.documentElement && element !== document.body;
-}).filter((element) => element.tabIndex < 0 || !(element.ariaLabel || element.getAttribute("aria-labelledby")))
+}).filter((element) => !(element.closest("nav") && element.querySelector("a[href]")))
+  .filter((element) => element.tabIndex < 0 || !(element.ariaLabel || element.getAttribute("aria-labelledby")))
   .map((element) => element.outerHTML.slice(0, 120))
 """
 
@@ -68,5 +71,5 @@ def walk(page: Page) -> list[str]:
 
 
 def scrolled_by_mouse_only(page: Page) -> list[str]:
-    """The regions that scroll, but can't have the focus or have no name."""
+    """The regions that scroll, but can't have the focus or have no name; a row of links scrolls with its links."""
     return [f"scrolls, without focus or name: {html}" for html in page.evaluate(SCROLLED)]
