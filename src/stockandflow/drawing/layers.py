@@ -17,7 +17,7 @@ FEW = 24
 SEPARATOR = 1.0
 """Between two bars on top of each other, in px: some shades differ too little to tell alone."""
 THINNEST = 0.6
-"""The height of a bar of anything at all, in px."""
+"""The height of a bar of anything at all, in px: a little is never drawn as nothing."""
 
 OTHER = "other"
 
@@ -115,7 +115,7 @@ def piled(
                 continue
             base, size = reached[period], value / top * height
             reached[period] = base + size
-            drawn = max(size - SEPARATOR, min(size, THINNEST))
+            drawn = max(size - SEPARATOR, THINNEST)
             y = height - base - drawn if upward else base
             paths[period >= open_from] += (
                 f"M{number(period * UNIT + left, 1)} {number(y)}h{number(width, 1)}v{number(drawn)}"
