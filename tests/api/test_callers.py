@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from stockandflow.models import ApiToken
+from tests.api import elsewhere
 from tests.api.conftest import ROOT, Ask, bearer, user_with
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +39,9 @@ def test_a_token_acts_for_its_user(ask: Ask) -> None:
     ask(MEMBERSHIP, headers=bearer(User.objects.get(username="nobody")), status=404)
 
 
-@pytest.mark.parametrize("header", ["Bearer", "Bearer x", "Bearer sf_1_2", "Basic c2Y6", "Digest a=b", "x"])
+@pytest.mark.parametrize(
+    "header", ["Bearer", "Bearer x", "Bearer sf_1_2", "Basic c2Y6", "Digest a=b", "x", "Bearer \xe9"]
+)
 def test_a_header_that_is_no_token_is_refused_even_with_a_session(
     viewer: User, ask: Ask, header: str
 ) -> None:
@@ -98,6 +101,32 @@ def test_the_paths_of_a_token_do_not_depend_on_where_the_pages_are(client: Clien
     headers = bearer(user_with("view_process"), "api/v1/processes/membership")
     assert client.get("/far/away/api/v1/processes/membership/", headers=headers).status_code == 200
     assert client.get("/far/away/api/v1/processes/leads/", headers=headers).status_code == 403
+
+
+@pytest.mark.parametrize("header", ["Basic \xe9", "Basic =", "Basic gIA=", "Basic c2ZfAABf", "Basic"])
+@pytest.mark.parametrize("path", ["metrics", "feeds/membership/stocks/active/"])
+def test_a_wallboard_that_sends_what_is_no_token_is_told_so(client: Client, path: str, header: str) -> None:
+    response = client.get(f"{ROOT}{path}", headers={"Authorization": header})
+    assert response.status_code == 401, response.content
+
+
+@pytest.mark.parametrize(
+    ("urls", "root"), [("Within", "/in/pages/"), ("Twice", "/one/"), ("Twice", "/two/")], ids=str
+)
+def test_a_token_is_for_the_addresses_of_the_namespace_where_it_is_shown(
+    client: Client, settings: Any, urls: str, root: str
+) -> None:
+    settings.ROOT_URLCONF = getattr(elsewhere, urls)
+    headers = bearer(user_with("view_process"), "api/v1", "feeds")
+    for path in (f"{root}{PROCESSES}", f"{root}feeds/membership/stocks/active/"):
+        assert client.get(path, headers=headers).status_code == 200
+    rows = client.get(f"{root}{PROCESSES}", headers=headers).json()["rows"]
+    assert rows[0]["url"] == f"{root}{MEMBERSHIP}"
+    error = client.get(f"{root}api/v7", headers=bearer(user_with(), "api/v1")).json()["error"]
+    assert error["code"] == "forbidden"
+    client.force_login(User.objects.get(username="view_process"))
+    error = client.get(f"{root}api/v7").json()["error"]
+    assert error["message"].endswith(f"begin with '{root}{PROCESSES}'.")
 
 
 def test_a_project_that_wants_a_login_everywhere_lets_tokens_in(

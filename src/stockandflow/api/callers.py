@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from binascii import Error
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from stockandflow.api.refusals import Refused
 from stockandflow.models import ApiToken
+from stockandflow.site.frames import page_url
 
 WANTED = "log in, or send the header 'Authorization: Bearer' with a token for this path"
 
@@ -40,7 +39,7 @@ def _shown(header: str, *, basic: bool) -> str:
     if basic and scheme.lower() == "basic":
         try:
             return b64decode(rest.strip(), validate=True).decode().partition(":")[0]
-        except (Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # no base64, no UTF-8, or no ASCII to begin with
             raise Refused(
                 401, "unauthorized", f"The header 'Authorization' can't be read; {WANTED}."
             ) from error
@@ -59,7 +58,7 @@ def _user_of(request: HttpRequest, shown: str) -> Any:
             "unauthorized",
             "The token isn't known, was revoked or has expired, or its user is gone; make another one.",
         )
-    path = request.path.removeprefix(reverse("stockandflow:index"))
+    path = request.path.removeprefix(page_url(request, "index"))
     if not token.covers(path):
         covered = ", ".join(map(repr, token.paths.splitlines()))
         raise Refused(

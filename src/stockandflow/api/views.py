@@ -12,7 +12,6 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
-from django.urls import reverse
 from django.utils import timezone
 
 from stockandflow.api.answers import Document, answers
@@ -27,6 +26,7 @@ from stockandflow.rendering.rows import Row
 from stockandflow.reports import balance, series
 from stockandflow.reports.events import models_of, moves_within, refuse_pruned, touching
 from stockandflow.site.access import is_scoped, may_list, process_or_404, scoped, visible
+from stockandflow.site.frames import page_url
 
 DEFAULT_EVENTS, MOST_EVENTS = 100, 1000
 
@@ -37,10 +37,14 @@ def processes(request: HttpRequest) -> Document:
     if wrong := strays(request.GET, ()):
         raise invalid(wrong)
     shown = visible(request.user, registry)
-    return {"kind": "processes", "meta": {}, "rows": [each for one in shown for each in _declarations(one)]}
+    return {
+        "kind": "processes",
+        "meta": {},
+        "rows": [each for one in shown for each in _declarations(request, one)],
+    }
 
 
-def _declarations(process: Process) -> Iterable[dict[str, Any]]:
+def _declarations(request: HttpRequest, process: Process) -> Iterable[dict[str, Any]]:
     def described(kind: str, one: Process | Stock | Flow, *args: str) -> dict[str, Any]:
         return {
             "kind": kind,
@@ -49,7 +53,7 @@ def _declarations(process: Process) -> Iterable[dict[str, Any]]:
             "name": str(one.name),
             "description": str(one.description),
             "time_zone": process.calendar.timezone,
-            "url": reverse(f"stockandflow:api-{kind}", args=[process.slug, *args]),
+            "url": page_url(request, f"api-{kind}", process.slug, *args),
         }
 
     yield described("process", process)
@@ -205,9 +209,9 @@ def schema(request: HttpRequest) -> Document:  # noqa: ARG001
 
 
 @answers
-def nowhere(request: HttpRequest, rest: str) -> Document:  # noqa: ARG001
+def nowhere(request: HttpRequest, rest: str) -> Document:
     """What is asked below the API and isn't there."""
-    raise Http404(f"There is no {rest!r} in the API; begin with {reverse('stockandflow:api-processes')!r}.")
+    raise Http404(f"There is no {rest!r} in the API; begin with {page_url(request, 'api-processes')!r}.")
 
 
 @cache
