@@ -259,6 +259,27 @@ def test_one_poison_event_in_150_ends_alone_as_a_dead_letter() -> None:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(
+    "text", ["caf\udce9.csv", "a\x00b", "100 % of 🍎 %s"], ids=["undecodable", "NUL", "percent"]
+)
+def test_whatever_text_an_error_has_it_is_kept_and_stops_no_other_event(text: str, item: Item) -> None:
+    post = Post()
+
+    def fail(flowed_obj: Item, *_: Any) -> None:
+        if flowed_obj == item:
+            raise OSError(text)
+
+    registry, flow = growing(fail, post)
+    for one in (item, Item.objects.create(text="oak", number=3)):
+        flow.add_event(one, small, large)
+    assert deliver(registry) == Delivered(done=1, failed=1)
+    assert letters() == 1
+    row = Delivery.objects.earliest("id")
+    assert (row.status, row.owner, row.leased_until) == ("pending", "", None)
+    assert "OSError" in row.error
+
+
+@pytest.mark.django_db
 def test_a_deleted_object_is_none_and_its_event_is_told_all_the_same(item: Item) -> None:
     post = Post()
     registry, flow = growing(post)

@@ -550,3 +550,58 @@ def test_an_entry_that_runs_for_five_leases_and_three_periods_does_not_overlap_i
     assert (result.state, result.missed_since) == (State.DONE, AT + MINUTE), (
         "the skipped periods are recorded"
     )
+
+
+class Speechless(Exception):
+    """Can't say what it is."""
+
+    def __str__(self) -> str:
+        raise KeyError("detail")
+
+
+UNSTORABLE = {
+    "of an undecodable file's name": OSError("no such file: caf\udce9.csv"),
+    "with a NUL": ValueError("a\x00b"),
+    "that can't say what it is": Speechless(),
+    "beyond the first plane, and with percent signs": ValueError("100 % of 🍎 %s %(name)s"),
+}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", UNSTORABLE.values(), ids=UNSTORABLE)
+def test_whatever_text_an_error_has_it_is_noted_and_stops_no_other_entry(error: Exception) -> None:
+    def fail() -> None:
+        effect()
+        raise error
+
+    schedule = of(Frequency.HOURLY, fail)
+    schedule.register(Frequency.HOURLY, effect, name="other", calendar=UTC_CALENDAR)
+    assert states(schedule, AT) == ["failed", "done"]
+    row = ScheduleRun.objects.get(entry__name="it")
+    assert (row.status, row.leased_until) == ("failed", None)
+    assert type(error).__name__ in row.message
+    assert "in fail" in row.traceback
+    assert effects() == 1
+    assert states(schedule, AT) == ["failed", "not due"], "it is free to be tried again"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("returned", "kept"),
+    [
+        ("caf\udce9.csv", "caf\\udce9.csv"),
+        ("a\x00b", "a\\x00b"),
+        ("100 % of 🍎 %s %(name)s", "100 % of 🍎 %s %(name)s"),
+        ("🍎" * 3000, "🍎" * 2000),
+    ],
+    ids=["undecodable", "NUL", "percent", "long"],
+)
+def test_whatever_text_an_entry_returns_is_kept_with_its_effect(returned: str, kept: str) -> None:
+    def say() -> str:
+        effect()
+        return returned
+
+    (result,) = run(of(Frequency.HOURLY, say), now=AT).results
+    assert (result.state, result.message) == (State.DONE, kept)
+    assert ScheduleRun.objects.get().message == kept
+    assert effects() == 1

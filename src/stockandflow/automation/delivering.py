@@ -30,6 +30,7 @@ from stockandflow.membership.predicate import nodes
 from stockandflow.models import Delivery
 from stockandflow.models.clock import DatabaseNow, writing
 from stockandflow.models.outbox import Claimed, Move, Ordered, any_due, claim, moves, note
+from stockandflow.models.texts import storable
 from stockandflow.periods import aware
 from stockandflow.registry import Registry
 
@@ -350,7 +351,7 @@ class _Attempts:
                 finished_at=DatabaseNow() if dead else None,
                 leased_until=None,
                 owner="",
-                error=traceback.format_exc(),
+                error=storable(traceback.format_exc()),
             )
             return Delivered(dead=1) if dead else Delivered(failed=1)
         return Delivered(done=1)

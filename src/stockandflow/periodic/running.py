@@ -6,6 +6,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,7 @@ from django.db.models import Q
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ScheduleEntry, ScheduleRun
 from stockandflow.models.clock import DatabaseNow, database_now
+from stockandflow.models.texts import storable
 from stockandflow.periodic.claims import (
     Claim,
     Refusal,
@@ -302,7 +304,7 @@ def _run_entry(
             claimed = claim(entry, current, at, owner, using)
         except Error as error:
             logger.exception("The schedule's entry %r could not be claimed.", entry.name)
-            trace = traceback.format_exc()
+            trace = storable(traceback.format_exc())
             return [*results, Result(entry, State.FAILED, None, _describe(error), traceback=trace)]
         if isinstance(claimed, Refusal):
             refused = _refused(entry, claimed, current)
@@ -319,7 +321,8 @@ def _send(entry: Entry, current: Bounds, send: Callable[[str], object], *, busy:
         send(entry.name)
     except Exception as error:
         logger.exception("The schedule's entry %r could not be sent.", entry.name)
-        return Result(entry, State.FAILED, None, _describe(error), traceback=traceback.format_exc())
+        trace = storable(traceback.format_exc())
+        return Result(entry, State.FAILED, None, _describe(error), traceback=trace)
     return Result(entry, State.SENT, current, next_due=current.end)
 
 
@@ -355,10 +358,10 @@ def _perform(entry: Entry, claim: Claim) -> Result:
             with transaction.atomic(using=claim.using):
                 hold_on_sqlite(claim)
                 returned = last_step()
-                done = result(State.DONE, "" if returned is None else str(returned)[:MESSAGE_LENGTH])
+                done = result(State.DONE, "" if returned is None else _kept(str(returned)))
                 settle(claim, done.duration or timedelta(), done.message)
     except BaseException as error:
-        failed = result(State.FAILED, _describe(error), traceback.format_exc())
+        failed = result(State.FAILED, _describe(error), storable(traceback.format_exc()))
         give_up(claim, failed.duration or timedelta(), failed.message, failed.traceback)
         if not isinstance(error, Exception):
             raise  # the process is told to end; what it held is free again
@@ -373,4 +376,11 @@ def _last_step(returned: Any) -> Any:
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"[:MESSAGE_LENGTH]
+    name = type(error).__name__
+    with suppress(Exception):  # one that can't say what it is was raised all the same
+        return _kept(f"{name}: {error}")
+    return name
+
+
+def _kept(message: str) -> str:
+    return storable(message)[:MESSAGE_LENGTH]
