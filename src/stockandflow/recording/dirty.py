@@ -67,7 +67,11 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
     today = calendar.period(Grain.DAY, at)
     asked = _from_first_event(ledger, mark, today, asked)
     found = _Found(ledger, today)
-    found.add_fresh(ledger.events().filter(pk__gt=mark.event_id))
+    computed = mark.since is not None and mark.until is not None and mark.computed_at is not None
+    if computed:
+        found.add_fresh(ledger.events().filter(pk__gt=mark.event_id))
+    else:
+        found.add_first()  # and all days from it on, below, whatever moved in them
     if mark.anew_since is not None:
         found.add(mark.anew_since, today.end, CHANGED)
     first = min([today.start, *(period.start for period in found.days)])
@@ -113,6 +117,12 @@ class _Found:
     def add(self, since: datetime, until: datetime, *causes: str) -> None:
         for day in self.ledger.calendar.periods(Grain.DAY, since, min(until, self.today.end)):
             self.add_day(day, *causes)
+
+    def add_first(self) -> None:
+        """The day of the first event. One query."""
+        first = self.ledger.events().aggregate(first=Min("timestamp"))["first"]
+        if first is not None and first < self.today.end:
+            self.add_day(self.ledger.calendar.period(Grain.DAY, first))
 
     def add_fresh(self, fresh: models.QuerySet[Any]) -> None:
         """The days of these events, and of the later moves of the same subjects by the same flow in the same year.

@@ -90,7 +90,8 @@ def _record(ledger: Ledger, asked: Asked, progress: Progress | None) -> Computed
             found = dirty(ledger, mark, at, asked)
             days, done, records = Differences(ledger, at), 0, 0
             for some in _by_year(ledger, found.days):
-                lines = moves_of(ledger, some)
+                # Where days were pruned, the week that the first year begins in reaches to before it.
+                lines = moves_of(ledger, some, found.since if mark.horizon is None else None)
                 days.compare(lines, _cause(mark, found))
                 done += len(some)
                 records += sum(map(len, lines.values()))

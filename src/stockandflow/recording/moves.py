@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from stockandflow.membership.facets import FacetColumn
 from stockandflow.models import ALL, Origin
@@ -43,12 +44,16 @@ def _sums(one: Measures, other: Measures) -> Measures:
     return tuple(map(sum, zip(one, other, strict=True)))
 
 
-def moves_of(ledger: Ledger, days: Sequence[Period]) -> dict[Period, dict[Pair, Line]]:
+def moves_of(
+    ledger: Ledger, days: Sequence[Period], begun: datetime | None = None
+) -> dict[Period, dict[Pair, Line]]:
     """The lines of each of these days of one year, in order: those of pairs that moved, and every flow's total.
+
+    No events are looked for before ``begun``, the first day that has any.
 
     Queries: one, and one for each facet.
     """
-    window = Window(ledger, days)
+    window = Window(ledger, days, begun)
     found: dict[Period, dict[Pair, Line]] = {
         day: {(slug, ALL, ALL): Line() for slug in ledger.slugs} for day in days
     }

@@ -40,9 +40,12 @@ SPANS = 20
 
 
 class Window:
-    """The moves that decide what is the first on these days of one year: those of the year up to the last day."""
+    """The moves that decide what is the first on these days of one year: those of the year up to the last day.
 
-    def __init__(self, ledger: Ledger, days: Sequence[Period]) -> None:
+    Before ``begun`` there are none, where it is given.
+    """
+
+    def __init__(self, ledger: Ledger, days: Sequence[Period], begun: datetime | None = None) -> None:
         self.ledger, self.days = ledger, days
         self.connection: Any = connections[ledger.reading]
         calendar = ledger.calendar
@@ -50,6 +53,8 @@ class Window:
             day: (day.start, *(calendar.period(grain, day.start).start for grain in GRAINS)) for day in days
         }
         self.since, self.until = min(starts[days[0]]), days[-1].end
+        if begun is not None:
+            self.since = max(self.since, begun)
         self.by_date: dict[date, Period] = {calendar.local_date(day.start): day for day in days}
         self.starts = ", ".join(
             f"({self._date(day)}, {', '.join(map(self._instant, starts[period]))})"
