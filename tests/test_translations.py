@@ -6,6 +6,7 @@ import ast
 import gettext
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from string import Formatter
 
@@ -16,6 +17,8 @@ from django.utils import timezone
 from django.utils.translation import override
 from django.utils.translation.template import templatize
 
+from example.membership.models import Member, MemberFlowEvent, Plan, Status
+from stockandflow.capture import repair
 from stockandflow.models import StockRecord
 from stockandflow.periodic import run, schedule
 from stockandflow.registry import registry
@@ -171,3 +174,35 @@ def test_all_pages_are_read_in_german(client: Client, settings: object) -> None:
     assert "Bestände und Flüsse" in index
     assert "Membership: Bestände" in index
     assert "Jetzt, und in den letzten 30 Tagen" in index
+
+
+@pytest.mark.django_db
+@pytest.mark.urls("example.urls")
+def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings: object) -> None:
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    ada = Member.objects.create(name="Ada", email="a@example.org", plan=plan)
+    repair(registry, slugs=["membership.member"])
+    StockRecord.objects.create(stock="trial", timestamp=timezone.now() - timedelta(seconds=1), count=1)
+    Member.objects.filter(pk=ada.pk).update(status=Status.ACTIVE)
+    MemberFlowEvent.objects.filter(subject=ada, sink="active").delete()
+    client.force_login(User.objects.create_superuser("root"))
+    words = {
+        "objects/?kind=level&stock=active": "1 Objekt",
+        "objects/?kind=flow&flow=signing-up": "außerhalb",
+        f"objects/membership.member/{ada.pk}/": "Bekannt durch",
+        "unexplained/": "Erfasst durch Trigger. Nicht gesehen wird: ",
+        "?embed=1": "Bestandsrechnung",
+        "stocks/trial/": "von außerhalb",
+        "flows/signing-up/": "außerhalb",
+        "?facet-country=(none)": "Ohne Wert",
+    }
+    settings.LANGUAGE_CODE = "de"  # type: ignore[attr-defined]
+    settings.STOCKANDFLOW = {"EMBED_ORIGINS": ["https://wiki.example.org"]}  # type: ignore[attr-defined]
+    with override("de"):
+        for path, word in words.items():
+            html = client.get(f"/stockandflow/membership/{path}").content.decode()
+            assert 'lang="de"' in html, path
+            assert word in html, path
+            assert not re.findall(
+                r"\boutside\b|\(none\)<|Brotkr", re.sub(r"<[^>]*>", " ", html)
+            ), path

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from django.apps import apps
 from django.db import DatabaseError, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext_noop
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import NotLocal
@@ -40,7 +41,9 @@ def method_for(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> Method
     shape decides.
     """
     if not tracker.derived:
-        return Method("signals", "its states come from a Python function, which the database can't call")
+        return Method(
+            "signals", gettext_noop("its states come from a Python function, which the database can't call")
+        )
     if connection.vendor not in TRIGGER_VENDORS:
         return Method("signals", f"triggers aren't written for the database {connection.vendor!r}")
     related = ""
@@ -105,29 +108,31 @@ HOW = {
 """What each kind of method does, in words."""
 
 UNSEEN_BY_TRIGGERS = {
-    "sqlite": ("a row that a statement with OR REPLACE takes away under another key",),
+    "sqlite": (gettext_noop("a row that a statement with OR REPLACE takes away under another key"),),
     "postgresql": (
-        "what is written with session_replication_role = replica",
-        "what is written after ALTER TABLE … DISABLE TRIGGER",
+        gettext_noop("what is written with session_replication_role = replica"),
+        gettext_noop("what is written after ALTER TABLE … DISABLE TRIGGER"),
     ),
-    "mysql": ("rows that a foreign key's own cascade deletes", "TRUNCATE"),
+    "mysql": (gettext_noop("rows that a foreign key's own cascade deletes"), "TRUNCATE"),
 }
-WHILE_SUSPENDED = "what is written inside capture.suspended()"
-WHILE_DOWN = ("what moves while a migration has triggers down", WHILE_SUSPENDED)
-UNSEEN_IN_BULK = ("bulk writes: update(), bulk_create(), bulk_update()",)
+WHILE_SUSPENDED = gettext_noop("what is written inside capture.suspended()")
+WHILE_DOWN = (gettext_noop("what moves while a migration has triggers down"), WHILE_SUSPENDED)
+UNSEEN_IN_BULK = (gettext_noop("bulk writes: update(), bulk_create(), bulk_update()"),)
 """Where a manager of the model doesn't capture them."""
-UNSEEN_BY_SIGNALS = ("SQL and other programs",)
+UNSEEN_BY_SIGNALS = (gettext_noop("SQL and other programs"),)
 UNSEEN_BY_RELATED_TRIGGERS = {
     "postgresql": (
-        "two transactions at once, of which one points a subject to a related row and the other changes that row",
+        gettext_noop(
+            "two transactions at once, of which one points a subject to a related row and the other changes that row"
+        ),
     ),
     "mysql": (
-        "two changes of related rows at the same moment, of a subject that has no event yet",
-        "what another transaction commits while a statement of many rows is under way",
+        gettext_noop("two changes of related rows at the same moment, of a subject that has no event yet"),
+        gettext_noop("what another transaction commits while a statement of many rows is under way"),
     ),
 }
-PASSING_TIME = "the passing of time"
-OTHER_ROWS = "changes of other tables' rows"
+PASSING_TIME = gettext_noop("the passing of time")
+OTHER_ROWS = gettext_noop("changes of other tables' rows")
 UNSEEN_BESIDE_THE_ROW = (OTHER_ROWS, PASSING_TIME)
 """Each where the stocks' querysets look at it."""
 

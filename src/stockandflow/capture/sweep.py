@@ -18,6 +18,7 @@ from typing import Any
 from django.db import DatabaseError, connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_noop
 
 from stockandflow.batches import batched
 from stockandflow.capture.event_sql import exactly
@@ -241,7 +242,7 @@ def why_left_out(tracker: ModelTracker, using: str) -> str:
     """
     connection = connections[using]
     if not tracker.stocks:
-        return "it has no stocks, so no queryset says where its objects are"
+        return gettext_noop("it has no stocks, so no queryset says where its objects are")
     if not _is_there(connection):
         return f"the database {using!r} has no table for sweeps yet; run 'migrate'"
     if waiting := missing(tracker, connection):

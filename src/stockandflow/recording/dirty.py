@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Max, Min
+from django.utils.translation import gettext_noop
 
 from stockandflow.conf import conf
 from stockandflow.models import ALL, Origin, Watermark
@@ -21,12 +22,12 @@ from stockandflow.recording.ledgers import Ledger
 LAG = SETTLING
 """Events recorded within this time are read again next time, since a transaction may commit them late."""
 
-CHANGED = "events changed in place"
-RECOMPUTED = "recomputed"
+CHANGED = gettext_noop("events changed in place")
+RECOMPUTED = gettext_noop("recomputed")
 CAUSES = {
-    Origin.LIVE.value: "late events",
-    Origin.IMPORT.value: "imported events",
-    Origin.SWEEP.value: "found by a sweep",
+    Origin.LIVE.value: gettext_noop("late events"),
+    Origin.IMPORT.value: gettext_noop("imported events"),
+    Origin.SWEEP.value: gettext_noop("found by a sweep"),
 }
 TICK = timedelta(microseconds=1)
 

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import router
 from django.db.models import F, Max, Min, Q, QuerySet
 from django.db.models.functions import TruncDate
+from django.utils.translation import gettext_noop
 
 from stockandflow.batches import batched
 from stockandflow.conf import conf
@@ -41,7 +42,7 @@ LEVELS = ""
 """The calendar of the watermarks up to which the derived levels of all calendars have read the events."""
 COUNTS = StockRecord._meta.label_lower
 """The watermark's event model for the counts that they have read."""
-OTHER_COUNT = "another count"
+OTHER_COUNT = gettext_noop("another count")
 TRIES = 5
 AT_ONCE = 1000
 

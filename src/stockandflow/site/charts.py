@@ -30,6 +30,7 @@ from stockandflow.periods import Calendar, Grain, Status
 from stockandflow.rendering.words import unwatched
 from stockandflow.reports import Balance, FlowLine, StockBalance
 from stockandflow.site.dates import partial, per, period_name, short_span, tick_names
+from stockandflow.site.naming import value_name
 from stockandflow.site.tables import DataTable, Link, data_table, unlinked
 from stockandflow.site.words import count
 
@@ -317,7 +318,7 @@ def _multiples(balance: Balance, stock: Stock, link: Link, names: Mapping[str, s
     found = []
     for keys, sums in zip(groups, drawn, strict=True):
         name = (
-            _value_name(keys[0], names) if len(keys) == 1 else _("Other, %(number)s") % {"number": len(keys)}
+            value_name(keys[0], names) if len(keys) == 1 else _("Other, %(number)s") % {"number": len(keys)}
         )
         whole, line = wholes[keys[0]]
         url = link(whole.number(line, "closing")) if len(keys) == 1 and line.closing else None
@@ -340,10 +341,6 @@ def _multiples(balance: Balance, stock: Stock, link: Link, names: Mapping[str, s
             )
         )
     return tuple(found)
-
-
-def _value_name(key: str, names: Mapping[str, str]) -> str:
-    return names.get(key) or {NONE: _("None"), OTHER: _("Other values")}.get(key, key)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from math import ceil
 from typing import cast
 from urllib.parse import urlencode
 
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from stockandflow.declarations import Process
@@ -20,6 +21,8 @@ from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import asked_range, described, end_of_day, instant, last_days, last_year
 from stockandflow.reports import Compare
 from stockandflow.reports.slicing import Slicing
+from stockandflow.site.dates import per
+from stockandflow.site.naming import value_name
 
 PRESETS: dict[str, Callable[[Calendar, datetime], datetime]] = {
     "7d": partial(last_days, 7),
@@ -159,13 +162,13 @@ class Asked:
         return self.query(range="12mo")
 
     @property
-    def grain_name(self) -> str:
-        """What people call a period of the grain in force."""
-        return _grain_names()[self.grain].lower()
+    def per(self) -> str:
+        """``Per day``, with the grain in force."""
+        return capfirst(per(self.grain))
 
     def label(self, facet: str, key: str) -> str:
-        """What people call a value of a facet: its label where it is declared, else its key."""
-        return self.values.get(facet, {}).get(key, key)
+        """What people call a value of a facet: its label where it is declared, else what its key means."""
+        return value_name(key, self.values.get(facet, {}))
 
     def query(self, **changes: str | None) -> str:
         """The query of the page with these parameters changed, None to leave one out: ``"?range=7d&split=plan"``.
@@ -400,7 +403,7 @@ class _Reading:
 
     def _given_rest(self, name: str) -> dict[str, str]:
         """What a facet can have beside its declared values, where the page asks for it."""
-        return {text: text for text in (NONE, OTHER) if self.given.get(name) == text}
+        return {text: value_name(text, {}) for text in (NONE, OTHER) if self.given.get(name) == text}
 
     def _select(self, name: str, label: str, labels: Mapping[str, str]) -> Field:
         given = self.given.get(name, "")

@@ -17,6 +17,7 @@ from stockandflow.periods import Grain
 from stockandflow.reports import Balance, FlowLine, Number, lines_of
 from stockandflow.site.charts import Reading, pair, status_words
 from stockandflow.site.dates import partial, per, period_header, period_name, short_span, tick_names
+from stockandflow.site.naming import place_name
 from stockandflow.site.tables import Cell, Column, DataTable, Link, Row, unlinked
 from stockandflow.site.words import count, grouped
 
@@ -152,7 +153,10 @@ class _Chart:
         return DataTable(
             header=period_header(self.grain),
             columns=(
-                *(Column(line.source_name, f"→ {line.sink_name}", "") for line in lines.values()),
+                *(
+                    Column(place_name(line.source_name), f"→ {place_name(line.sink_name)}", "")
+                    for line in lines.values()
+                ),
                 *([Column(_("All"), "", "")] if several else []),
             ),
             rows=tuple(rows),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from stockandflow.declarations import ANY, Process
+from stockandflow.membership import facets
 from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
 from stockandflow.reports import OTHER, OUTSIDE, Kind, Number
@@ -29,6 +31,12 @@ def place_name(name: str) -> str:
 def flow_name(name: str) -> str:
     """The name of a flow as it is, and "Other" in the reader's language."""
     return _(OTHER) if name == OTHER else name
+
+
+def value_name(key: str, labels: Mapping[str, str]) -> str:
+    """What people call a value of a facet: its label where it is declared, "No value", "Other values", else its key."""
+    others = {facets.NONE: _("No value"), facets.OTHER: _("Other values")}
+    return labels.get(key) or others.get(key, key)
 
 
 def heading(number: Number, process: Process) -> str:

@@ -345,7 +345,7 @@ def captured(registry: Registry) -> Iterator[Captured]:
                 tracker=told.tracker.slug,
                 model=str(told.tracker.model._meta.verbose_name_plural),
                 method=method_words(told.method.kind),
-                reason=told.method.reason,
+                reason=_(told.method.reason) if told.method.reason else "",
                 error=told.error,
                 swept=_moment(told.sweep.completed_at) if opened and told.sweep is not None else "",
                 found=told.sweep.found if opened and told.sweep is not None else 0,

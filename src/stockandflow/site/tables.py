@@ -13,6 +13,7 @@ from stockandflow.periods import Grain
 from stockandflow.rendering.words import unwatched
 from stockandflow.reports import Balance, FlowLine, Number, StockBalance
 from stockandflow.site.dates import period_header, period_name, short_day
+from stockandflow.site.naming import flow_name, place_name
 from stockandflow.site.words import count, signed
 
 Link = Callable[[Number], str | None]
@@ -94,8 +95,10 @@ def data_table(
 
 def _column(side: str, line: FlowLine) -> Column:
     if side == "in":
-        return Column(line.name, _("from %(source)s") % {"source": line.source_name}, side)
-    return Column(line.name, _("to %(sink)s") % {"sink": line.sink_name}, side)
+        return Column(
+            flow_name(str(line.name)), _("from %(source)s") % {"source": place_name(line.source_name)}, side
+        )
+    return Column(flow_name(str(line.name)), _("to %(sink)s") % {"sink": place_name(line.sink_name)}, side)
 
 
 class _Table:
@@ -139,7 +142,7 @@ class _Table:
             "old": count(one.old_count),
             "new": count(one.new_count),
             "at": date_format(one.at.astimezone(calendar.zone), "SHORT_DATETIME_FORMAT"),
-            "cause": one.cause,
+            "cause": ", ".join(_(cause) for cause in one.cause.split(", ")),
         }
 
 

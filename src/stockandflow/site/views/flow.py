@@ -15,7 +15,6 @@ from django.views.decorators.http import require_safe
 
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.membership.facets import NONE, OTHER
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.rendering.words import percent
@@ -29,7 +28,7 @@ from stockandflow.site.filters import Asked
 from stockandflow.site.flow_chart import Pair, flow_chart, total_number
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import linker, timeline_url
-from stockandflow.site.naming import state_name
+from stockandflow.site.naming import state_name, value_name
 from stockandflow.site.part import part_page
 from stockandflow.site.reporting import Report, last_recorded, report
 from stockandflow.site.single import Tab, percent_of, series_export, series_links
@@ -255,10 +254,9 @@ class _Page:
         greatest = max((number for _key, number, _one in found), default=1)
         slug = next((next(iter(one.slice)) for _key, _number, one in found), "")
         names = self.asked.values.get(slug, {})
-        others = {NONE: _("None"), OTHER: _("Other values")}
         rows = []
         for key, number, one in found:
-            name = names.get(key) or others.get(key, key)
+            name = value_name(key, names)
             counted = total_number(one, self.flow, number)
             rows.append(
                 ValueRow(

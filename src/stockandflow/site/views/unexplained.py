@@ -43,6 +43,17 @@ class UnseenMove:
         return self.count - len(self.objects)
 
 
+@dataclass(frozen=True)
+class Sight:
+    """How the moves of a tracker are seen, in the reader's language."""
+
+    tracker: str
+    by: str
+    unseen: str
+    left_out: str
+    """Why it wasn't looked at, "" where it was."""
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @csrf_protect
 @login_required
@@ -65,6 +76,7 @@ def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
         "balance": found.balance,
         "calendar": shown.calendar,
         "causes": why,
+        "sights": list(_sights(why)),
         "moves": list(_unseen(request, shown, why)),
         "can_repair": bool(_repairable(request.user, shown)),
     }
@@ -72,6 +84,21 @@ def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
     return render_page(
         request, "stockandflow/unexplained.html", context, title=_("Unexplained"), crumbs=[above]
     )
+
+
+def _sights(why: Causes) -> Iterator[Sight]:
+    kinds: dict[str, str] = {
+        "triggers": _("triggers"),
+        "related triggers": _("triggers on its table and on related ones"),
+        "signals": _("signals"),
+    }
+    for watched in why.watched:
+        yield Sight(
+            tracker=watched.tracker.slug,
+            by=kinds[watched.method.kind],
+            unseen="; ".join(_(spot) for spot in watched.blind_spots),
+            left_out=_(watched.audit.left_out) if watched.audit.left_out else "",
+        )
 
 
 def _trackers(process: Process) -> list[ModelTracker]:
