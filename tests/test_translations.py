@@ -203,6 +203,4 @@ def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings:
             html = client.get(f"/stockandflow/membership/{path}").content.decode()
             assert 'lang="de"' in html, path
             assert word in html, path
-            assert not re.findall(
-                r"\boutside\b|\(none\)<|Brotkr", re.sub(r"<[^>]*>", " ", html)
-            ), path
+            assert not re.findall(r"\boutside\b|\(none\)<|Brotkr", re.sub(r"<[^>]*>", " ", html)), path
