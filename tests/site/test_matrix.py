@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -13,6 +14,7 @@ from django.http import HttpRequest
 from django.test import Client
 
 from example.membership.models import Member, Plan
+from stockandflow.models import ScheduleRun
 from tests.site.routes import ARGUMENTS, Route, routes
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +132,23 @@ def test_each_user_is_let_in_where_the_matrix_says(route: Route) -> None:
         given = answers(client_of(role), route)
         found = {kind: response.status_code for kind, response in given.items()}
         assert found == wanted, role
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
+def test_no_cache_that_people_share_keeps_an_answer(route: Route) -> None:
+    for response in answers(client_of("superuser"), route).values():
+        assert "private" in response["Cache-Control"]
+        assert "Cookie" in response["Vary"]
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
+def test_a_post_from_elsewhere_is_refused(route: Route) -> None:
+    client = client_of("superuser")
+    client.handler.enforce_csrf_checks = True
+    address = route.address(Member.objects.get(name="Ada").pk)
+    sent = {"action": "run", "entry": "stockandflow.record"}
+    assert client.post(f"{address}?{urlencode(route.query)}", sent).status_code in (NO, 405)
+    assert not ScheduleRun.objects.exists()
 
 
 @pytest.mark.parametrize("route", [route for route in routes() if route.is_in_admin], ids=str)

@@ -10,6 +10,7 @@ from django import VERSION
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
+from django.utils.cache import patch_cache_control
 from django.utils.translation import gettext as _
 
 from stockandflow.site.embedding import TEMPLATE as EMBEDDED
@@ -77,7 +78,8 @@ def render_page(
 ) -> HttpResponse:
     """A page in its frame, which the template extends: ``{% extends base %}``.
 
-    ``crumbs`` are the pages above it, without the index, which stands above all but itself.
+    ``crumbs`` are the pages above it, without the index, which stands above all but itself. No cache that people share
+    may keep it.
     """
     site, embedded = framed_by(request), is_embedded(request)
     alone = EMBEDDED if embedded else ALONE
@@ -91,4 +93,5 @@ def render_page(
         **context,
     }
     response = render(request, template, context, status=status)
+    patch_cache_control(response, private=True)
     return allow_embedding(response) if embedded and site is None else response
