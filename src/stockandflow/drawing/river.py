@@ -18,6 +18,9 @@ MOST_INFLOWS = 4
 MOST_OUTFLOWS = 3
 """Further flows are folded into one: nobody tells more shades than that apart."""
 
+LATE = 76
+"""From there on, in % of the width, a date makes way for a word about now where there isn't room for both."""
+
 LABEL = 18
 """The height of a line of text, in px."""
 
@@ -78,6 +81,11 @@ class Tick:
     x: str
     text: str
     essential: bool
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it stands where a word about now begins on a narrow axis."""
+        return float(self.x.rstrip("%")) > LATE
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -23,6 +24,8 @@ from stockandflow.site.diagrams import miniature_of
 from stockandflow.site.frames import page_url
 from stockandflow.site.links import linker
 from stockandflow.site.reporting import counted
+
+logger = logging.getLogger(__name__)
 
 DAYS = 30
 """What a card tells of."""
@@ -51,11 +54,13 @@ class Card:
     url: str
     unexplained_url: str
     balance: Balance | None
-    """The balance that its lines are of, with those of other processes; None for a part of the objects."""
+    """The balance that its lines are of, with those of other processes; None for a part of the objects, or failed."""
     stocks: tuple[StockAtAGlance, ...]
     recorded_at: datetime | None
     """When one of its stocks was last recorded; None where none was for RECENTLY."""
     link: Callable[[Number], str | None]
+    failed: bool
+    """Whether its balance raises; the log says what."""
 
     @cached_property
     def miniature(self) -> Diagram:
@@ -95,17 +100,40 @@ def cards(request: HttpRequest, processes: Iterable[Process], now: datetime) -> 
     for process in processes:
         if process not in scoped:
             together[process.calendar].append(process)
-    balances = {calendar: _joint(calendar, some, now) for calendar, some in together.items()}
+    balances: dict[Process, Balance | None] = {}
+    for calendar, some in together.items():
+        balances |= _balances(calendar, some, now)
     recorded = _recorded([stock for process in processes for stock in process.stocks], now)
     return [
-        _card(request, process, None if process in scoped else balances[process.calendar], recorded)
+        _card(
+            request,
+            process,
+            balances.get(process),
+            recorded,
+            failed=process not in scoped and not balances[process],
+        )
         for process in processes
     ]
 
 
-def _joint(calendar: Calendar, processes: Iterable[Process], now: datetime) -> Balance | None:
-    """The balance of all their stocks; None where none of them can be counted."""
-    processes = list(processes)
+def _balances(
+    calendar: Calendar, processes: Sequence[Process], now: datetime
+) -> dict[Process, Balance | None]:
+    """Process → the balance of the stocks of all of them.
+
+    Where that raises, each has one of its own, and None where its own raises too, which is logged.
+    """
+    try:
+        return dict.fromkeys(processes, _joint(calendar, processes, now))
+    except Exception:  # whatever a project's querysets raise
+        if len(processes) == 1:
+            logger.exception("The card of the process %r has no numbers.", processes[0].slug)
+            return {processes[0]: None}
+    return {process: _balances(calendar, [process], now)[process] for process in processes}
+
+
+def _joint(calendar: Calendar, processes: Sequence[Process], now: datetime) -> Balance:
+    """The balance of all their stocks that can be counted; raises what they raise where none can."""
     until = end_of_day(calendar, now)
     since = last_days(DAYS, calendar, until)
     all_of = Process(
@@ -115,14 +143,16 @@ def _joint(calendar: Calendar, processes: Iterable[Process], now: datetime) -> B
         flows=list(dict.fromkeys(flow for process in processes for flow in process.flows)),
         calendar=calendar,
     )
-    try:
-        return counted(all_of, lambda sound: balance(sound, since, until, grain=Grain.DAY))[0]
-    except Exception:  # noqa: BLE001 counted() has logged what each stock raises
-        return None
+    return counted(all_of, lambda sound: balance(sound, since, until, grain=Grain.DAY))[0]
 
 
 def _card(
-    request: HttpRequest, process: Process, joint: Balance | None, recorded: Mapping[str, datetime]
+    request: HttpRequest,
+    process: Process,
+    joint: Balance | None,
+    recorded: Mapping[str, datetime],
+    *,
+    failed: bool,
 ) -> Card:
     lines = {line.stock: line for line in joint.stocks} if joint else {}
     levels: dict[Stock, list[int | None]] = defaultdict(list)
@@ -139,6 +169,7 @@ def _card(
         ),
         recorded_at=max((recorded[one.slug] for one in process.stocks if one.slug in recorded), default=None),
         link=linker(request, process),
+        failed=failed,
     )
 
 

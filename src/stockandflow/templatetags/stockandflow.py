@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from django import template
 from django.db.models import Model
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext as _
@@ -197,14 +198,19 @@ def work_through(stock: Stock, subject: Model, *order: str) -> Work:
 
 @register.simple_tag
 def day(at: datetime, calendar: Calendar) -> str:
-    """The local day of an instant: ``25 October``."""
-    return date_format(calendar.local_date(at), "MONTH_DAY_FORMAT")
+    """The local day of an instant: ``25 October``, with its year where that isn't this one."""
+    return _day_name(calendar.local_date(at), calendar)
 
 
 @register.simple_tag
 def last_day(until: datetime, calendar: Calendar) -> str:
     """The last local day that a range touches which ends at an instant, excluded."""
-    return date_format(last_date(until, calendar), "MONTH_DAY_FORMAT")
+    return _day_name(last_date(until, calendar), calendar)
+
+
+def _day_name(day: date, calendar: Calendar) -> str:
+    is_of_this_year = day.year == calendar.local_date(timezone.now()).year
+    return date_format(day, "MONTH_DAY_FORMAT" if is_of_this_year else "DATE_FORMAT")
 
 
 @register.simple_tag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
@@ -13,13 +13,14 @@ from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
-from stockandflow.site.access import is_scoped, process_or_404, scoped
+from stockandflow.site.access import is_scoped, process_or_404
 from stockandflow.site.charts import stock_charts
 from stockandflow.site.diagrams import addresses, drawing_of
 from stockandflow.site.exports import balance_file, export, export_links
 from stockandflow.site.filters import read_filters
 from stockandflow.site.frames import admin_url, render_page
 from stockandflow.site.links import linker
+from stockandflow.site.part import part_page
 from stockandflow.site.reporting import asked_balance, last_recorded, report
 from stockandflow.site.tabs import tabs
 
@@ -39,7 +40,13 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
     if made := export(request, shown, lambda kind: _file(request, shown, now, kind)):
         return made
     if is_scoped(request, shown):
-        return _part(request, shown)
+        return part_page(
+            request,
+            shown,
+            title=str(shown.name),
+            stocks=shown.stocks,
+            description=str(shown.description),
+        )
     found = report(request.GET, shown, now)
     moved = any(line.inflow or line.outflow for line in found.balance.stocks)
     link = linker(request, shown)
@@ -70,9 +77,3 @@ def _file(request: HttpRequest, process: Process, now: datetime, kind: str) -> H
     if asked.errors:
         raise InvalidInput("\n".join(asked.errors.values()))
     return balance_file(asked_balance(process, asked), process.calendar, kind)
-
-
-def _part(request: HttpRequest, process: Process) -> HttpResponse:
-    counts = [(stock, scoped(request, stock.members()).count()) for stock in process.stocks]
-    context = {"process": process, "counts": counts}
-    return render_page(request, "stockandflow/part.html", context, title=str(process.name))

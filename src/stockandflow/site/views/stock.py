@@ -84,7 +84,9 @@ def stock(request: HttpRequest, slug: str, stock: str) -> HttpResponseBase:
     if made := series_export(request, process, shown, now):
         return made
     if is_scoped(request, process):
-        return part_page(request, process, title=title, crumbs=crumbs, stocks=[shown])
+        return part_page(
+            request, process, title=title, crumbs=crumbs, stocks=[shown], description=str(shown.description)
+        )
     found = report(request.GET, process, now)
     context = _Page(request, process, shown, found).context()
     return render_page(request, "stockandflow/stock.html", context, title=title, crumbs=crumbs)
@@ -217,7 +219,11 @@ class _Page:
         )
         calendar = self.process.calendar
         day = calendar.local_date(held.at) if held.at == self.balance.since else last_date(held.at, calendar)
-        return LevelFact(count(held.count), "" if is_now else short_day(day), self._url(number))
+        return LevelFact(
+            count(held.count),
+            "" if is_now else short_day(day, year=day.year != calendar.local_date(self.balance.at).year),
+            self._url(number),
+        )
 
     def _tabs(self) -> list[Tab]:
         """The whole, and each facet that the records keep of this stock."""
