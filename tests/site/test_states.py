@@ -87,8 +87,7 @@ def test_today_is_said_to_be_partial_where_it_is_drawn(viewer: Client, member: M
 
 
 def test_a_date_makes_way_for_the_word_about_now_where_there_is_no_room_for_both(viewer: Client) -> None:
-    ten = {"since": days_ago(8), "until": days_ago(-1), "per": "day"}
-    html = page(viewer, MEMBERSHIP, **ten)
+    html = page(viewer, MEMBERSHIP, since=days_ago(8), until=days_ago(-1), per="day")
     assert 'class="sf-minor sf-late"' in html
     assert "sf-late" not in page(viewer, MEMBERSHIP, since="2001-01-01", until="2001-01-10")
 

@@ -69,7 +69,7 @@ def test_it_tells_what_counts_and_how_many_there_are(lister: Client, members: li
     assert "Now 2 ▲ up +2 (from 0)" in text
     assert "Lowest 0" in text
     assert "Highest 2 now" in text
-    assert "In +2 Flow Moves Share Of source Converting from Trial 2 100.0 %" in text
+    assert "In +2 Flow Moves Share Of source at the beginning Converting from Trial 2 100.0 %" in text
     assert "Out 0 Nothing went in this range." in text
 
 
