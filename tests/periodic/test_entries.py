@@ -165,3 +165,25 @@ def test_what_a_failing_block_registered_is_taken_back() -> None:
     assert [entry.name for entry in schedule.entries] == ["before"]
     load(fails=False)
     assert [entry.name for entry in schedule.entries] == ["before", "inside"]
+
+
+ALIKE = [("Report", "report"), ("café", "CAFE"), ("cafe\u0301", "café"), ("🍎", "🍐"), ("ﬁnance", "finance")]
+APART = [("a%b", "a_b"), ("a.b", "a-b"), ("naïve 1", "naïve 2"), ("данные", "данное")]
+
+
+@pytest.mark.parametrize(("first", "second"), ALIKE)
+def test_names_that_some_database_takes_for_one_are_refused(first: str, second: str) -> None:
+    schedule = Schedule()
+    schedule.register("hourly", tidy, name=first)
+    with pytest.raises(DeclarationError, match=r"already.*another name"):
+        schedule.register("hourly", tidy, name=second)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("first", "second"), APART)
+def test_names_of_odd_characters_have_each_their_own_row(first: str, second: str) -> None:
+    schedule = Schedule()
+    for name in (first, second):
+        schedule.register("hourly", tidy, name=name)
+    assert [result.state for result in periodic.run(schedule).results] == [periodic.State.DONE] * 2
+    assert [result.state for result in periodic.run(schedule).results] == [periodic.State.NOT_DUE] * 2

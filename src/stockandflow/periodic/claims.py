@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import Error, connections, transaction
+from django.db import Error, connections
 from django.db.models import QuerySet
 
 from stockandflow.exceptions import LeaseLost
 from stockandflow.models import ScheduleEntry, ScheduleRun, turns
-from stockandflow.models.clock import DatabaseNow
+from stockandflow.models.clock import DatabaseNow, fresh
 from stockandflow.periodic.entries import Entry
 from stockandflow.periodic.frequencies import Bounds
 
@@ -107,9 +107,10 @@ def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -
     """Take the oldest period that the entry wants at ``at``, within ``current``.
 
     One transaction of three queries for a new period, and one more where nobody has looked yet at ``at``. SQLite, which
-    has no locking read, takes another one.
+    has no locking read, takes another one; so do PostgreSQL and MariaDB, to see all that was committed before they had
+    the lock, whatever the project's isolation.
     """
-    with transaction.atomic(using=using):
+    with fresh(using):
         state = turns.locked(entry.name, using)
         if state.forgot(current.end):
             return Refusal()
@@ -132,7 +133,7 @@ def claim_missed(entry: Entry, period: Bounds, owner: str, using: str) -> Claim 
     One that was passed over can be taken too. It isn't noted that somebody looked: the schedule may be silent all the
     same.
     """
-    with transaction.atomic(using=using):
+    with fresh(using):
         state = turns.locked(entry.name, using)
         rows = turns.rows(state.pk, period.start, using)
         row = _of(period, rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -134,18 +135,17 @@ class Schedule:
         )
         entry = replace(entry, asking=_asked(entry))
         _check_signature(entry)
-        # Some databases compare names without regard to case, so two such names would share a row.
-        if known := self._entries.get(entry.name.casefold()):
+        if known := self._entries.get(_alike(entry.name)):
             raise DeclarationError(
                 f"The schedule has an entry {known.name!r} already, which calls {known.to_call!r}; give this "
                 f"one, which calls {to_call!r}, another name: register(…, name='…')."
             )
-        self._entries[entry.name.casefold()] = entry
+        self._entries[_alike(entry.name)] = entry
         return entry
 
     def entry(self, name: str) -> Entry:
         """The entry of that name; raises InvalidInput with the nearest known one."""
-        found = self._entries.get(name.casefold())
+        found = self._entries.get(_alike(name))
         if found is None:
             known = sorted(entry.name for entry in self.entries)
             close = get_close_matches(name, known, n=1, cutoff=0.5)
@@ -226,6 +226,12 @@ def _checked_name(to_call: Any, name: Any) -> str:
             "blanks around them."
         )
     return found
+
+
+def _alike(name: str) -> str:
+    """The name without what MariaDB's usual collations don't tell apart: two such names would share a row."""
+    parts = unicodedata.normalize("NFKD", name).casefold()
+    return "".join("\ufffd" if part > "\uffff" else part for part in parts if not unicodedata.combining(part))
 
 
 def _own_name(to_call: Any) -> str | None:

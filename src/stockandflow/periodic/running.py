@@ -14,12 +14,12 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from django.db import Error, router, transaction
+from django.db import Error, router
 from django.db.models import Q
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ScheduleEntry, ScheduleRun
-from stockandflow.models.clock import DatabaseNow, database_now
+from stockandflow.models.clock import DatabaseNow, database_now, fresh
 from stockandflow.models.texts import storable
 from stockandflow.periodic.claims import (
     Claim,
@@ -355,7 +355,8 @@ def _perform(entry: Entry, claim: Claim) -> Result:
             last_step = (
                 partial(entry.call, claim.period) if entry.atomic else _last_step(entry.call(claim.period))
             )
-            with transaction.atomic(using=claim.using):
+            # In a snapshot, the note at the end would meet the heartbeats since its begin, and be refused.
+            with fresh(claim.using):
                 hold_on_sqlite(claim)
                 returned = last_step()
                 done = result(State.DONE, "" if returned is None else _kept(str(returned)))
