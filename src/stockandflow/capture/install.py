@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from stockandflow.capture.event_sql import kept_facets
 from stockandflow.capture.methods import Method, database_of, method_for
 from stockandflow.capture.moves import MissingMoves
-from stockandflow.capture.readiness import missing
+from stockandflow.capture.readiness import columns_of, missing
 from stockandflow.capture.related import compile_related
 from stockandflow.capture.silence import silent
 from stockandflow.capture.triggers import PREFIX, Trigger, compile_triggers, prefix_of
@@ -263,19 +263,21 @@ def suspended(registry: Registry, using: str) -> Iterator[None]:
 def status(registry: Registry, using: str) -> list[TrackerStatus]:
     """What that database has of every tracker that stands in it.
 
-    Three queries, two or three for each tracker, one or two for each table that it names, and those of the quoting on
-    SQLite.
+    Four queries, however many trackers there are: two for the triggers, one for the tables and one for their columns;
+    and those of the quoting on SQLite.
     """
     connection = connections[using]
     there, all_there = installed(connection), own(connection)
     found = []
-    for tracker in trackers_on(registry, connection):
+    trackers = list(trackers_on(registry, connection))
+    columns = columns_of(trackers, connection) if connection.vendor in INSTALLED else {}
+    for tracker in trackers:
         method = method_for(tracker, connection)
         waiting: list[str] = []
         names: list[str] = []
         lost: dict[str, str] = {}
         if method.by_triggers:
-            waiting, lost = missing(tracker, connection), kept_facets(tracker, connection)[1]
+            waiting, lost = missing(tracker, columns), kept_facets(tracker, connection)[1]
             names = [] if waiting else [trigger.name for trigger in compiled(tracker, method, connection)]
         found.append(
             TrackerStatus(

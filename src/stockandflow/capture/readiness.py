@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -17,6 +17,23 @@ from stockandflow.exceptions import NotLocal
 from stockandflow.membership import reaches
 from stockandflow.models import Delivery
 
+COLUMNS = {
+    "sqlite": (
+        "SELECT m.name, c.name FROM sqlite_master m, pragma_table_xinfo(m.name) c "
+        "WHERE m.type IN ('table', 'view') AND m.name"
+    ),
+    "postgresql": (
+        "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+        "WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('f', 'm', 'p', 'r', 'v') "
+        "AND pg_table_is_visible(c.oid) AND c.relname"
+    ),
+    "mysql": (
+        "SELECT table_name, column_name FROM information_schema.columns "
+        "WHERE table_schema = DATABASE() AND table_name"
+    ),
+}
+"""What columns a database has, of the tables whose names follow."""
+
 
 def related_apps(tracker: ModelTracker) -> set[str]:
     """The labels of the apps whose migrations can touch what the tracker's triggers name."""
@@ -24,24 +41,42 @@ def related_apps(tracker: ModelTracker) -> set[str]:
     return {model._meta.app_label for model in models_named}
 
 
-def missing(tracker: ModelTracker, connection: BaseDatabaseWrapper) -> list[str]:
-    """The tables and columns that the tracker's triggers name and that database lacks, e.g. ``shop_sale.paid``, sorted.
+def missing(tracker: ModelTracker, there: Mapping[str, Collection[str]]) -> list[str]:
+    """The tables and columns that the tracker's triggers name and ``there`` lacks, e.g. ``shop_sale.paid``, sorted.
 
-    One query for the tables, and one or two for each table.
+    ``there`` are the columns by table as ``columns_of`` gives them. No query.
     """
+    lacking = []
+    for table, columns in _wanted(tracker).items():
+        if table in there:
+            lacking += [f"{table}.{column}" for column in columns.difference(there[table])]
+        else:
+            lacking.append(table)
+    return sorted(lacking)
+
+
+def columns_of(trackers: Iterable[ModelTracker], connection: BaseDatabaseWrapper) -> dict[str, set[str]]:
+    """The columns of the tables and views that the trackers' triggers name, by table, where that database has it.
+
+    One query, on the databases that can have triggers.
+    """
+    tables = sorted({table for tracker in trackers for table in _wanted(tracker)})
+    found: dict[str, set[str]] = defaultdict(set)
+    if tables:
+        with connection.cursor() as cursor:
+            places = ", ".join(["%s"] * len(tables))
+            cursor.execute(f"{COLUMNS[connection.vendor]} IN ({places})", tables)
+            for table, column in cursor.fetchall():
+                found[table].add(column)
+    return dict(found)
+
+
+def _wanted(tracker: ModelTracker) -> dict[str, set[str]]:
+    """Table → the columns that the triggers name."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for model, column in named_columns(tracker):
         wanted[model._meta.db_table].add(column)
-    lacking = []
-    with connection.cursor() as cursor:
-        tables = set(connection.introspection.table_names(cursor, include_views=True))
-        for table, columns in wanted.items():
-            if table not in tables:
-                lacking.append(table)
-                continue
-            there = {column.name for column in connection.introspection.get_table_description(cursor, table)}
-            lacking += [f"{table}.{column}" for column in columns - there]
-    return sorted(lacking)
+    return wanted
 
 
 def named_columns(tracker: ModelTracker) -> Iterator[tuple[type[models.Model], str]]:

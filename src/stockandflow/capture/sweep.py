@@ -25,7 +25,7 @@ from stockandflow.capture.event_sql import exactly
 from stockandflow.capture.install import databases, trackers_on
 from stockandflow.capture.methods import method_for
 from stockandflow.capture.moves import ROW, MissingMoves
-from stockandflow.capture.readiness import missing
+from stockandflow.capture.readiness import columns_of, missing
 from stockandflow.capture.sums import EVERYWHERE, Span, doubtful
 from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
@@ -245,7 +245,7 @@ def why_left_out(tracker: ModelTracker, using: str) -> str:
         return gettext_noop("it has no stocks, so no queryset says where its objects are")
     if not _is_there(connection):
         return f"the database {using!r} has no table for sweeps yet; run 'migrate'"
-    if waiting := missing(tracker, connection):
+    if waiting := missing(tracker, columns_of([tracker], connection)):
         return f"the database {using!r} lacks {', '.join(waiting)}; run 'migrate'"
     return "" if tracker.derived else _why_not_by_stocks(tracker, using)
 
