@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlencode
@@ -47,18 +47,24 @@ def objects_url(number: Number, process: Process, request: HttpRequest | None = 
 
 def number_parameters(number: Number, process: Process) -> dict[str, str]:
     """What names a number in an address; ``read_number`` gives it back. Raises UnknownSlug as ``objects_url`` does."""
-    calendar = process.calendar
-    parameters = {"kind": number.kind.value}
     if number.stock is not None:
-        parameters["stock"] = _declared("stock", process, process.stocks, number.stock.slug).slug
+        _declared("stock", process, process.stocks, number.stock.slug)
     if number.flow is not None:
-        parameters["flow"] = _declared("flow", process, process.flows, number.flow.slug).slug
+        _declared("flow", process, process.flows, number.flow.slug)
+    return _parameters(number, partial(_instant, calendar=process.calendar))
+
+
+def _parameters(number: Number, written: Callable[[datetime], str]) -> dict[str, str]:
+    parameters = {"kind": number.kind.value}
+    parameters |= {
+        name: one.slug for name, one in (("stock", number.stock), ("flow", number.flow)) if one is not None
+    }
     sides = {"source": number.source, "sink": number.sink}
     parameters |= {name: key for name, key in sides.items() if key != ANY}
     if number.measure != "count":
         parameters["measure"] = number.measure
     ends = {"since": number.since, "until": number.until}
-    parameters |= {name: _instant(at, calendar) for name, at in ends.items() if at is not None}
+    parameters |= {name: written(at) for name, at in ends.items() if at is not None}
     parameters |= {f"{FACET}{slug}": key for slug, key in number.slice}
     if number.value is not None:
         parameters["value"] = str(number.value)
@@ -149,8 +155,12 @@ def linker(request: HttpRequest, process: Process) -> Callable[[Number], str | N
 
     None where there is nothing to list: for 0 and for what isn't known, for what was reclassified, and for levels of
     the past that no events tell, of a slice or of a stock in no tracker. Two queries at the first number, those of the
-    user's permissions.
+    user's permissions. The numbers are those of the process's own reports, so nobody looks again whether it has their
+    stocks and flows.
     """
+    place = page_url(request, "objects", process.slug)
+    # A page has hundreds of numbers, and few instants.
+    written = cache(partial(_instant, calendar=process.calendar))
 
     @cache
     def allowed(model: type[Model]) -> bool:
@@ -167,7 +177,9 @@ def linker(request: HttpRequest, process: Process) -> Callable[[Number], str | N
             models = [stock.model]
         else:
             models = [flow.subject_model] if flow is not None else subject_models(process)
-        return objects_url(number, process, request) if all(map(allowed, models)) else None
+        if not all(map(allowed, models)):
+            return None
+        return f"{place}?{urlencode(_parameters(number, written))}"
 
     link.do_not_call_in_templates = True  # type: ignore[attr-defined]
     return link
