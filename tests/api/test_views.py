@@ -159,8 +159,8 @@ def test_an_answer_with_too_many_rows_is_refused(
     assert "10 are the most" in error["message"]
 
 
-def test_the_api_only_reads(viewer: User, client: Client) -> None:
-    response = client.post(f"{ROOT}{MEMBERSHIP}")
+def test_the_api_only_reads_and_says_so_without_a_cookie_too(viewer: User, client: Client) -> None:
+    response = Client(enforce_csrf_checks=True).post(f"{ROOT}{MEMBERSHIP}")
     assert (response.status_code, response["Allow"]) == (405, "GET, HEAD")
     jsonschema.validate(response.json(), json_schema())
     assert client.head(f"{ROOT}{MEMBERSHIP}").status_code == 200

@@ -208,6 +208,11 @@ def test_a_facet_without_declared_values_can_be_asked_for_any() -> None:
     assert found.label("word", "blue") == "blue"
 
 
+@pytest.mark.parametrize("query", ["", "facet-word=blue", "facet-word=2026-11-01"])
+def test_a_facet_without_declared_values_is_asked_for_in_a_field_for_text(query: str) -> None:
+    assert field(asked(query, FACETED), "facet-word").input_type == "text"
+
+
 def test_a_value_that_there_is_not_is_kept_at_its_field() -> None:
     found = asked("facet-size=9", FACETED)
     assert found.slice == {}

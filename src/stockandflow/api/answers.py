@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.views.decorators.csrf import csrf_exempt
 
 from stockandflow.api.callers import identify
 from stockandflow.api.refusals import REFUSED, Refused, refusal
@@ -33,6 +34,7 @@ def answering(*, basic: bool = False) -> Callable[[View], Callable[..., HttpResp
     """
 
     def decorate(view: View) -> Callable[..., HttpResponseBase]:
+        @csrf_exempt  # nothing is written, and the refusal of a POST is JSON, too
         @login_not_required  # the caller is known here, and told in JSON
         @wraps(view)
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

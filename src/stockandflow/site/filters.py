@@ -47,6 +47,8 @@ DAYS = {
     Grain.YEAR: 365.2,
 }
 """About how many days a period has."""
+ENDS = ("since", "until")
+"""The parameters that are the two ends of a range."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,9 @@ class Field:
 
     @property
     def input_type(self) -> str:
-        """``date``, or ``text`` where a date field would lose the value that was given."""
-        return "date" if re.fullmatch(r"(\d{4}-\d{2}-\d{2})?", self.value) and not self.error else "text"
+        """``date`` at an end of the range, ``text`` elsewhere and where a date field would lose the value given."""
+        is_date = self.name in ENDS and re.fullmatch(r"(\d{4}-\d{2}-\d{2})?", self.value)
+        return "date" if is_date and not self.error else "text"
 
 
 @dataclass(frozen=True)
@@ -124,12 +127,12 @@ class Asked:
     @property
     def ends(self) -> tuple[Field, ...]:
         """The fields of the two ends of the range."""
-        return tuple(field for field in self.fields if field.name in ("since", "until"))
+        return tuple(field for field in self.fields if field.name in ENDS)
 
     @property
     def selects(self) -> tuple[Field, ...]:
         """All other fields."""
-        return tuple(field for field in self.fields if field.name not in ("since", "until"))
+        return tuple(field for field in self.fields if field.name not in ENDS)
 
     @property
     def error(self) -> str:
@@ -223,8 +226,8 @@ def _parameter(facet: str) -> str:
 def _displaces(name: str, other: str) -> bool:
     """Whether a parameter that is given anew makes another one pointless."""
     if name == "range":
-        return other in ("since", "until")
-    if name in ("since", "until"):
+        return other in ENDS
+    if name in ENDS:
         return other == "range"
     if name == "split":
         return other.startswith("facet-")
@@ -283,7 +286,7 @@ class _Reading:
 
     def _range(self) -> tuple[datetime, datetime, str]:
         """The range in force, and the preset that it is, "" where it was given by its ends."""
-        given = {name: self.given[name] for name in ("since", "until") if name in self.given}
+        given = {name: self.given[name] for name in ENDS if name in self.given}
         ends: dict[str, datetime] = {}
         for name, text in given.items():
             try:
