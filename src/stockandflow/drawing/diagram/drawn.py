@@ -8,6 +8,7 @@ from math import hypot
 from typing import Literal
 
 from stockandflow.drawing.diagram.given import Box, Pipe
+from stockandflow.drawing.sparkline import Sparkline
 
 Point = tuple[float, float]
 Kind = Literal["in", "out", "on", "back"]
@@ -60,7 +61,7 @@ class Label:
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A stock's box. ``line`` and ``area`` are the paths of its sparkline, "" where there is none."""
+    """A stock's box, with its sparkline at its foot; None where fewer than two levels are known."""
 
     box: Box
     place: Rectangle
@@ -71,8 +72,8 @@ class DrawnBox:
     """"" where it doesn't fit beside the count."""
     small: bool
     """Whether the count has to be written smaller, to fit."""
-    line: str
-    area: str
+    spark: Sparkline | None
+    spark_at: Rectangle
     name_at: Point
     count_at: Point
     change_at: Point
@@ -172,33 +173,6 @@ def arrow_of(points: Sequence[Point], width: float, length: float) -> str:
 def valve_of(x: float, y: float) -> str:
     """A valve on a pipe that runs level, with its middle there."""
     return f"M{_at(x - 7, y - 6)}v12l14-12v12z"
-
-
-def sparkline_of(
-    values: Sequence[float | None], x: float, y: float, width: float, height: float
-) -> tuple[str, str]:
-    """The paths of a line through the values, oldest first, and of the area below; a gap where one isn't known."""
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
-        return "", ""
-    low, high = min(known), max(known)
-    scale = (height - 8) / (high - low) if high > low else 0.0
-    step = width / (len(values) - 1)
-    stretches: list[list[Point]] = [[]]
-    for place, value in enumerate(values):
-        if value is None:
-            stretches.append([])
-        else:
-            level = y + height / 2 if not scale else y + height - 4 - (value - low) * scale
-            stretches[-1].append((x + place * step, level))
-    drawn = [stretch for stretch in stretches if len(stretch) > 1]
-    line = "".join("M" + "L".join(_at(*point) for point in stretch) for stretch in drawn)
-    area = "".join(
-        "M" + "L".join(_at(*point) for point in [(start, foot), *stretch, (end, foot)]) + "Z"
-        for stretch in drawn
-        for start, end, foot in [(stretch[0][0], stretch[-1][0], y + height)]
-    )
-    return line, area
 
 
 def _length(a: Point, b: Point) -> float:

@@ -19,7 +19,6 @@ from stockandflow.drawing.diagram.drawn import (
     arrow_of,
     head_length,
     path_of,
-    sparkline_of,
     valve_of,
 )
 from stockandflow.drawing.diagram.given import Box, Pipe, Places, outside
@@ -30,9 +29,12 @@ from stockandflow.drawing.diagram.routing import Tracks, tracks
 from stockandflow.drawing.diagram.sides import Sides, sides
 from stockandflow.drawing.diagram.sizes import FULL, MINIATURE, Sizes, sizes_for
 from stockandflow.drawing.diagram.stacking import Stacked, hooks_of, reaches, stacked
+from stockandflow.drawing.sparkline import sparkline
 
 MOST_PIPES = 40
 """More can't be told from each other: the smallest ones are left out."""
+SPARK = 30
+"""The height of a box's sparkline, in px."""
 
 
 def diagram(
@@ -310,13 +312,13 @@ class _Drawing:
         y = self.stacked.items[place] + self.shift - height / 2
         rectangle = Rectangle(x, y, sizes.box_width, height)
         if not sizes.labels:
-            return DrawnBox(box, rectangle, "", "", "", False, "", "", (x, y), (x, y), (x, y))
+            return DrawnBox(box, rectangle, "", "", "", False, None, rectangle, (x, y), (x, y), (x, y))
         inside = sizes.box_width - 25
         change = text_width(box.change, 11.5) + 8 if box.change else 0
         large, small = (text_width(box.count, font) for font in (22, 16))
         is_small = large + change > inside
         fits = (small if is_small else large) + change <= inside
-        line, area = sparkline_of(box.values, x + 1, y + height - 31, sizes.box_width - 2, 30)
+        is_known = sum(value is not None for value in box.values) > 1
         return DrawnBox(
             box,
             rectangle,
@@ -324,8 +326,8 @@ class _Drawing:
             count=box.count,
             change=box.change if fits else "",
             small=is_small,
-            line=line,
-            area=area,
+            spark=sparkline(box.values, height=SPARK) if is_known else None,
+            spark_at=Rectangle(x + 1, y + height - SPARK - 1, sizes.box_width - 2, SPARK),
             name_at=(x + 13, y + 22),
             count_at=(x + 13, y + 48),
             change_at=(x + sizes.box_width - 12, y + 47),
