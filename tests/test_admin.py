@@ -916,6 +916,27 @@ def test_of_a_part_of_the_objects_the_index_counts_that_part_and_tells_no_histor
     assert index_rows(root)["Pausing"] == ["–", "As a page"]
 
 
+def test_of_a_part_of_the_objects_the_lists_hold_open_and_act_on_that_part(
+    root: Client, plan: Plan, settings: Any
+) -> None:
+    settings.STOCKANDFLOW = {"SCOPE": "tests.test_admin.only_ada"}
+    ada, ben = join(plan, "Ada", "Ben")
+    for address in (ACTIVE, f"{ACTIVE}?q=e", f"{ACTIVE}{ada.pk}/change/"):
+        assert "Ben" not in root.get(address).content.decode()
+    assert root.get(f"{ACTIVE}{ada.pk}/change/").status_code == 200
+    for page in ("change", "history"):
+        assert root.get(f"{ACTIVE}{ben.pk}/{page}/").status_code == 302
+    chosen = {"action": "pause", "_selected_action": [ada.pk, ben.pk]}
+    root.post(ACTIVE, chosen)
+    assert list(Member.objects.filter(status=Status.PAUSED)) == [ada]
+    ben.status = Status.PAUSED
+    ben.save()
+    events = root.get(PAUSING).content.decode()
+    assert ("Ada" in events, "Ben" in events) == (True, False)
+    event = MemberFlowEvent.objects.get(subject=ben, flow="pausing")
+    assert root.get(f"{PAUSING}{event.pk}/change/").status_code == 302
+
+
 def only_ada(request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
     return queryset.filter(name="Ada") if queryset.model is Member else queryset
 

@@ -15,6 +15,7 @@ from stockandflow.api.views import json_schema
 from stockandflow.models import ApiToken
 
 ROOT = "/stockandflow/"
+EXPORTER = ("view_process", "export_process", "view_member")
 Ask = Callable[..., Any]
 
 
@@ -26,7 +27,7 @@ def user_with(*codenames: str) -> User:
 
 @pytest.fixture
 def viewer(client: Client) -> User:
-    user = user_with("view_process")
+    user = user_with(*EXPORTER)
     client.force_login(user)
     return user
 

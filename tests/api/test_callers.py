@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from stockandflow.models import ApiToken
 from tests.api import elsewhere
-from tests.api.conftest import ROOT, Ask, bearer, user_with
+from tests.api.conftest import EXPORTER, ROOT, Ask, bearer, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def test_even_what_is_not_there_is_not_told_to_nobody(ask: Ask) -> None:
 
 
 def test_a_token_acts_for_its_user(ask: Ask) -> None:
-    assert ask(PROCESSES, headers=bearer(user_with("view_process")))["rows"]
+    assert ask(PROCESSES, headers=bearer(user_with(*EXPORTER)))["rows"]
     assert ask(PROCESSES, headers=bearer(user_with()))["rows"] == []
     ask(MEMBERSHIP, headers=bearer(User.objects.get(username="nobody")), status=404)
 
@@ -49,7 +49,7 @@ def test_a_header_that_is_no_token_is_refused_even_with_a_session(
 
 
 def test_a_token_is_for_its_paths_alone_whether_they_are_there_or_not(ask: Ask) -> None:
-    headers = bearer(user_with("view_process"), "api/v1/processes/membership")
+    headers = bearer(user_with(*EXPORTER), "api/v1/processes/membership")
     ask(MEMBERSHIP, headers=headers)
     ask(f"{MEMBERSHIP}stocks/trial/", headers=headers)
     for path in (PROCESSES, f"{PROCESSES}leads/", f"{PROCESSES}nowhere/"):
@@ -78,7 +78,7 @@ def _delete(token: ApiToken, user: User) -> None:
 
 @pytest.mark.parametrize("end", [_revoke, _expire, _deactivate, _delete])
 def test_a_token_that_is_no_longer_valid_is_refused_with_one_text(ask: Ask, end: Any) -> None:
-    user = user_with("view_process")
+    user = user_with(*EXPORTER)
     headers = bearer(user)
     ask(PROCESSES, headers=headers)
     end(ApiToken.objects.get(), user)
@@ -88,7 +88,7 @@ def test_a_token_that_is_no_longer_valid_is_refused_with_one_text(ask: Ask, end:
 
 
 def test_the_use_of_a_token_is_noted_once_an_hour(client: Client, ask: Ask) -> None:
-    headers = bearer(user_with("view_process"))
+    headers = bearer(user_with(*EXPORTER))
     ask(PROCESSES, headers=headers)
     assert ApiToken.objects.get().last_used_at == datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     with CaptureQueriesContext(connection) as queries:
@@ -98,7 +98,7 @@ def test_the_use_of_a_token_is_noted_once_an_hour(client: Client, ask: Ask) -> N
 
 @pytest.mark.urls("tests.api.elsewhere")
 def test_the_paths_of_a_token_do_not_depend_on_where_the_pages_are(client: Client) -> None:
-    headers = bearer(user_with("view_process"), "api/v1/processes/membership")
+    headers = bearer(user_with(*EXPORTER), "api/v1/processes/membership")
     assert client.get("/far/away/api/v1/processes/membership/", headers=headers).status_code == 200
     assert client.get("/far/away/api/v1/processes/leads/", headers=headers).status_code == 403
 
@@ -117,14 +117,14 @@ def test_a_token_is_for_the_addresses_of_the_namespace_where_it_is_shown(
     client: Client, settings: Any, urls: str, root: str
 ) -> None:
     settings.ROOT_URLCONF = getattr(elsewhere, urls)
-    headers = bearer(user_with("view_process"), "api/v1", "feeds")
+    headers = bearer(user_with(*EXPORTER), "api/v1", "feeds")
     for path in (f"{root}{PROCESSES}", f"{root}feeds/membership/stocks/active/"):
         assert client.get(path, headers=headers).status_code == 200
     rows = client.get(f"{root}{PROCESSES}", headers=headers).json()["rows"]
     assert rows[0]["url"] == f"{root}{MEMBERSHIP}"
     error = client.get(f"{root}api/v7", headers=bearer(user_with(), "api/v1")).json()["error"]
     assert error["code"] == "forbidden"
-    client.force_login(User.objects.get(username="view_process"))
+    client.force_login(User.objects.get(username="-".join(EXPORTER)))
     error = client.get(f"{root}api/v7").json()["error"]
     assert error["message"].endswith(f"begin with '{root}{PROCESSES}'.")
 
@@ -133,5 +133,5 @@ def test_a_project_that_wants_a_login_everywhere_lets_tokens_in(
     client: Client, settings: Any, ask: Ask
 ) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
-    ask(PROCESSES, headers=bearer(user_with("view_process")))
+    ask(PROCESSES, headers=bearer(user_with(*EXPORTER)))
     ask(PROCESSES, status=401)

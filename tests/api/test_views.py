@@ -18,7 +18,7 @@ from stockandflow.api import asking
 from stockandflow.api.views import json_schema
 from stockandflow.models import Watermark
 from stockandflow.registry import registry
-from tests.api.conftest import ROOT, Ask, user_with
+from tests.api.conftest import ROOT, Ask, bearer, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -127,7 +127,7 @@ def test_a_hidden_process_is_told_as_one_that_is_not_there(client: Client, ask: 
 def test_a_parameter_that_can_not_be_says_what_was_given_and_what_is_wanted(
     client: Client, ask: Ask, path: str, parameter: str, value: str, message: str
 ) -> None:
-    client.force_login(user_with("view_process", "list_objects", "view_member"))
+    client.force_login(user_with("view_process", "list_objects", "export_process", "view_member"))
     error = ask(path, status=400, **{parameter: value})["error"]
     assert error["code"] == "invalid"
     assert message in error["parameters"][parameter]
@@ -183,7 +183,7 @@ def test_who_has_the_answer_already_is_told_so_until_a_number_changes(
 
 @pytest.fixture
 def lister(client: Client) -> User:
-    user = user_with("view_process", "list_objects", "view_member")
+    user = user_with("view_process", "list_objects", "export_process", "view_member")
     client.force_login(user)
     return user
 
@@ -231,6 +231,25 @@ def test_who_may_not_list_the_objects_gets_no_events(
     client.force_login(user_with(*codenames))
     error = ask(f"{MEMBERSHIP}events/", status=403)["error"]
     assert (error["code"], "stockandflow.list_objects" in error["message"]) == ("forbidden", True)
+
+
+@pytest.mark.parametrize("path", [MEMBERSHIP, f"{MEMBERSHIP}stocks/trial/", f"{MEMBERSHIP}flows/converting/"])
+@pytest.mark.parametrize(
+    "codenames",
+    [
+        ("view_process",),
+        ("view_process", "export_process"),
+        ("view_process", "list_objects", "view_member"),
+    ],
+)
+def test_who_may_not_export_takes_no_numbers_away_with_a_session_or_a_token(
+    client: Client, ask: Ask, path: str, codenames: tuple[str, ...]
+) -> None:
+    user = user_with(*codenames)
+    error = ask(path, status=403, headers=bearer(user))["error"]
+    assert (error["code"], "stockandflow.export_process" in error["message"]) == ("forbidden", True)
+    client.force_login(user)
+    assert ask(path, status=403)["error"] == error
 
 
 def test_events_that_were_pruned_are_not_told_as_none(lister: User, ask: Ask) -> None:

@@ -14,7 +14,7 @@ from stockandflow.feeds.lines import geckoboard, plain
 from stockandflow.periods import Calendar, Grain, Period, Status
 from stockandflow.registry import registry
 from stockandflow.reports import Point, Series
-from tests.api.conftest import bearer, user_with
+from tests.api.conftest import EXPORTER, bearer, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -81,7 +81,7 @@ def test_nothing_known_is_an_empty_line() -> None:
 def test_a_wallboard_gets_both_forms_by_any_of_the_ways_to_send_a_token(
     client: Client, members: None
 ) -> None:
-    headers = bearer(user_with("view_process"), "feeds/membership")
+    headers = bearer(user_with(*EXPORTER), "feeds/membership")
     response = client.get(STOCK, {"range": "7d"}, headers=headers)
     assert response.json()["values"][-1] == 2
     assert (

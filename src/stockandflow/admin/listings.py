@@ -26,7 +26,7 @@ from stockandflow.membership.facets import NONE
 from stockandflow.models import FlowEvent
 from stockandflow.registry import registry
 from stockandflow.reports import OUTSIDE
-from stockandflow.site.access import visible
+from stockandflow.site.access import scoped, scoped_events, visible
 
 if TYPE_CHECKING:
     from stockandflow.admin.site import StockAndFlowAdminSite
@@ -147,12 +147,12 @@ class StockAdmin(ListedAdmin):
         return _sentence(self.stock.definition)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """The members, so that no other object can be listed, opened or acted on."""
-        return self.stock.all()
+        """The members that exist for this request, so that no other object can be listed, opened or acted on."""
+        return scoped(request, self.stock.all())
 
     def response_change(self, request: HttpRequest, obj: Model) -> HttpResponse:
         """As Django's, but never back to the page of an object that has left the stock. One query more."""
-        if IS_POPUP_VAR in request.POST or self.stock.all().filter(pk=obj.pk).exists():
+        if IS_POPUP_VAR in request.POST or self.get_queryset(request).filter(pk=obj.pk).exists():
             return super().response_change(request, obj)
         self.message_user(
             request,
@@ -213,7 +213,8 @@ class FlowAdmin(ReadOnly, ListedAdmin):
         return _sentence(_("moves from %(sources)s to %(sinks)s") % {"sources": sources, "sinks": sinks})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return self.flow.all()
+        """The events whose subject exists for this request."""
+        return scoped_events(request, self.flow.all())
 
     def get_list_filter(self, request: HttpRequest) -> Any:
         """As declared, without a filter that has nothing to choose from; its parameter works all the same."""

@@ -1,4 +1,4 @@
-"""Who calls: a session, or a program with a token for this path."""
+"""Who calls: a session, or a program with a token for this path; and whose numbers it may take away."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ from base64 import b64decode
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from stockandflow.api.refusals import Refused
+from stockandflow.declarations import Process
 from stockandflow.models import ApiToken
+from stockandflow.registry import registry
+from stockandflow.site.access import EXPORTING, is_scoped, may_export, process_or_404
 from stockandflow.site.frames import page_url
 
 WANTED = "log in, or send the header 'Authorization: Bearer' with a token for this path"
@@ -28,6 +32,26 @@ def identify(request: HttpRequest, *, basic: bool = False) -> None:
         request.user = _user_of(request, _shown(header, basic=basic))
     elif not getattr(request, "user", None) or not request.user.is_authenticated:
         raise Refused(401, "unauthorized", f"Nobody is logged in, and no token was sent; {WANTED}.")
+
+
+def whole(request: HttpRequest, slug: str) -> Process:
+    """The process whose stored numbers the caller may take away, as a file of its page.
+
+    Raises Http404 for one that the caller may not see, and PermissionDenied without the permission to export it and
+    where the request sees but a part of its objects: records aren't kept for a part.
+    """
+    process = process_or_404(request.user, registry, slug)
+    if not may_export(request.user, process):
+        raise PermissionDenied(
+            f"You may see the pages of the process {slug!r}, but not take its numbers away; ask for {EXPORTING} and "
+            "the permission to view the models of its stocks."
+        )
+    if is_scoped(request, process):
+        raise PermissionDenied(
+            f"You see a part of the objects of the process {slug!r}, and its records aren't kept for a part; ask "
+            "as somebody who sees them all."
+        )
+    return process
 
 
 @sensitive_variables()

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from stockandflow.api.answers import Document, answers
 from stockandflow.api.asking import checked_rows, declared, grain_of, read, strays, whole_number
+from stockandflow.api.callers import whole
 from stockandflow.api.events import page, read_cursor, row
 from stockandflow.api.refusals import invalid
 from stockandflow.declarations import Flow, Process, Stock
@@ -25,7 +26,7 @@ from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import Row
 from stockandflow.reports import balance, series
 from stockandflow.reports.events import models_of, moves_within, refuse_pruned, touching
-from stockandflow.site.access import is_scoped, may_list, process_or_404, scoped, visible
+from stockandflow.site.access import may_list, process_or_404, scoped_events, visible
 from stockandflow.site.frames import page_url
 
 DEFAULT_EVENTS, MOST_EVENTS = 100, 1000
@@ -67,7 +68,7 @@ def process(request: HttpRequest, slug: str) -> Document:
 
     Those queries of ``reports.balance``, and one for each facet whose values are a queryset.
     """
-    shown = _whole(request, slug)
+    shown = whole(request, slug)
     asked = read(request, shown, timezone.now(), ("per", "facet-", "split", "compare"))
     found = balance(
         shown,
@@ -101,14 +102,14 @@ def process(request: HttpRequest, slug: str) -> Document:
 @answers
 def stock(request: HttpRequest, slug: str, stock: str) -> Document:
     """The levels of a stock period by period. The queries are those of ``reports.series``."""
-    shown = _whole(request, slug)
+    shown = whole(request, slug)
     return _series(request, shown, declared(shown, "stock", shown.stocks, stock))
 
 
 @answers
 def flow(request: HttpRequest, slug: str, flow: str) -> Document:
     """The moves of a flow period by period. The queries are those of ``reports.series``."""
-    shown = _whole(request, slug)
+    shown = whole(request, slug)
     return _series(request, shown, declared(shown, "flow", shown.flows, flow))
 
 
@@ -190,11 +191,7 @@ def _moves(
         events = events.filter(touching([stock.slug for stock in process.stocks]))
     else:
         events = events.filter(flow=flow.slug)
-    if is_scoped(request, process):
-        target = model._meta.get_field("subject").target_field
-        everybody: QuerySet[Any] = QuerySet(target.model)
-        events = events.filter(subject_id__in=scoped(request, everybody).order_by().values(target.name))
-    return events
+    return scoped_events(request, events)
 
 
 def _subject_of(model: type[Any]) -> type[Any]:
@@ -220,17 +217,6 @@ def json_schema() -> dict[str, Any]:
     text = files("stockandflow.api").joinpath("schema.json").read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
-
-
-def _whole(request: HttpRequest, slug: str) -> Process:
-    """The process whose records the caller may see; those of a part aren't kept."""
-    shown = process_or_404(request.user, registry, slug)
-    if is_scoped(request, shown):
-        raise PermissionDenied(
-            f"You see a part of the objects of the process {shown.slug!r}, and its records aren't kept for a part; ask "
-            "as somebody who sees them all."
-        )
-    return shown
 
 
 def _flat(one: Row) -> dict[str, Any]:

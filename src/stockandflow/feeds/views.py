@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from stockandflow.api.answers import Document, answering, private
 from stockandflow.api.asking import declared, grain_of, read
+from stockandflow.api.callers import whole
 from stockandflow.api.refusals import Refused, invalid
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
@@ -17,7 +18,7 @@ from stockandflow.feeds.lines import SHAPES
 from stockandflow.feeds.metrics import exposition
 from stockandflow.registry import registry
 from stockandflow.reports import series
-from stockandflow.site.access import is_scoped, process_or_404, visible
+from stockandflow.site.access import is_scoped, visible
 
 READING = "stockandflow.view_metrics"
 """Needed to read the metrics, with the permissions of the processes that they are of."""
@@ -39,14 +40,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
 @answering(basic=True)
 def stock(request: HttpRequest, slug: str, stock: str) -> Document:
     """The levels of a stock as a line. The queries are those of ``reports.series``."""
-    shown = _whole(request, slug)
+    shown = whole(request, slug)
     return _line(request, shown, declared(shown, "stock", shown.stocks, stock))
 
 
 @answering(basic=True)
 def flow(request: HttpRequest, slug: str, flow: str) -> Document:
     """The moves of a flow as a line. The queries are those of ``reports.series``."""
-    shown = _whole(request, slug)
+    shown = whole(request, slug)
     return _line(request, shown, declared(shown, "flow", shown.flows, flow))
 
 
@@ -60,12 +61,3 @@ def _line(request: HttpRequest, process: Process, of: Stock | Flow) -> Document:
     grain = grain_of(request, asked)
     found = series(of, asked.since, asked.until, grain, calendar=process.calendar, **{kind: measure})
     return SHAPES[shape](found)
-
-
-def _whole(request: HttpRequest, slug: str) -> Process:
-    shown = process_or_404(request.user, registry, slug)
-    if is_scoped(request, shown):
-        raise PermissionDenied(
-            f"You see a part of the process {shown.slug!r}, and there is no line of a part."
-        )
-    return shown

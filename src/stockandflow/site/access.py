@@ -16,6 +16,7 @@ from django.http import Http404, HttpRequest
 from stockandflow.conf import scope_function
 from stockandflow.declarations import Process
 from stockandflow.exceptions import DeclarationError, UnknownSlug
+from stockandflow.models import FlowEvent
 from stockandflow.registry import Registry
 
 PERMISSION = "stockandflow.view_process"
@@ -23,13 +24,14 @@ PERMISSION = "stockandflow.view_process"
 LISTING = "stockandflow.list_objects"
 """Needed to see the objects behind a number, with Django's permission to view their model."""
 EXPORTING = "stockandflow.export_process"
-"""Needed to take a process's numbers away as a file, with Django's permission to view the models of its stocks."""
+"""Needed to take a process's numbers away, as a file, by the API or a feed, with the permission to view its models."""
 SEEING = "stockandflow.view_scheduleentry"
 """Needed to see the page of the schedule: its entries, their messages and how far the records go."""
 ACTING = "stockandflow.act_on_objects"
 """Needed to run a stock's actions on its members, with Django's permission to change their model."""
 
 M = TypeVar("M", bound=Model)
+E = TypeVar("E", bound=FlowEvent)
 
 User = AnonymousUser | Any
 """Whatever the project's user model is, with ``has_perm``."""
@@ -69,7 +71,10 @@ def may_list(user: User, process: Process, model: type[Model]) -> bool:
 
 
 def may_export(user: User, process: Process) -> bool:
-    """Whether the user may take the process's numbers away as a file: who may view every model of its stocks."""
+    """Whether the user may take the process's numbers away, as a file, by the API or a feed.
+
+    That is who may export and may view every model of its stocks.
+    """
     return (
         may_view(user, process)
         and bool(user.has_perm(EXPORTING))
@@ -111,6 +116,20 @@ def scoped(request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:
         # Joined rows may give one object twice.
         left = queryset.filter(pk__in=left.order_by().values("pk"))
     return cast("QuerySet[M]", left)
+
+
+def scoped_events(request: HttpRequest, events: QuerySet[E]) -> QuerySet[E]:
+    """Those of the events, of one event model, whose subject exists for this request.
+
+    Where the request sees all of the model the events are as they are, those of objects that are gone among them; of a
+    part, an event whose subject is gone is nobody's. No query but the project's own.
+    """
+    subject: Any = events.model._meta.get_field("subject")
+    if not narrows(request, subject.related_model):
+        return events
+    everybody: QuerySet[Any] = QuerySet(subject.related_model)
+    seen = scoped(request, everybody).order_by().values(subject.target_field.name)
+    return events.filter(subject_id__in=seen)
 
 
 def is_scoped(request: HttpRequest, process: Process) -> bool:
