@@ -13,7 +13,13 @@ settings.register_profile("default", _SHARED, max_examples=50)
 settings.register_profile("ci", _SHARED, max_examples=50, derandomize=True, print_blob=True)
 settings.register_profile("matrix", _SHARED, max_examples=12, derandomize=True, print_blob=True)
 settings.register_profile("thorough", _SHARED, max_examples=2000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+# Rules are searched on SQLite; the others are asked what differs in them, which wants fewer examples of more seconds.
+_USUAL = "ci" if os.environ.get("CI") else "default"
+settings.register_profile("other-default", _SHARED, max_examples=20)
+settings.register_profile("other-ci", settings.get_profile("ci"), max_examples=20)
+if os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite":
+    _USUAL = f"other-{_USUAL}"
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _USUAL))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -81,6 +81,8 @@ class Watcher:
             self._note("status", f"{response.status} from {response.url}")
 
     def _failed(self, request: Request) -> None:
+        if request.failure == "net::ERR_ABORTED":  # the page was left before it had its icon
+            return
         self._note("failed", f"{request.method} {request.url}: {request.failure}")
 
     def found(self) -> list[str]:

@@ -33,7 +33,7 @@ MOST_QUERIES = 40
 MOST_TO_EXPLAIN = 130
 """Where each tracker is looked at, its triggers and its events; there are a dozen, with those of the tests."""
 LONG = os.environ.get("STOCKANDFLOW_LONG") == "1"
-EXAMPLES = 1000 if LONG else 15
+EXAMPLES = 1000 if LONG else settings().max_examples * 3 // 10
 
 PARAMETERS = [
     *("range", "since", "until", "per", "split", "compare", "format", "page", "sort"),
