@@ -33,7 +33,7 @@ TORN = """
 """
 
 
-@pytest.mark.parametrize("route", [route for route in PAGES if not route.is_in_admin], ids=str)
+@pytest.mark.parametrize("route", PAGES, ids=str)
 def test_a_page_can_be_printed(page: Page, watcher: Watcher, route: Route) -> None:
     open_page(page, route)
     page.emulate_media(media="print", color_scheme="dark")
@@ -42,6 +42,7 @@ def test_a_page_can_be_printed(page: Page, watcher: Watcher, route: Route) -> No
         assert (text < 40, background > 90) == (True, True), (selector, text, background)
     assert page.evaluate(SHOWN) == []
     assert page.evaluate(TORN) == []
+    place = "admin-" if route.is_in_admin else ""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.pdf(path=SCREENSHOTS / f"{route.name}-print.pdf", format="A4")
+    page.pdf(path=SCREENSHOTS / f"{place}{route.name}-print.pdf", format="A4")
     assert watcher.found() == []
