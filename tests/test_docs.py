@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import stockandflow
 from stockandflow import checks
 from stockandflow.capture import methods
 from stockandflow.conf import NAMES
@@ -40,3 +41,10 @@ def test_the_explanation_of_the_capture_names_every_blind_spot() -> None:
     beside = (*methods.UNSEEN_BY_SIGNALS, *methods.UNSEEN_BESIDE_THE_ROW, *methods.WHILE_DOWN)
     for spot in (*by_triggers, *beside):
         assert spot in page
+
+
+def test_the_reference_names_every_template_of_the_pages_and_no_other() -> None:
+    page = (REFERENCE / "pages.md").read_text()
+    folder = Path(stockandflow.__file__).parent / "templates" / "stockandflow"
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*.html")}
+    assert set(re.findall(r"`((?:admin/)?\w+\.html)`", page)) == there
