@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from django.http import Http404, HttpRequest
@@ -14,8 +14,6 @@ from stockandflow.periods import Grain
 from stockandflow.site.filters import Asked, read_filters
 
 RANGE = ("range", "since", "until")
-LONGEST = timedelta(days=20 * 366)
-"""Twenty years."""
 MOST_ROWS = 25_000
 """So many are in one answer: a year of days of a process with five stocks and twelve flows has 23,000."""
 
@@ -30,9 +28,6 @@ def read(
     wrong = strays(request.GET, known)
     asked = read_filters(request.GET, process, now, hours=hours, errors=wrong)
     wrong |= asked.errors
-    if not wrong and asked.until - asked.since > LONGEST:
-        days = (asked.until - asked.since).days
-        wrong["since"] = f"The range has {days:,} days; ask for {LONGEST.days:,} at most."
     if wrong:
         raise invalid(wrong)
     return asked

@@ -11,6 +11,8 @@ from math import ceil
 from typing import cast
 from urllib.parse import urlencode
 
+from django.core.exceptions import FieldError
+from django.db import Error
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
@@ -36,6 +38,10 @@ DEFAULT = "30d"
 AUTO = "auto"
 MOST_PERIODS = 120
 """More are too narrow to be told apart, so that longer ones are shown."""
+LONGEST = timedelta(days=20 * 366)
+"""Twenty years."""
+MOST_VALUES = 50
+"""A page is split by a facet with so many values at most, and offers so many in a list."""
 AUTO_PERIODS = 92
 """A quarter of days: what a page shows unless it is asked for another grain."""
 DAYS = {
@@ -302,10 +308,16 @@ class _Reading:
             return *self._preset(preset), preset
         since, until = ends.get("since"), ends.get("until")
         try:
-            return *asked_range(since, until, calendar=self.calendar, now=self.now), ""
+            since, until = asked_range(since, until, calendar=self.calendar, now=self.now)
         except InvalidInput as error:
             self.errors["since" if since is not None and since >= self.now else "until"] = str(error)
             return *self._preset(DEFAULT), ""
+        if until - since > LONGEST:
+            self.errors["since"] = _("The range has {days} days; ask for {most} at most.").format(
+                days=f"{(until - since).days:,}", most=f"{LONGEST.days:,}"
+            )
+            return *self._preset(DEFAULT), ""
+        return since, until, ""
 
     def _preset(self, key: str) -> tuple[datetime, datetime]:
         until = end_of_day(self.calendar, self.now)
@@ -366,6 +378,11 @@ class _Reading:
                 "Records keep each facet by itself; take out {facet}, or split by nothing."
             ).format(facet=_name(self.facets[next(iter(slice_))]))
             return None
+        if slug and _has_many_values(self.facets[slug]):
+            self.errors["split"] = _(
+                "{facet} has more than {most} values, too many to show side by side; choose one of them as the facet."
+            ).format(facet=_name(self.facets[slug]), most=MOST_VALUES)
+            return None
         return slug
 
     def _chosen(self, name: str, known: Iterable[str]) -> str | None:
@@ -393,7 +410,7 @@ class _Reading:
         yield self._select("per", _("Per"), {"": _("Auto"), **{grain: names[grain] for grain in self.grains}})
         for slug, facet in self.facets.items():
             name, label = _parameter(slug), _name(facet)
-            if facet.declared is None:
+            if facet.declared is None or len(facet.declared) > MOST_VALUES:
                 yield Field(name, label, self.given.get(name, ""), self.errors.get(name, ""))
                 continue
             values = {key: label for label, key in facet.declared.items()}
@@ -428,6 +445,18 @@ def _facets(process: Process) -> dict[str, Slicing]:
         except InvalidInput:  # it gives an object several values
             continue
     return found
+
+
+def _has_many_values(facet: Slicing) -> bool:
+    """Whether it has more values than a page can be split by. One query where its values aren't declared."""
+    if facet.declared is not None:
+        return len(facet.declared) > MOST_VALUES
+    stock, applied = next(iter(facet.facets.items()))
+    values = stock.queryset.order_by().values_list(applied.lookup).distinct()
+    try:
+        return len(values[: MOST_VALUES + 1]) > MOST_VALUES
+    except (Error, FieldError, ValueError):  # a stock that can't be counted; the page says so beside its name
+        return False
 
 
 def _name(facet: Slicing) -> str:
