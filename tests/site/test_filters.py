@@ -156,7 +156,7 @@ def test_errors_found_elsewhere_stand_at_their_field() -> None:
         ("range=12mo", Grain.WEEK),
         ("since=2022-11-23", Grain.MONTH),
         ("since=2006-11-23", Grain.QUARTER),
-        ("since=1950-01-01", Grain.YEAR),
+        ("since=2007-01-01", Grain.QUARTER),
         ("range=12mo&per=auto", Grain.WEEK),
         ("range=12mo&per=month", Grain.MONTH),
         ("since=2026-11-23&until=2200-01-01", Grain.DAY),
@@ -314,3 +314,28 @@ def test_whatever_is_asked_there_is_an_answer(parameters: dict[str, str]) -> Non
         assert bounds(found) == DEFAULT
     assert len(found.slice) <= 1
     assert QueryDict(found.query()[1:]).keys() <= parameters.keys()
+
+
+def test_a_range_of_more_than_twenty_years_is_refused_at_its_beginning() -> None:
+    assert not errors(asked("since=2026-11-23&until=2200-01-01")), "what is to come is no part of it"
+    found = asked("since=1950-01-01&until=2025-01-01")
+    assert "ask for 7,320 at most" in errors(found)["since"]
+    assert not errors(asked("since=2006-01-01&until=2025-01-01"))
+
+
+@pytest.mark.django_db
+def test_a_facet_of_more_values_than_can_stand_side_by_side_is_not_split_by_and_typed() -> None:
+    many = Facet("number", "Number", "number", list(range(51)))
+    found = asked("split=number", process(many))
+    assert found.split_by is None
+    assert "more than 50 values" in errors(found)["split"]
+    assert not choices(found, "facet-number"), "a field to type into, rather than a long list"
+    assert asked("split=number", process(Facet("number", "Number", "number", [1]))).split_by == "number"
+
+
+@pytest.mark.django_db
+def test_values_that_nobody_declared_are_counted_before_a_page_is_split_by_them() -> None:
+    Item.objects.bulk_create(Item(text=f"n{n}") for n in range(50))
+    assert asked("split=word", FACETED).split_by == "word"
+    Item.objects.create(text="another")
+    assert "more than 50 values" in errors(asked("split=word", FACETED))["split"]

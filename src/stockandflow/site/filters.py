@@ -312,9 +312,9 @@ class _Reading:
         except InvalidInput as error:
             self.errors["since" if since is not None and since >= self.now else "until"] = str(error)
             return *self._preset(DEFAULT), ""
-        if until - since > LONGEST:
+        if min(until, self.now) - since > LONGEST:
             self.errors["since"] = _("The range has {days} days; ask for {most} at most.").format(
-                days=f"{(until - since).days:,}", most=f"{LONGEST.days:,}"
+                days=f"{(min(until, self.now) - since).days:,}", most=f"{LONGEST.days:,}"
             )
             return *self._preset(DEFAULT), ""
         return since, until, ""
