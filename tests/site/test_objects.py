@@ -15,7 +15,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -23,6 +23,7 @@ from example.admin_site import site
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Ticket
 from stockandflow import reports
+from stockandflow.admin import StockAndFlowAdminSite
 from stockandflow.models import Watermark
 from stockandflow.registry import registry
 from stockandflow.reports import Kind, Number
@@ -520,3 +521,13 @@ def test_the_form_asks_for_another_list_and_leaves_out_what_is_empty(reader: Cli
 
 def test_the_permissions_have_the_names_that_the_app_gives() -> None:
     assert {LISTING, ACTING} == {"stockandflow.list_objects", "stockandflow.act_on_objects"}
+
+
+def test_of_sites_of_one_name_the_one_among_the_addresses_tells_the_columns(rf: RequestFactory) -> None:
+    trial = registry.stock("trial")
+    twins = [StockAndFlowAdminSite(name=site.name) for _ in range(8)]
+    for twin in twins:
+        twin.register_stock(trial)
+    found = admin_of(rf.get("/"), trial)
+    assert found is not None
+    assert found.admin_site is site

@@ -15,6 +15,7 @@ from django.db.models import F, Field, Model, OrderBy, QuerySet
 from django.db.models import fields as model_fields
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils.formats import date_format, number_format, time_format
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -26,7 +27,7 @@ from stockandflow.periods import Calendar
 from stockandflow.site.frames import framed_by
 
 if TYPE_CHECKING:
-    from django.contrib.admin import ModelAdmin  # a project without the admin can do without
+    from django.contrib.admin import AdminSite, ModelAdmin  # a project without the admin can do without
 
 log = logging.getLogger(__name__)
 
@@ -70,18 +71,29 @@ class Column:
 def admin_of(request: HttpRequest, declaration: Stock | Flow) -> ModelAdmin[Any] | None:
     """The admin that a StockAndFlowAdminSite has of a stock or a flow, None where none has.
 
-    Of several sites the one in whose frame the page stands comes first. No query.
+    Of several sites the one in whose frame the page stands comes first; one without addresses is none. No query.
     """
     if not apps.is_installed("django.contrib.admin"):
         return None
     from django.contrib.admin.sites import all_sites  # noqa: PLC0415  # not without the admin
 
     frame = framed_by(request)
-    for site in sorted(all_sites, key=lambda site: (site is not frame, site.name)):
+    mounted = [site for site in all_sites if site is frame or _has_addresses(site)]
+    for site in sorted(mounted, key=lambda site: (site is not frame, site.name)):
         for listing, admin in site._registry.items():  # noqa: SLF001  # it has no other way to ask
             if getattr(listing, "declaration", None) is declaration:
                 return admin
     return None
+
+
+def _has_addresses(site: AdminSite) -> bool:
+    """Whether its pages are among the project's addresses, and not those of another one of its name."""
+    try:
+        address = reverse(f"{site.name}:index")
+        view: Any = resolve("/" + address.removeprefix(get_script_prefix())).func
+    except (NoReverseMatch, Resolver404):
+        return False
+    return getattr(view, "admin_site", None) is site
 
 
 def columns_of(model: type[Model], admin: ModelAdmin[Any] | None, request: HttpRequest) -> list[Column]:
