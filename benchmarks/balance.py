@@ -5,6 +5,7 @@ Twenty stocks and forty flows, recorded every day. The past is in records, so th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ from benchmarks.measuring import (
     say,
 )
 from benchmarks.models import Case, FewFlowEvent, ManyFlowEvent
-from stockandflow import Flow, FlowEvent, ModelTracker, Process, Registry, Stock
+from stockandflow import Facet, Flow, FlowEvent, ModelTracker, Process, Registry, Stock
 from stockandflow.recording import record
 from stockandflow.reports import Balance, balance
 
@@ -80,36 +81,48 @@ PARTS: dict[str, Any] = {"grain": "month", "compare": "year"}
 def recorded(model: type[FlowEvent], size: int, today: datetime) -> Process:
     """A process with that many moves in the past and a few today, recorded."""
     prefix = model._meta.model_name or ""
-    process, registry = declared(model, prefix)
+    tracker, process = declared(model, prefix)
+    registry = Registry()
+    registry.register(tracker, process)
     fill(model, prefix, size, today - timedelta(days=DAYS), today, recorded_at=today - timedelta(days=1))
     fill(model, prefix, TODAY, today, timezone.now(), recorded_at=timezone.now())
     record(registry)
     return process
 
 
-def declared(model: type[FlowEvent], prefix: str) -> tuple[Process, Registry]:
+def declared(
+    model: type[FlowEvent], prefix: str, facets: Sequence[Facet] = ()
+) -> tuple[ModelTracker, Process]:
     """Twenty stocks in a ring, a flow from each to the next, and one into or out of each."""
     cases = Case._default_manager.all()
-    stocks = [Stock(f"{prefix}-{n}", f"Step {n}", cases.filter(step=n)) for n in range(STEPS)]
+    stocks = [Stock(f"{prefix}-{n}", f"Step {n}", cases.filter(step=n), facets) for n in range(STEPS)]
     flows = [
-        Flow(f"{prefix}-on-{n}", f"On from {n}", model, [stock], [stocks[(n + 1) % STEPS]])
+        Flow(f"{prefix}-on-{n}", f"On from {n}", model, [stock], [stocks[(n + 1) % STEPS]], facets=facets)
         for n, stock in enumerate(stocks)
     ]
     flows += [
-        Flow(f"{prefix}-in-{n}", f"In at {n}", model, [None], [stock])
+        Flow(f"{prefix}-in-{n}", f"In at {n}", model, [None], [stock], facets=facets)
         if n % 2
-        else Flow(f"{prefix}-out-{n}", f"Out at {n}", model, [stock], [None])
+        else Flow(f"{prefix}-out-{n}", f"Out at {n}", model, [stock], [None], facets=facets)
         for n, stock in enumerate(stocks)
     ]
-    process, registry = Process(prefix, prefix, stocks), Registry()
-    registry.register(ModelTracker(stocks=stocks, flows=flows, slug=prefix), process)
-    return process, registry
+    return ModelTracker(stocks=stocks, flows=flows, slug=prefix), Process(prefix, prefix, stocks)
 
 
 def fill(
-    model: type[FlowEvent], prefix: str, size: int, since: datetime, until: datetime, *, recorded_at: datetime
+    model: type[FlowEvent],
+    prefix: str,
+    size: int,
+    since: datetime,
+    until: datetime,
+    *,
+    recorded_at: datetime,
+    facets: str = "'{}'",
 ) -> None:
-    """That many moves, evenly over the time, in its order, by turns of every flow. One statement."""
+    """That many moves, evenly over the time, in its order, by turns of every flow. One statement.
+
+    ``facets`` is SQL for those of the move ``n``.
+    """
     step_s = (until - since).total_seconds() / size
     turn = f"n %% {2 * STEPS}"
     at = {
@@ -144,7 +157,7 @@ def fill(
         cursor.execute(
             f"INSERT INTO {table} (tracker, flow, source, sink, subject_id, timestamp, recorded_at, facets, origin) "
             f"{'' if connection.vendor == 'postgresql' else f'WITH RECURSIVE {series} '}"
-            f"SELECT '{prefix}', {flow}, {source}, {sink}, n / 10 + 1, {at}, %s, '{{}}', 'live' FROM ({numbers}) s",
+            f"SELECT '{prefix}', {flow}, {source}, {sink}, n / 10 + 1, {at}, %s, {facets}, 'live' FROM ({numbers}) s",
             [connection.ops.adapt_datetimefield_value(recorded_at)],
         )
     analyse(table)

@@ -88,6 +88,9 @@ class Case(models.Model):
     """What moves between twenty steps; its past is in the events alone."""
 
     step = models.PositiveSmallIntegerField()
+    plan = models.CharField(max_length=20, default="free")
+    country = models.CharField(max_length=2, default="GB")
+    channel = models.CharField(max_length=20, default="web")
 
     def __str__(self) -> str:
         return f"{self.pk} at {self.step}"
@@ -101,5 +104,17 @@ class FewFlowEvent(FlowEvent):
 
 class ManyFlowEvent(FlowEvent):
     """A move of a case, in a table of many."""
+
+    subject = SubjectForeignKey(Case)
+
+
+class MonthFlowEvent(FlowEvent):
+    """A move of a case, in a table of a month."""
+
+    subject = SubjectForeignKey(Case)
+
+
+class YearsFlowEvent(FlowEvent):
+    """A move of a case, in a table of years."""
 
     subject = SubjectForeignKey(Case)

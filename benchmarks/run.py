@@ -15,7 +15,7 @@ from pathlib import Path
 import django
 from django.db import connection
 
-BENCHMARKS = ("capture", "recording", "flow_records", "sweep", "schedule", "balance")
+BENCHMARKS = ("capture", "recording", "flow_records", "sweep", "schedule", "balance", "pages")
 
 
 def versions() -> str:

@@ -21,7 +21,34 @@ def measured(name: str, suffix: str = "") -> dict[str, Any]:
 
 
 SECRET_KEY = "nothing-is-signed-here"  # noqa: S105
-INSTALLED_APPS = ["stockandflow", "benchmarks"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "stockandflow",
+    "benchmarks",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+            ],
+        },
+    },
+]
+ROOT_URLCONF = "benchmarks.urls"
+ALLOWED_HOSTS = ["testserver"]
+STATIC_URL = "static/"
 DATABASES = {"default": measured(os.environ.get("STOCKANDFLOW_BENCHMARK_DB", "sqlite"))}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True

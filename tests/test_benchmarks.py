@@ -45,7 +45,7 @@ def test_a_quick_run_prints_a_table_and_keeps_its_lines(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     lines = json.loads((tmp_path / "results.json").read_text())
-    assert {one["benchmark"] for one in lines} == {"capture", "recording", "sweep", "balance"}
+    assert {one["benchmark"] for one in lines} == {"capture", "recording", "sweep", "balance", "pages"}
     assert {one["verdict"] for one in lines} == {"stated"}, "a quick run judges nothing"
     page = (tmp_path / "results.md").read_text()
     for one in lines:
