@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -32,34 +31,15 @@ from stockandflow.site.columns import admin_of
 from stockandflow.site.links import objects_url
 from tests.reports.history import Step, counted, written
 from tests.site.test_views import text_of
+from tests.site.users import ACTS, LISTS, user_with
 
 pytestmark = pytest.mark.django_db
 
 START, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
 OBJECTS = "/stockandflow/membership/objects/"
-LISTS = ("view_process", "list_objects", "view_member", "view_ticket")
-ACTS = (*LISTS, "act_on_objects", "change_member")
 
 membership = registry.process("membership")
 trial, active = registry.stock("trial"), registry.stock("active")
-
-
-def user_with(*codenames: str, name: str = "someone") -> User:
-    user = User.objects.create_user(name)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return user
-
-
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(user_with(*LISTS))
-    return client
-
-
-@pytest.fixture
-def actor(client: Client) -> Client:
-    client.force_login(user_with(*ACTS))
-    return client
 
 
 @pytest.fixture

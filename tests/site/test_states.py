@@ -27,14 +27,6 @@ PANEL = 'id="sf-stock-{}"'
 
 
 @pytest.fixture
-def viewer(client: Client) -> Client:
-    user = User.objects.create_user("viewer")
-    user.user_permissions.add(Permission.objects.get(codename="view_process"))
-    client.force_login(user)
-    return client
-
-
-@pytest.fixture
 def member() -> Member:
     return Member.objects.create(
         name="Ann", email="a@example.org", plan=Plan.objects.create(name="Basic", monthly_price=9)

@@ -19,8 +19,9 @@ from stockandflow.registry import registry
 from stockandflow.site.lifelines import lasting, lifelines, standing_in, strip
 from stockandflow.site.links import timeline_url
 from tests.reports.history import Step, written
-from tests.site.test_objects import LISTS, html_of, own, unseen, user_with
+from tests.site.test_objects import html_of, own, unseen
 from tests.site.test_views import text_of
+from tests.site.users import LISTS, user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -28,12 +29,6 @@ START, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
 membership = registry.process("membership")
 
 LIFE: list[Step] = [(START, "trial"), (START + 10 * DAY, "active"), (START + 40 * DAY, "paused")]
-
-
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(user_with(*LISTS))
-    return client
 
 
 def url_of(key: Any) -> str:

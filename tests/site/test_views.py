@@ -6,7 +6,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -23,14 +23,6 @@ pytestmark = pytest.mark.django_db
 
 INDEX = "/stockandflow/"
 MEMBERSHIP = "/stockandflow/membership/"
-
-
-@pytest.fixture
-def viewer(client: Client) -> Client:
-    user = User.objects.create_user("viewer")
-    user.user_permissions.add(Permission.objects.get(codename="view_process"))
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

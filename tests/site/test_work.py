@@ -15,26 +15,15 @@ from django.test.utils import CaptureQueriesContext
 from example.membership.models import Member, Plan, Status
 from stockandflow.registry import registry
 from tests.reports.history import written
-from tests.site.test_objects import ACTS, LISTS, html_of, own, user_with
+from tests.site.test_objects import html_of, own
 from tests.site.test_views import text_of
+from tests.site.users import LISTS, user_with
 
 pytestmark = pytest.mark.django_db
 
 WORK = "/stockandflow/membership/stocks/trial/work/"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 trial = registry.stock("trial")
-
-
-@pytest.fixture
-def reader(client: Client) -> Client:
-    client.force_login(user_with(*LISTS))
-    return client
-
-
-@pytest.fixture
-def actor(client: Client) -> Client:
-    client.force_login(user_with(*ACTS))
-    return client
 
 
 @pytest.fixture
