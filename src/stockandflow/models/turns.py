@@ -6,7 +6,6 @@ Written by hand, since that is all that a claim does: the ORM takes longer to sa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,21 +19,6 @@ ENTRIES, RUNS = ScheduleEntry._meta.db_table, ScheduleRun._meta.db_table
 GONE = "The runner was gone before the end."
 
 Status = ScheduleRun.Status
-
-
-@dataclass(frozen=True)
-class Row:
-    """A run as it is stored: its period's start, where it stands, and how often it was tried."""
-
-    pk: int
-    start: datetime
-    status: str
-    attempt: int
-
-    @property
-    def settled(self) -> bool:
-        """Whether the period needs no run any more."""
-        return self.status in ScheduleRun.SETTLED
 
 
 def locked(name: str, using: str) -> ScheduleEntry:
@@ -67,8 +51,11 @@ def seen(entry_pk: int, at: datetime, using: str) -> None:
         )
 
 
-def rows(entry_pk: int, start: datetime, using: str) -> list[Row]:
-    """The run of the period that begins then, if there is one, and all that run by their status. One query."""
+def rows(entry_pk: int, start: datetime, using: str) -> list[ScheduleRun]:
+    """The run of the period that begins then, if there is one, and all that run by their status. One query.
+
+    They hold their key, their period's start, where they stand, and how often they were tried.
+    """
     connection = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -77,7 +64,10 @@ def rows(entry_pk: int, start: datetime, using: str) -> list[Row]:
             [entry_pk, _written(connection, start)],
         )
         instant = _reading(connection)
-        return [Row(pk, instant(at), status, attempt) for pk, at, status, attempt in cursor.fetchall()]
+        return [
+            ScheduleRun(pk=pk, period_start=instant(at), status=status, attempt=attempt)
+            for pk, at, status, attempt in cursor.fetchall()
+        ]
 
 
 def fail_gone(keys: list[int], using: str) -> int:
@@ -120,7 +110,9 @@ def start(
         return int(cursor.lastrowid)
 
 
-def restart(row: Row, owner: str, lease: timedelta, using: str, *, also: tuple[Status, ...] = ()) -> bool:
+def restart(
+    row: ScheduleRun, owner: str, lease: timedelta, using: str, *, also: tuple[Status, ...] = ()
+) -> bool:
     """Have a row that isn't settled run once more; False where somebody else was quicker, or is at it. One query.
 
     ``also`` are the states that are taken beside waiting, failed, and running without a sign of life.

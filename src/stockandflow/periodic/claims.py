@@ -142,11 +142,11 @@ def claim_missed(entry: Entry, period: Bounds, owner: str, using: str) -> Claim 
         return _take(entry, state, period, rows, owner, using, also=(Status.SKIPPED,))
 
 
-def _of(period: Bounds, rows: list[turns.Row]) -> turns.Row | None:
-    return next((row for row in rows if row.start == period.start), None)
+def _of(period: Bounds, rows: list[ScheduleRun]) -> ScheduleRun | None:
+    return next((row for row in rows if row.period_start == period.start), None)
 
 
-def _nobody_else_is_at_it(rows: list[turns.Row], row: turns.Row | None, using: str) -> bool:
+def _nobody_else_is_at_it(rows: list[ScheduleRun], row: ScheduleRun | None, using: str) -> bool:
     """Whether all that run another period of the entry are gone, or stalled; these are noted as failed."""
     others = [other.pk for other in rows if other != row and other.status == Status.RUNNING]
     return not others or turns.fail_gone(others, using) == len(others)
@@ -156,7 +156,7 @@ def _take(
     entry: Entry,
     state: ScheduleEntry,
     period: Bounds,
-    rows: list[turns.Row],
+    rows: list[ScheduleRun],
     owner: str,
     using: str,
     *,
@@ -179,7 +179,7 @@ def _take(
 
 
 def _pass_over(
-    entry: Entry, state: ScheduleEntry, period: Bounds, rows: list[turns.Row], using: str
+    entry: Entry, state: ScheduleEntry, period: Bounds, rows: list[ScheduleRun], using: str
 ) -> Refusal:
     """Note the period as passed over, unless somebody is at the entry."""
     row = _of(period, rows)

@@ -23,7 +23,7 @@ from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import asked_range, described, end_of_day, instant, last_days, last_year
 from stockandflow.reports import Compare
 from stockandflow.reports.slicing import Slicing
-from stockandflow.site.dates import per
+from stockandflow.site.dates import per, period_header
 from stockandflow.site.naming import value_name
 
 PRESETS: dict[str, Callable[[Calendar, datetime], datetime]] = {
@@ -214,17 +214,6 @@ def read_filters(
     return _Reading(parameters, process, now, hours=hours, errors=errors or {}).asked()
 
 
-def _grain_names() -> dict[Grain, str]:
-    return {
-        Grain.HOUR: _("Hour"),
-        Grain.DAY: _("Day"),
-        Grain.WEEK: _("Week"),
-        Grain.MONTH: _("Month"),
-        Grain.QUARTER: _("Quarter"),
-        Grain.YEAR: _("Year"),
-    }
-
-
 def _parameter(facet: str) -> str:
     return f"facet-{facet}"
 
@@ -406,8 +395,8 @@ class _Reading:
         for name, label, at in (("since", _("From"), since), ("until", _("Until, not included"), until)):
             shown = self.given.get(name) or ("" if wrong else described(at, self.calendar))
             yield Field(name, label, shown, self.errors.get(name, ""))
-        names = _grain_names()
-        yield self._select("per", _("Per"), {"": _("Auto"), **{grain: names[grain] for grain in self.grains}})
+        grains: dict[str, str] = {grain: period_header(grain) for grain in self.grains}
+        yield self._select("per", _("Per"), {"": _("Auto"), **grains})
         for slug, facet in self.facets.items():
             name, label = _parameter(slug), _name(facet)
             if facet.declared is None or len(facet.declared) > MOST_VALUES:

@@ -78,12 +78,6 @@ def percent(line: StockBalance) -> str:
 
 
 @register.filter
-def largest_first(lines: tuple[FlowLine, ...]) -> list[FlowLine]:
-    """The lines by their count, those that no flow covers last."""
-    return words.largest_first(lines)
-
-
-@register.filter
 def unwatched(line: StockBalance) -> bool:
     """Whether nothing is known of what comes and goes."""
     return words.unwatched(line)
@@ -138,13 +132,6 @@ def derived(balance: Balance, when: str) -> bool:
     methods = {"opening": [line.opening_method for line in balance.stocks]}
     methods["closing"] = [line.closing_method for line in balance.stocks]
     return "derived" in methods[when]
-
-
-@register.simple_tag
-def share_of_largest(line: FlowLine, balance: Balance) -> str:
-    """The line's count against the largest one of the whole report, as a width in SVG: ``66.4%``."""
-    largest = max(flow.count for stock in balance.stocks for flow in (*stock.inflows, *stock.outflows))
-    return f"{line.count / largest * 100:.1f}%"  # never by locale: 66,4% is no width
 
 
 @register.simple_tag(takes_context=True)
