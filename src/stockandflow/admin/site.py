@@ -20,11 +20,8 @@ from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import DeclarationError
 from stockandflow.registry import registry as declared
 from stockandflow.site.access import visible
-from stockandflow.site.frames import frame
+from stockandflow.site.frames import ADMIN, frame
 from stockandflow.urls import app_name, pages
-
-NAME = "stockandflow_admin"
-"""The site's name among the addresses, unless the project gives its own."""
 
 
 class StockAndFlowAdminSite(admin.AdminSite):
@@ -41,7 +38,7 @@ class StockAndFlowAdminSite(admin.AdminSite):
     index_template = "stockandflow/admin/index.html"
     app_index_template = "stockandflow/admin/app_index.html"
 
-    def __init__(self, name: str = NAME) -> None:
+    def __init__(self, name: str = ADMIN) -> None:
         super().__init__(name)
         self.disable_action("delete_selected")
 

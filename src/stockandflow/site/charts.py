@@ -40,7 +40,7 @@ MOST_MULTIPLES = 6
 
 @dataclass(frozen=True)
 class LegendLine:
-    """A flow of the stock over the whole range, with the shade of its bars."""
+    """A flow, or one pair of its stocks, over the whole range, with the shade of its bars."""
 
     shade: str
     line: FlowLine

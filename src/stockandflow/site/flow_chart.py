@@ -15,7 +15,7 @@ from stockandflow.drawing.dates import date_ticks
 from stockandflow.drawing.layers import shades, stacked
 from stockandflow.periods import Grain
 from stockandflow.reports import Balance, FlowLine, Number, lines_of
-from stockandflow.site.charts import Reading, pair, status_words
+from stockandflow.site.charts import LegendLine, Reading, pair, status_words
 from stockandflow.site.dates import partial, per, period_header, period_name, short_span, tick_names
 from stockandflow.site.naming import place_name
 from stockandflow.site.tables import Cell, Column, DataTable, Link, Row, unlinked
@@ -28,21 +28,13 @@ WINDOW = 7
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One source and sink of the flow over the whole range, with the shade of its bars."""
-
-    shade: str
-    line: FlowLine
-
-
-@dataclass(frozen=True)
 class FlowChart:
     """A flow over the periods of a report, as numbers and as geometry."""
 
     name: str
     grain: Grain
     drawn: Columns
-    pairs: tuple[Pair, ...]
+    pairs: tuple[LegendLine, ...]
     """Largest first; those beyond what bars tell apart have the shade ``other``."""
     readings: tuple[Reading, ...]
     table: DataTable
@@ -81,7 +73,7 @@ def flow_chart(balance: Balance, flow: Flow | None, grain: Grain, *, link: Link 
         grain=grain,
         drawn=drawn,
         pairs=tuple(
-            Pair(shade, lines[key])
+            LegendLine(shade, lines[key])
             for key, shade in shades({key: line.count for key, line in lines.items()}, MOST_PAIRS).items()
         ),
         readings=tuple(

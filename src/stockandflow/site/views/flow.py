@@ -22,10 +22,11 @@ from stockandflow.reports import Balance, FlowLine, latest_moves, lines_of, rate
 from stockandflow.reports.rhythm import LONGEST, Slot
 from stockandflow.site.access import is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
+from stockandflow.site.charts import LegendLine
 from stockandflow.site.dates import short_span
 from stockandflow.site.diagrams import UNCOVERED, addresses
 from stockandflow.site.filters import Asked
-from stockandflow.site.flow_chart import Pair, flow_chart, total_number
+from stockandflow.site.flow_chart import flow_chart, total_number
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import linker, timeline_url
 from stockandflow.site.naming import state_name, value_name
@@ -45,7 +46,7 @@ MOST_PAGES = 200
 class PairRow:
     """One source and sink of the flow."""
 
-    pair: Pair
+    pair: LegendLine
     url: str
     source_url: str
     sink_url: str
@@ -215,7 +216,7 @@ class _Page:
         sources = [one for one in (self.flow.sources if self.flow else ()) if isinstance(one, Stock)]
         return str(sources[0].name) if len(sources) == 1 else ""
 
-    def _row(self, pair: Pair) -> PairRow:
+    def _row(self, pair: LegendLine) -> PairRow:
         line = pair.line
         openings = [one.opening for one in self.balance.stocks if one.stock.slug == line.source]
         before = self._before([line])
