@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import aware
 
 PREFIX = "sf"
+KEY = re.compile(r"[0-9a-f]{16}")
 ROOTS = ("api/v1", "metrics", "feeds")
 """Below these a token can be used; the pages are for people."""
 USE_IS_TOLD_BY = timedelta(hours=1)
@@ -50,7 +52,8 @@ class ApiTokenManager(models.Manager["ApiToken"]):
         """The token that was shown, None where there is none, or it was revoked or has expired. One query."""
         _, _, rest = shown.partition("_")
         key, _, secret = rest.partition("_")
-        token = self.filter(key=key[:16]).first()
+        # No other text is asked for: a NUL, for one, is an error to PostgreSQL.
+        token = self.filter(key=key if KEY.fullmatch(key) else "").first()
         # An unknown key takes as long to refuse as a wrong secret.
         same = compare_digest(token.digest if token else _digest(key), _digest(secret))
         return token if token is not None and same and token.is_valid(now) else None
