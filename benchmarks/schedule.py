@@ -8,6 +8,7 @@ commits with it needs it; beside it stands what they do without one, each as a s
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,9 @@ def among(runners: int, work: Callable[[int, int], object]) -> None:
             try:
                 work(index, runners)
                 code = 0
+            except BaseException:
+                traceback.print_exc()
+                raise
             finally:
                 os._exit(code)
         children.append(child)

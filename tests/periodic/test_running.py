@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -610,3 +611,26 @@ def test_whatever_text_an_entry_returns_is_kept_with_its_effect(returned: str, k
     assert (result.state, result.message) == (State.DONE, kept)
     assert ScheduleRun.objects.get().message == kept
     assert effects() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
+def test_runners_that_know_the_entries_in_another_order_do_not_block_each_other() -> None:
+    schedule = Schedule()
+    for name in "ba":
+        schedule.register(Frequency.HOURLY, int, name=name, calendar=UTC_CALENDAR)
+    began = threading.Event()
+
+    def runs() -> None:
+        began.wait()
+        run(schedule, now=AT)
+
+    def comes_with_them_in_order() -> None:
+        with transaction.atomic():
+            for name in "ab":
+                ScheduleEntry.objects.bulk_create([ScheduleEntry(name=name)], ignore_conflicts=True)
+                began.set()
+                time.sleep(0.5)  # the other one waits for "a" by now
+
+    side_by_side(runs, comes_with_them_in_order)
+    assert ScheduleRun.objects.filter(status=ScheduleRun.Status.DONE).count() == 2

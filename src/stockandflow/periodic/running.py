@@ -164,7 +164,9 @@ def run(
     new = [name for name, period in known.periods.items() if period and name not in known.states]
     if new:
         ScheduleEntry.objects.using(using).bulk_create(
-            [ScheduleEntry(name=name) for name in new], ignore_conflicts=True
+            # In one order: two runners that insert the same names in two would wait for each other.
+            [ScheduleEntry(name=name) for name in sorted(new)],
+            ignore_conflicts=True,
         )
     idle, results = [], []
     held = known.held(using) if send else set()
