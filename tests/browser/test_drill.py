@@ -27,7 +27,8 @@ def length(page: Page) -> int:
         following = page.locator("a[rel=next]")
         if not following.count():
             return rows + page.locator(".sf-remark a").count()
-        following.click()
+        # Not by a click, which returns before the page that it leads to is read.
+        page.goto(following.get_attribute("href") or "")
 
 
 def kind_of(address: str) -> str:
