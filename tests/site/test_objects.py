@@ -511,3 +511,24 @@ def test_of_sites_of_one_name_the_one_among_the_addresses_tells_the_columns(rf: 
     found = admin_of(rf.get("/"), trial)
     assert found is not None
     assert found.admin_site is site
+
+
+@pytest.mark.parametrize(
+    "parameters", ["kind=netted&source=%3Cb%3Ehi", "kind=flow&flow=converting&sink=nowhere"]
+)
+def test_a_side_that_is_none_is_refused_and_not_repeated(reader: Client, parameters: str) -> None:
+    text = text_of(html_of(reader, f"{OBJECTS}?{parameters}", status=400))
+    assert "is no state of the process 'membership', and none of its events names it" in text
+    assert "hi" not in re.findall(r"[a-z]+", text)
+    assert "nowhere" not in text
+
+
+def test_who_may_not_list_reads_no_made_up_side_either(viewer: Client) -> None:
+    html = html_of(viewer, f"{OBJECTS}?kind=netted&source=madeup", status=403)
+    assert "madeup" not in html
+
+
+def test_a_state_that_events_alone_tell_of_can_still_be_listed(reader: Client, past: None) -> None:
+    MemberFlowEvent.objects.filter(sink="paused").update(sink="retired")
+    html = html_of(reader, f"{OBJECTS}?kind=flow&source=active&sink=retired")
+    assert "to retired" in text_of(html)

@@ -15,10 +15,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from example.membership.models import MemberFlowEvent
+from stockandflow.declarations import ModelTracker, Process, Stock
 from stockandflow.models import Delivery, ScheduleEntry, ScheduleRun, Sweep
 from stockandflow.models.clock import DatabaseNow
 from stockandflow.periodic import DAILY, NEVER, Bounds, run, schedule
 from stockandflow.periods import Calendar
+from stockandflow.registry import registry
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("example.urls")]
 URL = "/stockandflow/status/"
@@ -292,3 +295,22 @@ def test_the_index_leads_to_the_page_where_the_user_may_see_it(client: Client) -
     assert link not in client.get("/stockandflow/").content.decode()
     client.force_login(User.objects.create_superuser("root"))
     assert link in client.get("/stockandflow/").content.decode()
+
+
+def test_stocks_of_a_hidden_process_arent_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    stocks = {tracker.slug: tracker.stocks for tracker in registry.trackers}
+    members, tickets = stocks["membership.member"], stocks["support.ticket"]
+    torn = Stock("torn-apart", "Torn", members[0].queryset.filter(plan__name="Basic"))
+    both = ModelTracker(stocks=[*members, torn], event_model=MemberFlowEvent, slug="membership.member")
+    monkeypatch.setattr(registry, "trackers", [both, registry.tracker("support.ticket")])
+    secret = Process("secret", "Secret", [torn, *tickets], flows=[], permission="auth.view_group")
+    monkeypatch.setattr(registry, "processes", [Process("seen", "Seen", list(members), flows=[]), secret])
+    user_with(client, "view_scheduleentry", "view_sweep", "view_process")
+    text = words(page(client))
+    assert "membership.member" in text
+    assert "torn-apart" not in text
+    assert "support.ticket" not in text
+    client.force_login(User.objects.create_superuser("all"))
+    text = words(page(client))
+    assert "torn-apart" in text
+    assert "support.ticket" in text

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow.capture import repair
+from stockandflow.declarations import Process
 from stockandflow.models import StockRecord
 from stockandflow.registry import registry
 from tests.site.test_views import page, text_of
@@ -88,3 +89,12 @@ def test_without_the_permission_of_the_process_there_is_no_such_page(client: Cli
     client.force_login(User.objects.create_user("nobody"))
     page(client, PAGE, status=404)
     assert client.post(PAGE).status_code == 404
+
+
+def test_a_stock_of_a_hidden_process_isnt_named(unseen: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Process("seen", "Seen", [registry.stock("trial")], flows=[])
+    secret = Process("secret", "Secret", [registry.stock("active")], flows=[], permission="auth.view_group")
+    monkeypatch.setattr(registry, "processes", [seen, secret])
+    text = text_of(page(client_of(*SEES), "/stockandflow/seen/unexplained/"))
+    assert "Trial → a process that you may not see 1 move" in text
+    assert "Active" not in text

@@ -5,6 +5,7 @@ A process that a user may not see is hidden, and answers as if it didn't exist.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
 from django.contrib.auth import get_permission_codename
@@ -45,6 +46,17 @@ def may_view(user: User, process: Process) -> bool:
 def visible(user: User, registry: Registry) -> list[Process]:
     """The processes that the user may see, in registered order."""
     return [process for process in registry.processes if may_view(user, process)]
+
+
+def hidden_stocks(user: User, registry: Registry) -> set[str]:
+    """The slugs of the stocks that stand in processes, none of which the user may see."""
+    stocks = {stock.slug for process in registry.processes for stock in process.stocks}
+    return stocks - {stock.slug for process in visible(user, registry) for stock in process.stocks}
+
+
+def names_any(text: str, slugs: Iterable[str]) -> bool:
+    """Whether a text about a tracker names one of these stocks, as such texts quote them."""
+    return any(repr(slug) in text for slug in slugs)
 
 
 def process_or_404(user: User, registry: Registry, slug: str) -> Process:

@@ -11,11 +11,12 @@ from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.db.models import Field, Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from stockandflow.declarations import ANY, Flow, Process, Stock
+from stockandflow.declarations import ANY, Flow, Process, Stock, state_key
 from stockandflow.declarations.slugs import LENGTH
 from stockandflow.exceptions import InvalidInput, UnknownSlug
 from stockandflow.periods import Calendar
@@ -126,6 +127,28 @@ def _side(name: str, given: Mapping[str, str]) -> str:
             f"{name} has {len(key)} characters; write the slug of a stock, nothing for outside, or {ANY!r} for any."
         )
     return key
+
+
+def undeclared_sides(number: Number, process: Process) -> dict[str, str]:
+    """``source`` and ``sink`` of the number where they are no state that the process or one of its flows declares."""
+    states = [state for flow in process.flows for state in (*flow.sources, *flow.sinks)]
+    known = {ANY, "", *map(state_key, states), *(stock.slug for stock in process.stocks)}
+    return {side: key for side in ("source", "sink") if (key := getattr(number, side)) not in known}
+
+
+def check_sides(number: Number, process: Process) -> None:
+    """Raise InvalidInput where a side is neither declared nor told of by an event of the process.
+
+    States that were declared once stay in events. No query where all are declared, else one for each event model.
+    """
+    for side, key in undeclared_sides(number, process).items():
+        kept = (model._default_manager.using(router.db_for_read(model)) for model in models_of(process))
+        if not any(events.filter(**{side: key}).exists() for events in kept):
+            known = ", ".join(repr(stock.slug) for stock in process.stocks)
+            raise InvalidInput(
+                f"{side} is no state of the process {process.slug!r}, and none of its events names it; write one of "
+                f"{known}, nothing for outside, or {ANY!r} for any."
+            )
 
 
 def _slice(given: Mapping[str, str], process: Process) -> tuple[tuple[str, str], ...]:

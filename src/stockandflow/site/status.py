@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from stockandflow.models import Delivery, ScheduleRun, StockRecord, Watermark
 from stockandflow.periodic import GRACE, Bounds, Cron, Frequency, Overview, State
 from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
+from stockandflow.site.access import names_any
 
 Status = ScheduleRun.Status
 
@@ -336,20 +337,29 @@ def freshness() -> Freshness:
     return Freshness(_moment(counts.values_list("timestamp", flat=True).first()), _moment(moves))
 
 
-def captured(registry: Registry) -> Iterator[Captured]:
-    """How each tracker is captured. Three queries for a database, and a few for each of its trackers."""
+def captured(registry: Registry, hidden: Collection[str] = ()) -> Iterator[Captured]:
+    """How each tracker is captured. Three queries for a database, and a few for each of its trackers.
+
+    ``hidden`` are the slugs of stocks that aren't to be named: trackers of such alone are left out, and of the others
+    the sentences that name one.
+    """
     for using in databases(registry):
         for told in explain(registry, using)[0]:
+            slugs = {stock.slug for stock in told.tracker.stocks}
+            if slugs and slugs <= set(hidden):
+                continue
             opened = told.sweep is not None and told.sweep.opened_at is not None
             yield Captured(
                 tracker=told.tracker.slug,
                 model=str(told.tracker.model._meta.verbose_name_plural),
                 method=method_words(told.method.kind),
-                reason=_(told.method.reason) if told.method.reason else "",
+                reason=""
+                if not told.method.reason or names_any(told.method.reason, hidden)
+                else _(told.method.reason),
                 error=told.error,
                 swept=_moment(told.sweep.completed_at) if opened and told.sweep is not None else "",
                 found=told.sweep.found if opened and told.sweep is not None else 0,
-                to_do=tuple(to_do_words(text) for text in told.to_do),
+                to_do=tuple(to_do_words(text) for text in told.to_do if not names_any(text, hidden)),
             )
 
 

@@ -28,7 +28,14 @@ from stockandflow.site.columns import admin_of
 from stockandflow.site.exports import export, export_links, list_file, list_of
 from stockandflow.site.filters import Field
 from stockandflow.site.frames import Crumb, framed_by, page_url, render_page
-from stockandflow.site.links import FACET, checked_key, number_parameters, read_number
+from stockandflow.site.links import (
+    FACET,
+    check_sides,
+    checked_key,
+    number_parameters,
+    read_number,
+    undeclared_sides,
+)
 from stockandflow.site.lists import facet_fields, in_scope, keeping, list_page
 from stockandflow.site.naming import heading, sides, when
 
@@ -56,9 +63,15 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
         number = read_number(parameters, process)
     except InvalidInput as error:
         return _told(request, process, crumbs, str(error), title=_("Objects"), status=400)
+    # A heading names the sides; what the address made up isn't named.
+    title = _("Objects") if undeclared_sides(number, process) else heading(number, process)
     if not all(may_list(request.user, process, model) for model in _models(number, process)):
         text = _("You may see this process's numbers, but not the objects behind them.")
-        return _told(request, process, crumbs, text, title=heading(number, process), status=403)
+        return _told(request, process, crumbs, text, title=title, status=403)
+    try:
+        check_sides(number, process)
+    except InvalidInput as error:
+        return _told(request, process, crumbs, str(error), title=title, status=400)
     try:
         found = in_scope(request, process, listed(number))
     except InvalidInput as error:

@@ -24,7 +24,7 @@ from stockandflow.models.clock import database_now
 from stockandflow.periodic import Result, State, overview, run, run_period, schedule, silence
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
-from stockandflow.site.access import SEEING
+from stockandflow.site.access import SEEING, hidden_stocks
 from stockandflow.site.frames import framed_by, page_url, render_page
 from stockandflow.site.status import captured, entry_shown, freshness, outboxes, period_words, summary
 
@@ -59,7 +59,9 @@ def status(request: HttpRequest) -> HttpResponse:
         "silence": silence(schedule, now=at),
         "freshness": freshness(),
         "outboxes": outboxes(registry) if user.has_perm(DELIVERIES) else None,
-        "trackers": list(captured(registry)) if user.has_perm(CAPTURE) else None,
+        "trackers": list(captured(registry, hidden_stocks(user, registry)))
+        if user.has_perm(CAPTURE)
+        else None,
         "calendar": Calendar.default(),
         "at": at,
         "sees_tracebacks": user.has_perm(TRACEBACKS),

@@ -19,7 +19,15 @@ from stockandflow.capture import MissingMove, Named, Skipped, repair
 from stockandflow.declarations import ModelTracker, Process
 from stockandflow.registry import registry
 from stockandflow.reports import OUTSIDE, Causes, causes
-from stockandflow.site.access import User, is_scoped, may_act, may_list, process_or_404
+from stockandflow.site.access import (
+    User,
+    hidden_stocks,
+    is_scoped,
+    may_act,
+    may_list,
+    names_any,
+    process_or_404,
+)
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import timeline_url
 from stockandflow.site.naming import place_name
@@ -76,7 +84,7 @@ def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
         "balance": found.balance,
         "calendar": shown.calendar,
         "causes": why,
-        "sights": list(_sights(why)),
+        "sights": list(_sights(why, hidden_stocks(request.user, registry))),
         "moves": list(_unseen(request, shown, why)),
         "can_repair": bool(_repairable(request.user, shown)),
     }
@@ -86,7 +94,7 @@ def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
     )
 
 
-def _sights(why: Causes) -> Iterator[Sight]:
+def _sights(why: Causes, hidden: set[str]) -> Iterator[Sight]:
     kinds: dict[str, str] = {
         "triggers": _("triggers"),
         "related triggers": _("triggers on its table and on related ones"),
@@ -96,7 +104,7 @@ def _sights(why: Causes) -> Iterator[Sight]:
         yield Sight(
             tracker=watched.tracker.slug,
             by=kinds[watched.method.kind],
-            unseen="; ".join(_(spot) for spot in watched.blind_spots),
+            unseen="; ".join(_(spot) for spot in watched.blind_spots if not names_any(spot, hidden)),
             left_out=_(watched.audit.left_out) if watched.audit.left_out else "",
         )
 
@@ -134,6 +142,7 @@ def _repaired(request: HttpRequest, process: Process) -> HttpResponse:
 
 def _unseen(request: HttpRequest, process: Process, why: Causes) -> Iterator[UnseenMove]:
     names = {stock.slug: str(stock.name) for one in why.watched for stock in one.tracker.stocks}
+    names |= dict.fromkeys(hidden_stocks(request.user, registry), _("a process that you may not see"))
     concerned = {stock.slug for stock in why.stocks}
     for watched in why.watched:
         model = watched.tracker.model
