@@ -888,7 +888,7 @@ def test_the_index_counts_each_stock_now_and_tells_how_it_went(root: Client, pla
         for source, sink in (("*", "*"), ("active", "paused"))
     )
     rows = index_rows(root)
-    assert rows["Active"] == ["2", "▼ down −3", "In 0 Out −7", "Work through As a page"]
+    assert rows["Active"] == ["2", "▼ down, worse −3", "In 0 Out −7", "Work through As a page"]
     assert rows["Paused"] == ["0", "In +7 Out 0", "Work through As a page"]
     assert rows["Pausing"] == ["7", "As a page"]
     assert rows["Lapsing"] == ["–", "As a page"]

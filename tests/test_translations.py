@@ -194,7 +194,7 @@ def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings:
         "?embed=1": "Bestandsrechnung",
         "stocks/trial/": "von außerhalb",
         "flows/signing-up/": "außerhalb",
-        "?facet-country=(none)": "Ohne Wert",
+        "?facet-country=(none)": "(ohne)",
     }
     settings.LANGUAGE_CODE = "de"  # type: ignore[attr-defined]
     settings.STOCKANDFLOW = {"EMBED_ORIGINS": ["https://wiki.example.org"]}  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from example.leads.models import Lead, LeadFlowEvent, Source, Status
 from stockandflow import Decay, Facet, Flow, ModelTracker, Process, Stock, periodic, register
 
 source = Facet(slug="source", name="Source", field_lookup="source", values=Source.values)
-stocks = Stock.for_choices(Lead, "status", facets=[source])
+stocks = Stock.for_choices(Lead, "status", facets=[source], better={Status.HOT: "up", Status.WON: "up"})
 flows = Flow.for_stocks(LeadFlowEvent, stocks, facets=[source])
 
 register(

@@ -30,10 +30,12 @@ flow = partial(Flow, facets=[plan, country], flow_event_model=MemberFlowEvent)
 
 members = Member.objects.all()
 trial = stock(slug="trial", name="Trial", queryset=members.filter(status=Status.TRIAL))
-active = stock(slug="active", name="Active", queryset=members.filter(status=Status.ACTIVE))
+active = stock(slug="active", name="Active", queryset=members.filter(status=Status.ACTIVE), better="up")
 paused = stock(slug="paused", name="Paused", queryset=members.filter(status=Status.PAUSED))
-past_due = stock(slug="past-due", name="Past due", queryset=members.filter(status=Status.PAST_DUE))
-churned = stock(slug="churned", name="Churned", queryset=members.filter(status=Status.CHURNED))
+past_due = stock(
+    slug="past-due", name="Past due", queryset=members.filter(status=Status.PAST_DUE), better="down"
+)
+churned = stock(slug="churned", name="Churned", queryset=members.filter(status=Status.CHURNED), better="down")
 stocks = [trial, active, paused, past_due, churned]
 
 flows = [

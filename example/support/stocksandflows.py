@@ -41,6 +41,7 @@ urgent = Stock(
         priority=Priority.URGENT, status__in=[Status.NEW, Status.OPEN, Status.WAITING]
     ),
     facets=facets,
+    better="down",
     description="Urgent tickets that nobody has resolved yet.",
 )
 

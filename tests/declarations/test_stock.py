@@ -357,3 +357,36 @@ def test_a_stock_is_explained_in_words_and_as_sql() -> None:
     assert ones.definition == "items whose number is 1 and text is “it's”"
     assert "WHERE" in ones.sql
     assert "it''s" in ones.sql or "it\\'s" in ones.sql
+
+
+class TestBetter:
+    @pytest.mark.parametrize(
+        ("better", "change", "judged"),
+        [
+            ("up", 3, "better"),
+            ("up", -3, "worse"),
+            ("down", 3, "worse"),
+            ("down", -3, "better"),
+            ("up", 0, ""),
+            ("down", None, ""),
+            (None, 3, ""),
+        ],
+    )
+    def test_a_change_is_judged_where_the_stock_says_which_way_is_better(
+        self, better: Any, change: int | None, judged: str
+    ) -> None:
+        stock = Stock(slug="some", name="Some", queryset=Item.objects.all(), better=better)
+        assert stock.judged(change) == judged
+
+    @pytest.mark.parametrize("better", ["Up", "", True, 1, ["up"]])
+    def test_another_way_is_refused(self, better: Any) -> None:
+        with pytest.raises(DeclarationError, match=r"'some' has better=.*; write 'up' or 'down', the way"):
+            Stock(slug="some", name="Some", queryset=Item.objects.all(), better=better)
+
+    def test_choices_say_it_by_their_values(self) -> None:
+        assert [one.better for one in Stock.for_choices(Item, "size", better={2: "down"})] == [None, "down"]
+
+    @pytest.mark.parametrize(("better", "told"), [({7: "up"}, "has 7 in better"), ("up", "has better='up'")])
+    def test_choices_refuse_what_is_none(self, better: Any, told: str) -> None:
+        with pytest.raises(DeclarationError, match=rf"testapp.Item.size {told}; write a dict of choice"):
+            Stock.for_choices(Item, "size", better=better)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -149,3 +150,11 @@ def test_one_break_is_told_once_however_many_recordings_noted_it() -> None:
 
     (found,) = Definition.breaks("stock", "trial", at, at + 9 * SECOND)
     assert found.at == at + SECOND
+
+
+def test_which_way_is_better_is_no_part_of_the_meaning() -> None:
+    stock = Stock(slug="some", name="Some", queryset=Member.objects.all())
+    one, other = Registry(), Registry()
+    one.register(Process("p", "P", [stock], flows=[]))
+    other.register(Process("p", "P", [replace(stock, better="down")], flows=[]))
+    assert list(meanings(one)) == list(meanings(other))

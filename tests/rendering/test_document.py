@@ -66,6 +66,7 @@ def test_the_document_of_a_process() -> None:
     assert document["stocks"][1] == {
         "slug": "past-due",
         "name": "Past due",
+        "better": None,
         "opening": 191,
         "opening_method": "counted",
         "inflow": 979,

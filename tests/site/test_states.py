@@ -155,3 +155,36 @@ def test_a_day_of_another_year_is_told_with_its_year(viewer: Client) -> None:
     today = date_format(timezone.localdate(), "MONTH_DAY_FORMAT")
     html = page(viewer, MEMBERSHIP, since=days_ago(0), until=days_ago(-1))
     assert f"Opening {today} In" in text_of(html)
+
+
+@pytest.mark.parametrize("rest", ["", "stocks/torn-one/", "flows/-/", "unexplained/", "?range=nonsense"])
+def test_a_process_of_which_nothing_can_be_counted_says_so_on_each_of_its_pages(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rest: str
+) -> None:
+    add_process(monkeypatch, torn())
+    html = page(viewer, TORN + rest)
+    assert "No stock of this process can be counted The server's log says why. Torn one" in text_of(html)
+    assert "The stock 'torn-one' can't be counted." in caplog.text
+    assert "gone_since" not in html
+    assert ("nonsense" in html) == ("nonsense" in rest)
+
+
+@pytest.mark.parametrize(
+    ("better", "verdict", "spoken"),
+    [("up", "sf-better", "up, better"), ("down", "sf-worse", "up, worse"), (None, "", "up")],
+)
+def test_a_change_is_good_or_bad_where_the_stock_says_which_way_is_better_and_never_by_colour_alone(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch, better: Any, verdict: str, spoken: str
+) -> None:
+    stock = registry.process("membership").stocks[0]
+    StockRecord.objects.create(stock=stock.slug, timestamp=timezone.now() - timedelta(days=40), count=0)
+    monkeypatch.setitem(vars(stock), "better", better)
+    plan = Plan.objects.create(name="Basic", monthly_price=9)
+    Member.objects.create(name="Ann", email="a@example.org", plan=plan)
+    for path in (MEMBERSHIP, f"{MEMBERSHIP}stocks/{stock.slug}/", INDEX):
+        html = page(viewer, path)
+        judged = html.split('class="sf-change ') if verdict else html.split('class="sf-change"')
+        assert any(one.startswith(f'{verdict}"') or not verdict for one in judged[1:])
+        assert f'<span class="sf-hidden">{spoken}</span>' in html
+    drawing = page(viewer, MEMBERSHIP).split("sf-box-change", 1)[1]
+    assert drawing.startswith(f" {verdict}" if verdict else '"')

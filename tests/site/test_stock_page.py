@@ -66,7 +66,7 @@ def test_it_tells_what_counts_and_how_many_there_are(lister: Client, members: li
     text = text_of(page(lister, ACTIVE))
     assert "Processes Membership Active" in text
     assert "members whose status is Active" in text
-    assert "Now 2 ▲ up +2 (from 0)" in text
+    assert "Now 2 ▲ up, better +2 (from 0)" in text
     assert "Lowest 0" in text
     assert "Highest 2 now" in text
     assert "In +2 Flow Moves Share Of source at the beginning Converting from Trial 2 100.0 %" in text

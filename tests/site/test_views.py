@@ -125,7 +125,7 @@ def test_a_card_tells_the_change_of_thirty_days_and_what_is_unexplained(
     html = page(viewer, INDEX)
     text = text_of(html)
     assert "Membership 1 unexplained Not recorded for a week" in text
-    assert "Trial 2 ▲ up +2 Active 1 ▲ up +1 Paused 0 ▼ down −1" in text
+    assert "Trial 2 ▲ up +2 Active 1 ▲ up, better +1 Paused 0 ▼ down −1" in text
     assert "5 stocks, 12 flows +2 in 30 days" in text
     assert 'href="/stockandflow/membership/unexplained/"' in html
     StockRecord.objects.create(stock="trial", timestamp=timezone.now() - timedelta(minutes=4), count=2)
@@ -143,7 +143,7 @@ def test_every_row_of_the_ledger_adds_up(viewer: Client, members: None) -> None:
     html = page(viewer, MEMBERSHIP)
     assert rows_of(html) == {
         "Trial": ["0", "+3", "−1", "+2", "0", "2", "▲ up from 0"],
-        "Active": ["0", "+1", "0", "+1", "0", "1", "▲ up from 0"],
+        "Active": ["0", "+1", "0", "+1", "0", "1", "▲ up, better from 0"],
         "Paused": ["1", "0", "0", "0", "−1", "0", "▼ down 100.0 %"],
         "Past due": ["0", "0", "0", "0", "0", "0", "■ unchanged 0.0 %"],
         "Churned": ["0", "0", "0", "0", "0", "0", "■ unchanged 0.0 %"],

@@ -58,7 +58,8 @@ def _declarations(request: HttpRequest, process: Process) -> Iterable[dict[str, 
         }
 
     yield described("process", process)
-    yield from (described("stock", stock, stock.slug) for stock in process.stocks)
+    for stock in process.stocks:
+        yield described("stock", stock, stock.slug) | {"better": stock.better}
     yield from (described("flow", flow, flow.slug) for flow in process.flows)
 
 

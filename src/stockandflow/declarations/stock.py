@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from stockandflow.models import StockRecord
     from stockandflow.registry import Registry
 
+Better = Literal["up", "down"]
+"""Which way a count should go."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stock:
@@ -36,6 +39,9 @@ class Stock:
     ``before_recording`` are called with the stock before it is counted for a record, ``after_recording`` with the stock
     and the record once that is committed. One that raises is logged and stops neither the count nor the others.
 
+    ``better`` says which way the count should go, ``"up"`` or ``"down"``: then pages tell a change for the better from
+    one for the worse. None leaves that open. It isn't part of what the stock means.
+
     Two stocks are never equal; a stock can be a key of a dict.
     """
 
@@ -46,6 +52,7 @@ class Stock:
     description: str = ""
     before_recording: Sequence[Callable[[Stock], object]] = ()
     after_recording: Sequence[Callable[[Stock, StockRecord], object]] = ()
+    better: Better | None = None
     home: Home = field(default_factory=Home, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +84,7 @@ class Stock:
                     f"{', record' if name == 'after_recording' else ''})."
                 )
             object.__setattr__(self, name, tuple(functions))
+        _checked_better(f"The stock {self.slug!r}", self.better)
 
     def __str__(self) -> str:
         return str(self.name)
@@ -92,12 +100,14 @@ class Stock:
         *,
         prefix: str | None = None,
         facets: Sequence[Facet | tuple[Facet, str]] = (),
+        better: Mapping[Any, Better] | None = None,
     ) -> list[Stock]:
         """One stock for every choice of a field, in the field's order: a whole dimension.
 
         Slugs are ``prefix`` + the value; the prefix is the model's name and a hyphen unless given. Names are the
-        choices' labels. Objects whose field is NULL are in none of them. Raises DeclarationError for a field that has
-        no choices, or whose values give one slug twice.
+        choices' labels, and ``better`` is value → which way its count should go. Objects whose field is NULL are in
+        none of them. Raises DeclarationError for a field that has no choices, or whose values give one slug twice, and
+        for a ``better`` of a value that is no choice.
         """
         field_label = f"{model._meta.label}.{field_name}"
         try:
@@ -112,6 +122,13 @@ class Stock:
             raise DeclarationError(
                 f"{field_label} has no choices; declare its stocks one by one, or give the field choices."
             )
+        should = {} if better is None else better
+        if not isinstance(should, Mapping) or (stray := [one for one in should if one not in dict(choices)]):
+            told = f"has {stray[0]!r} in better" if isinstance(should, Mapping) else f"has better={better!r}"
+            raise DeclarationError(
+                f"Stock.for_choices of {field_label} {told}; write a dict of choice → 'up' or 'down', of the choices "
+                f"{', '.join(repr(value) for value, _ in choices)}."
+            )
         start = f"{model._meta.model_name}-" if prefix is None else prefix
         by_slug: dict[str, Stock] = {}
         for value, label in choices:
@@ -120,6 +137,7 @@ class Stock:
                 name=str(label),
                 queryset=model._default_manager.filter(**{field_name: value}),
                 facets=facets,
+                better=should.get(value),
             )
             if by_slug.setdefault(stock.slug, stock) is not stock:
                 raise DeclarationError(
@@ -135,6 +153,12 @@ class Stock:
         return model
 
     subject_model = model
+
+    def judged(self, change: int | None) -> Literal["better", "worse", ""]:
+        """Whether a change of the count is for the better; "" where there is none, or ``better`` leaves it open."""
+        if not change or self.better is None:
+            return ""
+        return "better" if (change > 0) == (self.better == "up") else "worse"
 
     @property
     def applied_facets(self) -> tuple[AppliedFacet, ...]:
@@ -300,6 +324,13 @@ class Stock:
     def flows_outfrom(self) -> dict[Flow, QuerySet[Any]]:
         """Each outflow with its events out of this stock; no query until one is evaluated."""
         return {flow: flow.all(source=self) for flow in self.outflows}
+
+
+def _checked_better(whose: str, better: object) -> None:
+    if better not in (None, "up", "down"):
+        raise DeclarationError(
+            f"{whose} has better={better!r}; write 'up' or 'down', the way its count should go, or leave it out."
+        )
 
 
 def _slug_part(value: Any) -> str:

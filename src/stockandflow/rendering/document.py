@@ -112,6 +112,7 @@ def _stock(line: StockBalance) -> dict[str, Any]:
     return {
         "slug": line.stock.slug,
         "name": line.stock.name,
+        "better": line.stock.better,
         "opening": line.opening,
         "opening_method": line.opening_method,
         "inflow": line.inflow,

@@ -121,10 +121,14 @@ def _balances(
 ) -> dict[Process, Balance | None]:
     """Process → the balance of the stocks of all of them.
 
-    Where that raises, each has one of its own, and None where its own raises too, which is logged.
+    Where that raises, each has one of its own, and None where its own raises too, or no stock can be counted, which is
+    logged.
     """
     try:
-        return dict.fromkeys(processes, _joint(calendar, processes, now))
+        found = _joint(calendar, processes, now)
+        for process in () if found else processes:
+            logger.error("The card of the process %r has no numbers.", process.slug)
+        return dict.fromkeys(processes, found)
     except Exception:  # whatever a project's querysets raise
         if len(processes) == 1:
             logger.exception("The card of the process %r has no numbers.", processes[0].slug)
@@ -132,8 +136,8 @@ def _balances(
     return {process: _balances(calendar, [process], now)[process] for process in processes}
 
 
-def _joint(calendar: Calendar, processes: Sequence[Process], now: datetime) -> Balance:
-    """The balance of all their stocks that can be counted; raises what they raise where none can."""
+def _joint(calendar: Calendar, processes: Sequence[Process], now: datetime) -> Balance | None:
+    """The balance of all their stocks that can be counted, None where none can."""
     until = end_of_day(calendar, now)
     since = last_days(DAYS, calendar, until)
     all_of = Process(

@@ -96,7 +96,8 @@ def _box(line: StockBalance, levels: Sequence[int | None], address: Address) -> 
         f"{words.arrow(line.change)} {change}" if change else "",
         tuple(levels),
         address("stock", line.stock.slug),
-        f"{name} {shown}, {_direction(line.change or 0)} {change}" if change else f"{name} {shown}",
+        f"{name} {shown}, {_spoken(line)} {change}" if change else f"{name} {shown}",
+        line.stock.judged(line.change),
     )
 
 
@@ -104,8 +105,11 @@ def _nowhere(*_page: str) -> str:
     return ""
 
 
-def _direction(change: int) -> str:
-    return _("up") if change > 0 else _("down") if change < 0 else _("unchanged")
+def _spoken(line: StockBalance) -> str:
+    change = line.change or 0
+    direction = _("up") if change > 0 else _("down") if change < 0 else _("unchanged")
+    word = {"better": _("better"), "worse": _("worse"), "": ""}[line.stock.judged(change)]
+    return ", ".join(filter(None, (direction, word)))
 
 
 def _pipes(balance: Balance, address: Address) -> list[Pipe]:

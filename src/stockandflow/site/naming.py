@@ -34,8 +34,8 @@ def flow_name(name: str) -> str:
 
 
 def value_name(key: str, labels: Mapping[str, str]) -> str:
-    """What people call a value of a facet: its label where it is declared, "No value", "Other values", else its key."""
-    others = {facets.NONE: _("No value"), facets.OTHER: _("Other values")}
+    """What people call a value of a facet: its label where it is declared, "(none)", "Other values", else its key."""
+    others = {facets.NONE: _("(none)"), facets.OTHER: _("Other values")}
     return labels.get(key) or others.get(key, key)
 
 

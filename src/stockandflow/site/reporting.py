@@ -29,6 +29,14 @@ class Report:
     """The stocks that raise when they are counted; the log says what."""
 
 
+class NothingCounted(Exception):
+    """None of a process's stocks can be counted. ``asked`` is what was asked for."""
+
+    def __init__(self, process: Process, asked: Asked) -> None:
+        super().__init__(f"No stock of the process {process.slug!r} can be counted; the log says why.")
+        self.process, self.asked = process, asked
+
+
 def report(
     parameters: Mapping[str, str],
     process: Process,
@@ -41,7 +49,7 @@ def report(
 
     ``split_by`` and ``compare`` are what the balance has where the parameters ask for no split or comparison.
     What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``reports.balance``.
-    Where a stock of several can't be counted it is left out, and logged; where none can, its error is raised.
+    A stock that can't be counted is left out, and logged; where none can, NothingCounted is raised.
     """
 
     def answer(process: Process, asked: Asked) -> Balance:
@@ -54,14 +62,16 @@ def report(
     except InvalidInput as error:  # the database's clock may be behind ours, or events were pruned
         asked = read_filters(parameters, process, now, errors={"since": str(error)})
         found, broken = counted(process, lambda sound: answer(sound, asked))
+    if found is None:
+        raise NothingCounted(process, asked)
     return Report(asked, found, broken)
 
 
-def counted(process: Process, make: Callable[[Process], Balance]) -> tuple[Balance, tuple[Stock, ...]]:
+def counted(process: Process, make: Callable[[Process], Balance]) -> tuple[Balance | None, tuple[Stock, ...]]:
     """What ``make`` gives for the process, and the stocks that were left out since counting them raises.
 
-    Which these are is only asked, one by one, once ``make`` has raised; each is logged. Where none can be counted, and
-    where all can, its error is raised, as InvalidInput always is.
+    Which these are is only asked, one by one, once ``make`` has raised; each is logged. Where none can be counted there
+    is no balance; where all can, the error of ``make`` is raised, as InvalidInput always is.
     """
     try:
         with _left_as_it_was(process.stocks[0].queryset.db):
@@ -70,8 +80,10 @@ def counted(process: Process, make: Callable[[Process], Balance]) -> tuple[Balan
         raise
     except Exception:
         broken = [stock for stock in process.stocks if _is_broken(stock)]
-        if not broken or len(broken) == len(process.stocks):
+        if not broken:
             raise
+    if len(broken) == len(process.stocks):
+        return None, tuple(broken)
     return make(without(process, broken)), tuple(broken)
 
 

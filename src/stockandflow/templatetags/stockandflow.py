@@ -72,6 +72,33 @@ def direction(change: int | None) -> str:
 
 
 @register.filter
+def changed(line: StockBalance) -> str:
+    """How much a stock changed, with the sign: ``+257 (6.1 %)``."""
+    share = percent(line)
+    return f"{signed(line.change)} ({share})" if share else signed(line.change)
+
+
+@register.simple_tag
+def change(by: int | None, text: str, stock: Stock | None = None) -> str:
+    """A change with its direction, and for the better or the worse where the stock says which way is better.
+
+    Never by colour alone: the arrow has a ring where it is better, a disc where it is worse.
+    """
+    verdict = stock.judged(by) if stock else ""
+    word = {"better": _("better"), "worse": _("worse"), "": ""}[verdict]
+    known = ", ".join(filter(None, (direction(by), word)))
+    return format_html(
+        '<span class="sf-change{}"{}><span class="sf-arrow" aria-hidden="true">{}</span> '
+        '<span class="sf-hidden">{}</span>{}</span>',
+        f" sf-{verdict}" if verdict else "",
+        format_html(' title="{}"', word) if word else "",
+        arrow(by),
+        known,
+        text,
+    )
+
+
+@register.filter
 def percent(line: StockBalance) -> str:
     """How much a stock changed, without the sign: ``6.1 %``."""
     return words.percent(line.opening, line.closing, group=grouped)

@@ -121,7 +121,7 @@ class Diagram:
     @property
     def narrowest(self) -> int:
         """To how few px it may be drawn smaller, so that its text can still be read; from there on it scrolls."""
-        return round(self.width * 0.84)
+        return round(self.width * 0.7)
 
     @property
     def view_box(self) -> str:

@@ -24,6 +24,8 @@ class Box:
     values: Sequence[float | None] = ()
     url: str = ""
     spoken: str = ""
+    verdict: str = ""
+    """``better`` or ``worse``, what the change is; "" for neither."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from stockandflow.site.part import part_page
 from stockandflow.site.reporting import Report, last_recorded, report
 from stockandflow.site.single import Tab, percent_of, series_export, series_links
 from stockandflow.site.tables import Link
+from stockandflow.site.uncounted import tells_nothing_counted
 from stockandflow.site.week import HOUR, Week, read_slot, slot_words, week
 from stockandflow.site.words import count, grouped
 
@@ -82,6 +83,7 @@ class EventRow:
 
 @require_safe
 @login_required
+@tells_nothing_counted
 def flow(request: HttpRequest, slug: str, flow: str) -> HttpResponseBase:
     """One flow of a process over a range: its pairs and periods, when it moves, what moves, and the latest moves.
 

@@ -23,10 +23,12 @@ from stockandflow.site.links import linker
 from stockandflow.site.part import part_page
 from stockandflow.site.reporting import asked_balance, last_recorded, report
 from stockandflow.site.tabs import tabs
+from stockandflow.site.uncounted import tells_nothing_counted
 
 
 @require_safe
 @login_required
+@tells_nothing_counted
 def process(request: HttpRequest, slug: str) -> HttpResponseBase:
     """One process over the range asked for: its ledger, and each stock's flows; or its numbers as a file.
 

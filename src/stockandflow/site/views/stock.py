@@ -28,6 +28,7 @@ from stockandflow.site.links import FACET, linker, subject_key, timeline_url
 from stockandflow.site.part import part_page
 from stockandflow.site.reporting import Report, last_recorded, report
 from stockandflow.site.single import Tab, percent_of, series_export, series_links
+from stockandflow.site.uncounted import tells_nothing_counted
 from stockandflow.site.words import count, grouped
 
 FIRST = 10
@@ -69,6 +70,7 @@ class ObjectRow:
 
 @require_safe
 @login_required
+@tells_nothing_counted
 def stock(request: HttpRequest, slug: str, stock: str) -> HttpResponseBase:
     """One stock of a process over a range: what it is, its river, its neighbours, and the first of its objects.
 

@@ -32,6 +32,7 @@ from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import timeline_url
 from stockandflow.site.naming import place_name
 from stockandflow.site.reporting import report
+from stockandflow.site.uncounted import tells_nothing_counted
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Sight:
 @require_http_methods(["GET", "HEAD", "POST"])
 @csrf_protect
 @login_required
+@tells_nothing_counted
 def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
     """Why a process changed over its range without events; by POST a sweep writes the moves that are missing.
 
