@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent
-from stockandflow import recording
+from stockandflow import recording, reports
 from stockandflow.declarations import Facet, Flow, Process, Stock
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Restatement, Watermark
 from stockandflow.periods import Calendar, Grain
@@ -266,3 +266,67 @@ def test_a_crash_before_any_statement_leaves_the_old_records_or_the_new(own: Reg
         model._base_manager.all().delete()
     recording.record_flows(own)
     assert stored() == new
+
+
+def without_facets(*slugs: str, facets: Any = ()) -> Registry:
+    registry = Registry()
+    near = Stock("near", "Near", Member.objects.filter(status="trial"))
+    registry.register(Process("people", "People", [near], flows=[]))
+    for slug in slugs:
+        registry.register(Flow(slug, slug, MemberFlowEvent, [None], [near], facets=facets))
+    return registry
+
+
+def facet_rows() -> set[tuple[Any, ...]]:
+    names = ("grain", "start", "flow", "source", "sink")
+    record = (f"flow_record__{name}" for name in names)
+    return set(FlowFacetRecord.objects.values_list("pk", *record, "facet", "value", "count", "subjects"))
+
+
+def test_recomputing_leaves_the_values_of_a_facet_that_the_flow_has_no_more(own: Registry) -> None:
+    move(LONG_AGO)
+    recording.record_flows(own)
+    before = facet_rows()
+    assert before
+
+    less = without_facets("arriving")
+    recording.record_flows(less, restate=True)
+    assert facet_rows() == before
+    assert not Restatement.objects.exists()
+
+    move(LONG_AGO, subject=2)
+    recording.record_flows(less)
+    assert facet_rows() == before
+    assert restated() == [("", "near", "", "", 1, 2, 1, 2), (ALL, ALL, "", "", 1, 2, 1, 2)]
+
+
+def test_the_values_of_a_facet_that_the_flow_has_got_since_are_no_restatement(own: Registry) -> None:
+    move(LONG_AGO)
+    recording.record_flows(without_facets("arriving"))
+    recording.record_flows(own, restate=True)
+
+    assert {row[-4:] for row in facet_rows()} == {("plan", "Pro", 1, 1)}
+    assert not Restatement.objects.exists()
+
+
+def test_what_is_recorded_of_a_flow_that_is_declared_no_more_stays(own: Registry) -> None:
+    move(LONG_AGO)
+    move(LONG_AGO, flow="other", subject=2)
+    recording.record_flows(own)
+    values, totals = facet_rows(), FlowRecord.objects.filter(flow="arriving", source=ALL)
+    before = list(totals.order_by("pk").values())
+    assert before
+
+    rest = without_facets("other")
+    recording.record_flows(rest, restate=True)
+    move(LONG_AGO, subject=3)
+    recording.record_flows(rest)
+
+    assert list(totals.order_by("pk").values()) == before
+    assert facet_rows() == values
+    # Its moves are still those of its stock, which must add up: as moves that no declared flow covers.
+    assert restated() == [("", "near", "", "", 1, 2, 1, 2)]
+    day = timezone.now() - LONG_AGO - timedelta(days=2), timezone.now()
+    (line,) = reports.balance(rest.process("people"), *day).stocks
+    assert line.inflow == 3
+    assert [(one.flow and one.flow.slug, one.count) for one in line.inflows] == [(None, 3)]

@@ -561,3 +561,44 @@ def assert_restated(shown: dict[tuple[str, datetime], list[int]]) -> None:
         told = Restatement.objects.filter(slug=slug, start=at, facet="").order_by("revision")
         assert [(one.old_count, one.new_count) for one in told] == list(pairwise(levels))
         assert record.revision == len(levels)
+
+
+def test_recomputing_leaves_the_values_of_a_facet_that_the_stock_has_no_more() -> None:
+    own, _, _ = declared(Facet("plan", "Plan", "plan__name", ["Basic", "Pro"]))
+    counted("cold", midnight(3) + HOUR, 3, plan={"Basic": 2, "Pro": 1})
+    recording.record_levels(own)
+    before = facet_rows("cold")
+    assert before
+
+    without, _, _ = declared()
+    recording.record_levels(without, restate=True)
+    assert facet_rows("cold") == before
+
+    moved("", "cold", midnight(3) + 2 * HOUR, facets={"plan": "Pro"})
+    recording.record_levels(without)
+    assert facet_rows("cold") == before
+    assert [one.facet for one in Restatement.objects.filter(start=midnight(2))] == [""]
+
+
+@pytest.mark.parametrize(
+    "values", [["Basic", "Pro"], ["Basic"], ["Basic", "Pro", "Gold"]], ids=["as before", "fewer", "more"]
+)
+def test_recomputing_tells_the_values_that_were_declared_when_it_was_counted(values: list[str]) -> None:
+    own, _, _ = declared(Facet("plan", "Plan", "plan__name", ["Basic", "Pro"]))
+    counted("cold", midnight(3) + HOUR, 4, plan={"Basic": 2, "Pro": 1, "(other)": 1})
+    for plan in ("Pro", "Gold"):
+        moved("", "cold", midnight(3) + 2 * HOUR, facets={"plan": plan})
+    recording.record_levels(own)
+    before = facet_rows("cold")
+    assert {("Pro", 2), ("(other)", 2)} <= {row[1:] for row in before}
+
+    changed, _, _ = declared(Facet("plan", "Plan", "plan__name", values))
+    recording.record_levels(changed, restate=True)
+    assert facet_rows("cold") == before
+    assert not Restatement.objects.exists()
+
+
+def facet_rows(slug: str) -> set[tuple[datetime, str, int]]:
+    """Instant, value and number of the derived levels."""
+    found = StockFacetRecord.objects.filter(stock_record__stock=slug, stock_record__method="derived")
+    return set(found.values_list("stock_record__timestamp", "value", "count"))

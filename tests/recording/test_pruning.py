@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from example.leads.models import LeadFlowEvent
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow import capture, recording, reports
 from stockandflow.capture.sums import doubtful
@@ -17,6 +18,7 @@ from stockandflow.capture.sweep import Comparison
 from stockandflow.declarations import Facet, Flow, ModelTracker, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import (
+    ALL,
     Delivery,
     FlowFacetRecord,
     FlowRecord,
@@ -27,6 +29,7 @@ from stockandflow.models import (
     Watermark,
 )
 from stockandflow.periods import Calendar, Grain
+from stockandflow.periods import Status as Certainty
 from stockandflow.recording import Pruned, Retention, prune
 from stockandflow.recording.horizons import computable_since, horizon_at
 from stockandflow.registry import Registry
@@ -266,6 +269,10 @@ def test_a_calendar_that_comes_later_begins_at_the_horizon(shop: Registry) -> No
 
     first = FlowRecord.objects.filter(calendar=tokyo.key, grain=Grain.DAY).earliest("start").start
     assert first >= tokyo.midnight(tokyo.local_date(LAST_YEAR.start))
+    process = Process("tokyo", "Tokyo", [shop.stock("trial")], calendar=tokyo)
+    shop.register(process)
+    with pytest.raises(InvalidInput, match="were pruned"):
+        reports.balance(process, START, HORIZON)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +382,19 @@ def test_a_dry_run_says_the_same_and_deletes_nothing(shop: Registry) -> None:
 def test_flow_records_go_with_the_events_of_their_days(shop: Registry) -> None:
     history(8)
     recorded(shop)
+    whole = {
+        "calendar": CALENDAR.key,
+        "grain": Grain.DAY,
+        "source": ALL,
+        "sink": ALL,
+        "computed_at": LAST_YEAR.end,
+    }
+    for start in (START, HORIZON):
+        FlowRecord.objects.create(flow="no-more", start=start, end=start + DAY, count=1, subjects=1, **whole)
     prune(shop, retention=Retention(AGE, flow_records={Grain.DAY: AGE, Grain.WEEK: AGE}))
+    declared_no_more = FlowRecord.objects.filter(flow="no-more")
+    assert [one.start for one in declared_no_more] == [HORIZON]
+    declared_no_more.delete()
 
     def first(grain: Grain) -> datetime:
         return FlowRecord.objects.filter(grain=grain).earliest("start").start
@@ -410,6 +429,32 @@ def test_the_first_month_and_year_are_told_whole_though_their_days_are_gone(shop
     assert reports.balance(process, START, LAST_YEAR.start, grain="month").parts[0].stocks[0].inflow
     with pytest.raises(InvalidInput, match=r"were pruned; ask for whole days"):
         reports.balance(process, START, CALENDAR.midnight(CALENDAR.local_date(START + 15 * DAY)))
+
+
+def test_a_model_whose_events_begin_later_leaves_those_of_another_whole(shop: Registry) -> None:
+    history(8)
+    shop.register(Flow("asking", "Asking", LeadFlowEvent, [None], [shop.stock("trial")]))
+    process = Process("all", "All", [shop.stock("trial"), shop.stock("active")])
+    shop.register(process)
+    begun = LAST_YEAR.start + 100 * DAY
+    LeadFlowEvent.objects.create(
+        flow="asking", sink="trial", subject_id=1, timestamp=begun, recorded_at=begun
+    )
+    recorded(shop)
+    spans = [(START, HORIZON), (START, LAST_YEAR.start + 50 * DAY), (START, LAST_YEAR.end)]
+
+    def told() -> list[Any]:
+        found = [reports.balance(process, *span) for span in spans]
+        return [
+            (one.status, [(line.opening, line.inflow, line.outflow, line.closing) for line in one.stocks])
+            for one in found
+        ]
+
+    before = told()
+    assert before[0][1][0][1]
+    prune(shop, retention=RETENTION)
+    assert told() == before
+    assert {status for status, _ in before} == {Certainty.FINAL}
 
 
 def test_events_that_were_just_written_are_told_when_they_count_as_recorded(shop: Registry) -> None:

@@ -97,6 +97,12 @@ def levels_at(
     return levels
 
 
+def carried_facets(stock: Stock) -> frozenset[str]:
+    """The slugs of the facets that the stock has and that give an object one value. No query."""
+    facets = (facet for facet in stock.applied_facets if facet.column(stock.model).capturable)
+    return frozenset(facet.slug for facet in facets)
+
+
 def _spans_of(
     nearest: Mapping[tuple[Stock, datetime], datetime],
 ) -> Iterator[tuple[tuple[Stock, datetime], Span]]:
@@ -315,10 +321,9 @@ def _carry_facets(
         # Which values the moves have that were under way isn't known.
         for slug in anchor.facets if not anchor.late else ():
             wanted[slug].append((stock, at))
-    choices: dict[Any, frozenset[str] | None] = {}
     for slug, pairs in wanted.items():
         stocks = list(dict.fromkeys(stock for stock, _ in pairs))
-        columns = {stock: _Column.of(stock, slug, choices) for stock in stocks}
+        columns = {stock: _Column.of(stock, slug) for stock in stocks}
         events = _Segments(stocks, calendar, [spans[pair] for pair in pairs], facet=slug)
         for stock, at in pairs:
             level, column = levels[stock.slug, at], columns[stock]
@@ -333,21 +338,22 @@ def _carry_facets(
 
 @dataclass(frozen=True)
 class _Column:
-    """A facet of one stock: how a text becomes a key, and the keys that it declares (None: whatever there is)."""
+    """A facet of one stock: how a text becomes a key, and whether it declares its values.
+
+    Which ones it declared is told by the count that is carried, which has them all: what came or went since has no say
+    in what was known then.
+    """
 
     column: FacetColumn
-    declared: frozenset[str] | None
+    declared: bool
 
     @classmethod
-    def of(cls, stock: Stock, slug: str, choices: dict[Any, frozenset[str] | None]) -> _Column | None:
+    def of(cls, stock: Stock, slug: str) -> _Column | None:
         """None where the stock has no such facet any more, or one that gives an object no single value."""
         facet = next((facet for facet in stock.applied_facets if facet.slug == slug), None)
         if facet is None or not (column := facet.column(stock.model)).capturable:
             return None
-        if facet not in choices:
-            found = facet.facet.choices()
-            choices[facet] = None if found is None else frozenset(column.key(value) for _, value in found)
-        return cls(column, choices[facet])
+        return cls(column, facet.facet.values is not None)
 
     def carried(
         self, values: Mapping[str, int], moved: Iterable[tuple[str | None, int]], sign: int
@@ -357,10 +363,10 @@ class _Column:
         for text, number in moved:
             key = self._key(text, values)
             found[key] = found.get(key, 0) + sign * number
-        return {key: count for key, count in found.items() if count or self.declared is not None}
+        return {key: count for key, count in found.items() if count or self.declared}
 
     def _key(self, text: str | None, values: Mapping[str, int]) -> str:
         if text is None:
             return NONE
         key = self.column.key(text)
-        return key if self.declared is None or key in values or key in self.declared else OTHER
+        return key if not self.declared or key in values else OTHER

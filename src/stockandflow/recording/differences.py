@@ -1,12 +1,13 @@
 """Writing by difference: of what was computed, only that is written which the records don't say yet.
 
-A final number that changes is a new revision of its record, and leaves a restatement.
+A final number that changes is a new revision of its record, and leaves a restatement. The values of a facet that its
+flow doesn't have any more stay as they were: nothing is computed that could contradict them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db import connections
@@ -76,6 +77,8 @@ class Differences:
     ledger: Ledger
     at: datetime
     lateness: timedelta = field(default_factory=lambda: conf().allowed_lateness)
+    facets: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Flow slug → the facets that it has now."""
     unsettled: list[Period] = field(default_factory=list)
     """Those with records that aren't final. A final number keeps the instant since when it has stood."""
     made: list[tuple[Period, Pair, Line, int]] = field(default_factory=list)
@@ -113,8 +116,9 @@ class Differences:
         # A flow without its total row wasn't computed, so that nothing was said of it.
         said = {flow: line.computed_at for (flow, *pair), line in old.items() if pair == [ALL, ALL]}
         of_others = max((at for at in said.values() if at is not None), default=None)
-        for pair, line in new.items():
+        for pair, computed in new.items():
             known, flow = old.get(pair), pair[0]
+            line = computed if known is None else self._with_past_facets(flow, known, computed)
             if known is not None and known.says(line):
                 continue
             other = flow not in self.ledger.registered
@@ -132,12 +136,26 @@ class Differences:
                 self.facets_gone += was.facet_pks.values()
                 self._restate(period, pair, was, Line(), why)
 
+    def _with_past_facets(self, flow: str, known: Stored, line: Line) -> Line:
+        """The line with the values that are stored of facets which the flow doesn't have any more."""
+        if flow not in self.facets:
+            self.facets[flow] = self.ledger.facets_of(flow)
+        now = self.facets[flow]
+        past = {key: measures for key, measures in known.facets.items() if key[0] not in now}
+        if not past:
+            return line
+        mine = {key: measures for key, measures in line.facets.items() if key[0] in now}
+        return replace(line, facets={**past, **mine})
+
     def _restate(self, period: Period, pair: Pair, old: Stored, new: Line, why: str | None) -> bool:
         """Note the numbers of a final period that change; whether there are any. First moves are none of their own."""
         if why is None:
             return False
         numbers: list[tuple[str, str, Measures, Measures]] = [("", "", old.measures, new.measures)]
+        said = {facet for facet, _ in old.facets}
         for facet, value in sorted(old.facets.keys() | new.facets.keys()):
+            if old.measures[0] and facet not in said:
+                continue  # it has come since, and nothing was said of its values
             key = facet, value
             numbers.append((*key, old.facets.get(key, NOTHING), new.facets.get(key, NOTHING)))
         found = [

@@ -49,6 +49,12 @@ class Ledger:
         """The slugs of the flows, each once, in registered order."""
         return list(dict.fromkeys(flow.slug for flow in self.flows))
 
+    def facets_of(self, slug: str) -> frozenset[str]:
+        """The slugs of the facets that the flow's records have; none for a flow that isn't one of these."""
+        return frozenset(
+            facet.slug for flow in self.flows if flow.slug == slug for facet in flow.applied_facets
+        )
+
     @property
     def reading(self) -> str:
         """The database that holds the events."""

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ from stockandflow.models import (
 )
 from stockandflow.models.clock import SETTLING, snapshot, writing
 from stockandflow.periods import Calendar, Grain, Status, aware
-from stockandflow.recording.carrying import Known, Level, levels_at
+from stockandflow.recording.carrying import Facets, Known, Level, carried_facets, levels_at
 from stockandflow.recording.counting import Counted
 from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked, settled
 from stockandflow.recording.horizons import computable_since
@@ -98,6 +98,8 @@ class Derived:
     touches: Sequence[_Touch]
     marks: Sequence[_Mark]
     reach: Mapping[tuple[str, str], Span] = field(default_factory=dict)
+    facets: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Stock slug → the facets whose values are carried."""
 
     def cause(self, slug: str, at: datetime, carried_from: datetime | None) -> str:
         """Why a level changed, as far as the new events and counts tell it."""
@@ -217,6 +219,7 @@ class _Run:
             touches=self.touches,
             marks=self.marks,
             reach={key: span for key, span in reach.items() if key[0] in known},
+            facets={stock.slug: carried_facets(stock) for stock in self.stocks},
         )
 
     def _kept_since(self, slug: str) -> datetime | None:
@@ -472,12 +475,13 @@ class _Difference:
         emptied: list[int] = []
         facets: dict[Known, Mapping[str, Mapping[str, int]]] = {}
         restated: list[Restatement] = []
-        for key, level in self.derived.levels.items():
+        for key, derived in self.derived.levels.items():
             old = self.old.get(key)
             if old is not None and (old.method != "derived" or old.carried_from is None):
                 continue  # a count, or a level that the project has brought
             final = old if old and self._is_final(old) else None
             before = self.old_facets.get(old.pk, {}) if old else {}
+            level = replace(derived, facets={**self._past_facets(key[0], before), **derived.facets})
             if old and (old.count, old.carried_from, before) == (
                 level.count,
                 level.carried_from,
@@ -504,6 +508,14 @@ class _Difference:
         self._write_facets(facets)
         Restatement.objects.using(self.using).bulk_create(restated, batch_size=AT_ONCE)
         return Kept(len(changed), len(restated))
+
+    def _past_facets(self, slug: str, before: Facets) -> Facets:
+        """Those of these facets that the stock doesn't have any more: what was known of them stays."""
+        return {
+            facet: values
+            for facet, values in before.items()
+            if facet not in self.derived.facets.get(slug, ())
+        }
 
     def _is_final(self, old: StockRecord) -> bool:
         return Status.of(old.timestamp, old.computed_at, self.derived.at, self.lateness) is Status.FINAL

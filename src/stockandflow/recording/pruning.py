@@ -9,9 +9,9 @@ from datetime import datetime
 from django.db import router, transaction
 from django.db.models import QuerySet
 
-from stockandflow.models import FlowFacetRecord, FlowRecord, StockRecord, Watermark
+from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, StockRecord, Watermark
 from stockandflow.models.clock import database_now
-from stockandflow.periods import Grain
+from stockandflow.periods import Calendar, Grain
 from stockandflow.recording.horizons import computable_since, horizon_at
 from stockandflow.recording.ledgers import Ledger, ledgers
 from stockandflow.recording.old_events import BATCH, OldEvents, Progress
@@ -120,16 +120,35 @@ def _prune_flow_records(
     if not retention.flow_records:
         return 0
     number = 0
+    whole: dict[Calendar, list[datetime | None]] = {}
     for ledger in kept:
         horizon = horizons.get(ledger.label) or Watermark.horizon_of(ledger.event_model)
         computable = computable_since(ledger.calendar, horizon)
-        if computable is None:
-            continue
-        for grain, age in retention.flow_records.items():
-            # The days of the year's first week are part of one that is still computed.
-            closed = ledger.calendar.period(Grain.WEEK, computable).start
-            old = ledger.records().filter(grain=grain, end__lte=min(now - age, closed))
-            number += old.count() if dry_run else _delete(old)
+        # The days of the year's first week are part of one that is still computed.
+        closed = computable and ledger.calendar.period(Grain.WEEK, computable).start
+        whole.setdefault(ledger.calendar, []).append(closed)
+        if closed is not None:
+            number += _prune_closed(ledger.records(), retention, now, closed, dry_run=dry_run)
+    for calendar, found in whole.items():
+        # Totals of flows that are declared no more belong to no event model.
+        others = (
+            FlowRecord.objects.using(kept[0].writing).filter(calendar=calendar.key, source=ALL).order_by()
+        )
+        others = others.exclude(flow__in=kept[0].registered)
+        ends = [closed for closed in found if closed is not None]
+        if len(ends) == len(found):
+            number += _prune_closed(others, retention, now, min(ends), dry_run=dry_run)
+    return number
+
+
+def _prune_closed(
+    records: QuerySet[FlowRecord], retention: Retention, now: datetime, closed: datetime, *, dry_run: bool
+) -> int:
+    """Delete those of these records that are old and end until ``closed``; how many went, or would."""
+    number = 0
+    for grain, age in retention.flow_records.items():
+        old = records.filter(grain=grain, end__lte=min(now - age, closed))
+        number += old.count() if dry_run else _delete(old)
     return number
 
 

@@ -157,6 +157,8 @@ class _Reading:
         self.process, self.spans, self.now, self.facet, self.columns = process, spans, now, facet, columns
         self.split, self.calendar = split, process.calendar
         self.horizon: datetime | None = None
+        self.begun: dict[type[Any], datetime] = {}
+        """Before which an event model had no moves, where that is known."""
         self.slugs = [stock.slug for stock in process.stocks]
         self.flows = {flow.slug for flow in process.flows}
         self.beside = sorted(flow.slug for flow in process.flows if _leads_past(flow, self.slugs))
@@ -199,7 +201,14 @@ class _Reading:
         if not known or len(known) < len(self.models):
             return None, set()
         today = self.calendar.period(Grain.DAY, self.now).start
-        since = max(mark.since for mark in known if mark.since)
+        for model in self.models:
+            mark = marks[model._meta.label_lower]
+            # Days that are computed from the horizon on say nothing of those before it.
+            if mark.since and (mark.horizon is None or mark.since < mark.horizon):
+                self.begun[model] = mark.since
+        unknown = {model._meta.label_lower for model in self.models - self.begun.keys()}
+        since = min(mark.since for mark in known if mark.since)
+        since = max([since, *(mark.since for mark in known if mark.since and mark.event_model in unknown)])
         until = min(today, *(mark.until for mark in known if mark.until))
         apart: set[Period] = set()
         if since >= until:
@@ -231,10 +240,10 @@ class _Reading:
         return self.horizon is not None and at < self.horizon
 
     def _refuse_pruned(self, spans: set[Span], computed: Span | None) -> None:
-        """Raise InvalidInput for spans of pruned events; before the first day that was computed there were none."""
-        pruned = [
-            low for low, high in spans if self._was_pruned(low) and (not computed or high > computed[0])
-        ]
+        """Raise InvalidInput for spans of pruned events; before the first day of any model there were none."""
+        all_known = computed is not None and self.models == self.begun.keys()
+        first = min(self.begun.values()) if all_known and self.begun else None
+        pruned = [low for low, high in spans if self._was_pruned(low) and (first is None or high > first)]
         if pruned and self.horizon:
             raise InvalidInput(
                 f"Events from {min(pruned).isoformat()} on are needed, and those before {self.horizon.isoformat()} "
@@ -276,10 +285,15 @@ class _Reading:
         return {
             one: _Total(
                 Status.of(one.end, known[one][0] if one in known else None, self.now, lateness),
-                frozenset(self.flows - there[one]) if one in there else frozenset(),
+                frozenset(self.flows - there[one] - self._not_begun(one)) if one in there else frozenset(),
             )
             for one in periods.values()
         }
+
+    def _not_begun(self, period: Period) -> set[str]:
+        """The process's flows that had no moves until the end of the period: their events begin later."""
+        late = {model for model, at in self.begun.items() if at >= period.end}
+        return {flow.slug for flow in self.process.flows if flow.flow_event_model in late}
 
     def _flows_in(self, periods: list[Period]) -> dict[Period, set[str]]:
         """Period → the process's flows that have a total there."""
