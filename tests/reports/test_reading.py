@@ -1,5 +1,6 @@
 """Whole days are read from records, the rest from events, and the two never disagree about what was recorded."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from example.membership.models import MemberFlowEvent
 from stockandflow import recording, reports
@@ -17,6 +19,7 @@ from stockandflow.periods import Calendar, Grain, Status
 from stockandflow.registry import registry
 from stockandflow.reports import Balance
 from tests.reports.history import SLUGS, Step, counted, written
+from tests.shared import kept_for_the_module
 
 pytestmark = pytest.mark.django_db
 
@@ -78,14 +81,20 @@ RANGES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def recorded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with kept_for_the_module(django_db_blocker):
+        moves = histories(120, SINCE, UNTIL)
+        written(moves)
+        for at in (SINCE, midnight(2025, 7, 4) + 3 * HOUR, midnight(2026, 1, 1), UNTIL):
+            counted(moves, at)
+        recorded_long_ago()
+        recording.record(registry)
+        yield
+
+
 @pytest.fixture
-def past(membership: Process) -> Process:
-    moves = histories(120, SINCE, UNTIL)
-    written(moves)
-    for at in (SINCE, midnight(2025, 7, 4) + 3 * HOUR, midnight(2026, 1, 1), UNTIL):
-        counted(moves, at)
-    recorded_long_ago()
-    recording.record(registry)
+def past(recorded: None, membership: Process) -> Process:
     return membership
 
 
