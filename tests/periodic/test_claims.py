@@ -20,7 +20,7 @@ from stockandflow.exceptions import LeaseLost
 from stockandflow.models import ScheduleEntry, ScheduleRun, StockRecord
 from stockandflow.models.clock import DatabaseNow, database_now
 from stockandflow.periodic import Entry, Frequency, Schedule, State, run
-from stockandflow.periodic.claims import Claim, Refusal, claim, heartbeat, hold_on_sqlite, settle
+from stockandflow.periodic.claims import Claim, Heartbeat, Refusal, claim, hold_on_sqlite, settle
 from stockandflow.periods import Calendar
 
 AT = datetime(2025, 6, 18, 14, 38, tzinfo=UTC)
@@ -156,7 +156,7 @@ def test_on_sqlite_a_lost_claim_is_found_before_anything_is_done() -> None:
 def test_a_heartbeat_renews_the_lease_while_the_work_goes_on() -> None:
     claimed = held(entry_of(Schedule(), lease=timedelta(seconds=1)), "one")
     before = ScheduleRun.objects.get()
-    with heartbeat(claimed):
+    with Heartbeat() as heartbeat, heartbeat.of(claimed):
         time.sleep(1.2)
         during = ScheduleRun.objects.get()
     assert before.leased_until is not None
@@ -173,7 +173,7 @@ def test_a_heartbeat_ends_with_the_claim() -> None:
     claimed = held(entry_of(Schedule(), lease=timedelta(seconds=1)), "one")
     end_lease()
     held(entry_of(Schedule()), "two")
-    with heartbeat(claimed):
+    with Heartbeat() as heartbeat, heartbeat.of(claimed):
         time.sleep(0.6)
     row = ScheduleRun.objects.get()
     assert (row.owner, row.attempt) == ("two", 2)

@@ -5,7 +5,7 @@ Written by hand, since that is all that a claim does: the ORM takes longer to sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,20 +21,26 @@ GONE = "The runner was gone before the end."
 Status = ScheduleRun.Status
 
 
-def locked(name: str, using: str) -> ScheduleEntry:
+def locked(name: str, using: str) -> ScheduleEntry | None:
     """The entry's row, which nobody else writes to until this transaction ends. One query, on SQLite two.
 
-    Raises ScheduleEntry.DoesNotExist where there is none.
+    None, one query later, while somebody else writes to it: he is passed over, however long he is at it, where the
+    database can. Raises ScheduleEntry.DoesNotExist where there is no such row.
     """
     connection = connections[using]
+    skip = connection.features.has_select_for_update_skip_locked
     reading = f"SELECT id, high_water, kept_since, seen_at FROM {ENTRIES} WHERE name = %s"
     with connection.cursor() as cursor:
         if connection.features.has_select_for_update:
-            reading += " FOR UPDATE"
+            reading += " FOR UPDATE SKIP LOCKED" if skip else " FOR UPDATE"
         else:  # whoever writes on SQLite writes alone
             cursor.execute(f"UPDATE {ENTRIES} SET name = name WHERE name = %s", [name])
         cursor.execute(reading, [name])
         row = cursor.fetchone()
+        if row is None and skip:
+            cursor.execute(f"SELECT 1 FROM {ENTRIES} WHERE name = %s", [name])
+            if cursor.fetchone():
+                return None
     if row is None:
         raise ScheduleEntry.DoesNotExist(f"There is no row of the schedule's entry {name!r}.")
     instant = _reading(connection)
@@ -49,6 +55,20 @@ def seen(entry_pk: int, at: datetime, using: str) -> None:
         cursor.execute(
             f"UPDATE {ENTRIES} SET seen_at = %s WHERE id = %s", [_written(connection, at), entry_pk]
         )
+
+
+def seen_idle(entry_pks: Sequence[int], at: datetime, using: str) -> None:
+    """Note that somebody looked at these. One query.
+
+    PostgreSQL leaves those out that somebody writes to just now, so that nobody is waited for.
+    """
+    connection = connections[using]
+    chosen = f"id IN ({', '.join(map(str, entry_pks))}) AND (seen_at IS NULL OR seen_at < %s)"
+    if connection.vendor == "postgresql":
+        chosen = f"id = ANY(ARRAY(SELECT id FROM {ENTRIES} WHERE {chosen} FOR UPDATE SKIP LOCKED))"
+    value = _written(connection, at)
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {ENTRIES} SET seen_at = %s WHERE {chosen}", [value, value])
 
 
 def rows(entry_pk: int, start: datetime, using: str) -> list[ScheduleRun]:

@@ -8,14 +8,17 @@ meanwhile.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 from django.db import Error, connections
 from django.db.models import QuerySet
@@ -72,9 +75,18 @@ def owner_name() -> str:
 
 
 def drop_broken_connection(using: str) -> None:
-    """Have the next query open a new connection when this one is gone; in a caller's transaction it stays."""
-    if not connections[using].in_atomic_block:
-        connections[using].close_if_unusable_or_obsolete()
+    """Have the next query open a new connection when this one is gone; in a caller's transaction it stays.
+
+    One that works stays too, however old it may become: where a project keeps none, each entry would open its own.
+    """
+    connection = connections[using]
+    if connection.in_atomic_block:
+        return
+    age, connection.close_at = connection.close_at, None
+    try:
+        connection.close_if_unusable_or_obsolete()
+    finally:
+        connection.close_at = age
 
 
 def last_seen_to(entry: Entry, state: ScheduleEntry | None) -> Bounds | None:
@@ -112,6 +124,8 @@ def claim(entry: Entry, current: Bounds, at: datetime, owner: str, using: str) -
     """
     with fresh(using):
         state = turns.locked(entry.name, using)
+        if state is None:
+            return Refusal(current, busy=True)
         if state.forgot(current.end):
             return Refusal()
         skip = passed_over(entry, state, current)
@@ -135,6 +149,8 @@ def claim_missed(entry: Entry, period: Bounds, owner: str, using: str) -> Claim 
     """
     with fresh(using):
         state = turns.locked(entry.name, using)
+        if state is None:
+            return Refusal(period, busy=True)
         rows = turns.rows(state.pk, period.start, using)
         row = _of(period, rows)
         if state.forgot(period.end) or (row is not None and row.status == Status.DONE):
@@ -249,37 +265,77 @@ def _lost(claim: Claim) -> str:
     )
 
 
-@contextmanager
-def heartbeat(claim: Claim) -> Iterator[None]:
-    """Renew the lease three times in its length while the block runs, from a thread with its own connection.
+class Heartbeat:
+    """Renews the lease of the claim that is held, three times in its length, from one thread with its own connection.
 
-    Not in a transaction of the caller's, where no other connection can see the claim.
+    The thread begins with the first claim and ends with the block: a thread for each would take longer than the claim.
     """
-    if connections[claim.using].in_atomic_block:
-        yield
-        return
-    over = threading.Event()
-    thread = threading.Thread(target=_beat, args=(claim, over), name=f"heartbeat {claim.pk}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+
+    def __init__(self) -> None:
+        self._claim: Claim | None = None
+        self._due = self._wakes = math.inf
+        self._over = False
+        self._thread: threading.Thread | None = None
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is None:
+            return
+        with self._changed:
+            self._over = True
+            self._changed.notify()
+        self._thread.join()
+
+    @contextmanager
+    def of(self, claim: Claim) -> Iterator[None]:
+        """Keep this claim while the block runs.
+
+        Not in a transaction of the caller's, where no other connection can see it.
+        """
+        if connections[claim.using].in_atomic_block:
+            yield
+            return
+        with self._changed:
+            self._claim, self._due = claim, time.monotonic() + _pause(claim)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+                self._thread.start()
+            elif self._due < self._wakes:
+                self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:  # a beat that is under way comes to its end
+                self._claim, self._due = None, math.inf
+
+    def _beat(self) -> None:
+        try:
+            with self._changed:
+                while not self._over:
+                    wait = self._due - time.monotonic()
+                    if wait > 0:
+                        self._wakes = self._due
+                        self._changed.wait(None if wait == math.inf else min(wait, threading.TIMEOUT_MAX))
+                    elif self._claim is not None:
+                        held = _renew(self._claim)
+                        self._due = time.monotonic() + _pause(self._claim) if held else math.inf
+        finally:
+            connections.close_all()
 
 
-def _beat(claim: Claim, over: threading.Event) -> None:
+def _pause(claim: Claim) -> float:
+    return claim.lease.total_seconds() / 3
+
+
+def _renew(claim: Claim) -> bool:
+    """Renew the lease; False once somebody else holds the period."""
     try:
-        while not over.wait(claim.lease.total_seconds() / 3):
-            try:
-                held = claim.row.update(heartbeat_at=DatabaseNow(), leased_until=DatabaseNow() + claim.lease)
-            except Error:
-                # SQLite's one writer is the entry itself, or the database is away for a moment: the next
-                # beat.
-                logger.debug("No heartbeat for the run %s.", claim.pk, exc_info=True)
-                connections[claim.using].close()
-            else:
-                if not held:
-                    return
-    finally:
-        connections.close_all()
+        return bool(claim.row.update(heartbeat_at=DatabaseNow(), leased_until=DatabaseNow() + claim.lease))
+    except Error:
+        # SQLite's one writer is the entry itself, or the database is away for a moment: the next beat.
+        logger.debug("No heartbeat for the run %s.", claim.pk, exc_info=True)
+        connections[claim.using].close()
+        return True

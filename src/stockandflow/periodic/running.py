@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -12,23 +13,23 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
 from itertools import islice
+from types import CodeType
 from typing import Any
 
 from django.db import Error, router
-from django.db.models import Q
 
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import ScheduleEntry, ScheduleRun
+from stockandflow.models import ScheduleEntry, ScheduleRun, turns
 from stockandflow.models.clock import DatabaseNow, database_now, fresh
 from stockandflow.models.texts import storable
 from stockandflow.periodic.claims import (
     Claim,
+    Heartbeat,
     Refusal,
     claim,
     claim_missed,
     drop_broken_connection,
     give_up,
-    heartbeat,
     hold_on_sqlite,
     last_seen_to,
     owner_name,
@@ -44,6 +45,11 @@ logger = logging.getLogger(__name__)
 
 MESSAGE_LENGTH = 2000
 """What an entry returns, or its error, is kept up to this many characters."""
+ENDING_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM")
+    if hasattr(signal, name)
+]
 LISTED = 1000
 """``look`` names this many due periods of an entry at most."""
 
@@ -163,27 +169,24 @@ def run(
     known = _Known(entries, at, using)
     new = [name for name, period in known.periods.items() if period and name not in known.states]
     if new:
-        ScheduleEntry.objects.using(using).bulk_create(
-            # In one order: two runners that insert the same names in two would wait for each other.
-            [ScheduleEntry(name=name) for name in sorted(new)],
-            ignore_conflicts=True,
-        )
+        _make(new, using)
     idle, results = [], []
     held = known.held(using) if send else set()
-    for entry in entries:
-        if stop():
-            break
-        current = known.periods[entry.name]
-        if current is None:
-            results.append(Result(entry, State.NEVER))
-        elif known.settled(entry, current):
-            idle.append(known.states[entry.name].pk)
-            results.append(Result(entry, State.NOT_DUE, next_due=current.end))
-        elif send:
-            results.append(_send(entry, current, send, busy=entry.name in held))
-        else:
-            drop_broken_connection(using)
-            results += _run_entry(entry, current, at, owner, using, stop)
+    with Heartbeat() as heartbeat:
+        for entry in entries:
+            if stop():
+                break
+            current = known.periods[entry.name]
+            if current is None:
+                results.append(Result(entry, State.NEVER))
+            elif known.settled(entry, current):
+                idle.append(known.states[entry.name].pk)
+                results.append(Result(entry, State.NOT_DUE, next_due=current.end))
+            elif send:
+                results.append(_send(entry, current, send, busy=entry.name in held))
+            else:
+                drop_broken_connection(using)
+                results += _run_entry(entry, current, at, owner, using, stop, heartbeat)
     _note_seen(idle, at, using)
     return Outcome(at, tuple(results))
 
@@ -204,10 +207,11 @@ def run_period(
     entry = schedule.entry(name)
     at = database_now(using) if now is None else aware(now, "now")
     period = _missed_period(entry, aware(start, "start"), at)
-    ScheduleEntry.objects.using(using).bulk_create([ScheduleEntry(name=entry.name)], ignore_conflicts=True)
+    _make([entry.name], using)
     claimed = claim_missed(entry, period, owner_name(), using)
     if isinstance(claimed, Claim):
-        return _perform(entry, claimed)
+        with Heartbeat() as heartbeat:
+            return _perform(entry, claimed, heartbeat)
     if claimed.busy:
         return _refused(entry, claimed, period)
     return Result(entry, State.NOT_DUE, period, "it was run for that period already")
@@ -235,12 +239,19 @@ def _missed_period(entry: Entry, start: datetime, at: datetime) -> Bounds:
     return period
 
 
+def _make(names: Sequence[str], using: str) -> None:
+    """Rows for entries that have none, in one order: in two, two runners would wait for each other."""
+    with fresh(using):
+        ScheduleEntry.objects.using(using).bulk_create(
+            [ScheduleEntry(name=name) for name in sorted(names)], ignore_conflicts=True
+        )
+
+
 def _note_seen(entry_pks: list[int], at: datetime, using: str) -> None:
     """Note that somebody looked; when it fails, what has run is told all the same."""
-    unseen = Q(seen_at=None) | Q(seen_at__lt=at)
     try:
         if entry_pks:
-            ScheduleEntry.objects.using(using).filter(unseen, pk__in=entry_pks).update(seen_at=at)
+            turns.seen_idle(entry_pks, at, using)
     except Error:
         logger.exception("It could not be noted that the schedule was run at %s.", at)
 
@@ -297,7 +308,13 @@ def _late(entry: Entry, state: ScheduleEntry | None, due: Bounds, at: datetime) 
 
 
 def _run_entry(
-    entry: Entry, current: Bounds, at: datetime, owner: str, using: str, stop: Callable[[], bool]
+    entry: Entry,
+    current: Bounds,
+    at: datetime,
+    owner: str,
+    using: str,
+    stop: Callable[[], bool],
+    heartbeat: Heartbeat,
 ) -> list[Result]:
     """Run one period, or with ``catch_up="all"`` one after the other until one fails."""
     results: list[Result] = []
@@ -311,7 +328,7 @@ def _run_entry(
         if isinstance(claimed, Refusal):
             refused = _refused(entry, claimed, current)
             return results if results and refused.state is State.NOT_DUE else [*results, refused]
-        results.append(_perform(entry, claimed))
+        results.append(_perform(entry, claimed, heartbeat))
         if entry.catch_up != "all" or results[-1].state is not State.DONE or stop():
             return results
 
@@ -336,9 +353,10 @@ def _refused(entry: Entry, refusal: Refusal, current: Bounds) -> Result:
     return Result(entry, state, refusal.period, missed_since=refusal.missed_since, next_due=current.end)
 
 
-def _perform(entry: Entry, claim: Claim) -> Result:
+def _perform(entry: Entry, claim: Claim, heartbeat: Heartbeat) -> Result:
     """Call the entry for the period that is held, and note how it went."""
     started = time.monotonic()
+    handlers = _signal_handlers()
 
     def result(state: State, message: str, trace: str = "") -> Result:
         return Result(
@@ -353,7 +371,7 @@ def _perform(entry: Entry, claim: Claim) -> Result:
         )
 
     try:
-        with heartbeat(claim):
+        with heartbeat.of(claim):
             last_step = (
                 partial(entry.call, claim.period) if entry.atomic else _last_step(entry.call(claim.period))
             )
@@ -366,11 +384,31 @@ def _perform(entry: Entry, claim: Claim) -> Result:
     except BaseException as error:
         failed = result(State.FAILED, _describe(error), storable(traceback.format_exc()))
         give_up(claim, failed.duration or timedelta(), failed.message, failed.traceback)
-        if not isinstance(error, Exception):
-            raise  # the process is told to end; what it held is free again
+        if _ends_the_process(error, handlers):
+            raise  # what it held is free again
         logger.exception("The schedule's entry %r failed, period from %s.", entry.name, claim.period.start)
         return failed
     return done
+
+
+def _signal_handlers() -> set[CodeType]:
+    """The code of what this process does at signals that may end it."""
+    found = set()
+    for number in ENDING_SIGNALS:
+        handler = signal.getsignal(number)
+        if not callable(handler):
+            continue
+        code = getattr(handler if hasattr(handler, "__code__") else type(handler).__call__, "__code__", None)
+        if isinstance(code, CodeType):
+            found.add(code)
+    return found
+
+
+def _ends_the_process(error: BaseException, handlers: set[CodeType]) -> bool:
+    """Whether it came from outside, such as a signal; a ``sys.exit()`` of the entry's own is its failure."""
+    if isinstance(error, SystemExit):
+        return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+    return not isinstance(error, Exception)
 
 
 def _last_step(returned: Any) -> Any:
