@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from example.membership.models import Member, Plan
 from stockandflow import recording
 from stockandflow.models import StockRecord
 from stockandflow.registry import registry
-from tests.site.test_views import page, queries, text_of
+from tests.site.test_views import MEMBERSHIP, page, queries, text_of
 
 pytestmark = pytest.mark.django_db
 
@@ -213,3 +214,30 @@ def test_invalid_parameters_are_told_beside_their_fields(lister: Client) -> None
     html = page(lister, ACTIVE, since="yesterday", per="fortnight")
     assert "which is no date" in html
     assert "Now" in html
+
+
+def test_a_panel_shows_the_stock_of_now_by_its_first_facet_and_each_value_leads_to_its_members(
+    lister: Client,
+) -> None:
+    plans = {name: Plan.objects.create(name=name, monthly_price=9) for name in ("Basic", "Pro", "Team")}
+    for number, name in enumerate(["Basic", "Pro", "Pro"]):
+        Member.objects.create(name=f"Member {number}", email="m@example.org", plan=plans[name])
+    html = page(lister, MEMBERSHIP)
+    assert "Now, by Plan Basic 1 Pro 2 Team 0" in text_of(html)
+    assert html.count('<section class="sf-now-by"') == 1
+    bars = html.split('<section class="sf-now-by"')[1].split("</section>")[0]
+    assert re.findall(r'<rect width="([\d.]+)%"', bars) == ["33.333", "66.667", "0"]
+    to_pro = unescape(re.findall(r'href="([^"]+)"', bars)[1])
+    assert "2 objects" in text_of(page(lister, to_pro))
+    others: list[dict[str, Any]] = [
+        {"facet-plan": "Pro"},
+        {"split": "plan"},
+        {"since": "2001-01-01", "until": "2001-02-01"},
+    ]
+    for other in others:
+        assert "sf-now-by" not in page(lister, MEMBERSHIP, **other)
+
+
+def test_the_page_of_a_process_makes_fifteen_queries_at_most(lister: Client, members: None) -> None:
+    page(lister, MEMBERSHIP)
+    assert queries(lister, MEMBERSHIP) <= 15

@@ -9,7 +9,7 @@ where none stand. Where they disagree, the difference is shown as *unexplained*.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -44,13 +44,16 @@ def balance(
     facets: Mapping[str, Any] | None = None,
     split_by: str | None = None,
     compare: Compare | None = None,
+    now_by: Collection[str] = (),
 ) -> Balance:
     """The balance of a process over ``since <= t < until``; an ``until`` in the future means now.
 
     ``grain`` adds a balance for each period of the range as ``parts``. ``facets`` is one facet slug → value, and then
     the balance is about the objects with that value; ``split_by``, a facet's slug, adds a balance for each of its
-    values as ``slices``. ``compare`` adds the range before (``"previous"``) or a year before (``"year"``). With a
-    ``grain`` these have parts as well: those of a slice are the range's, those of the other range pair with them.
+    values as ``slices``. ``now_by`` are slugs of facets by which levels of now are counted too, in the same query, as
+    ``values`` of the stocks that have them; a range that is over has none. ``compare`` adds the range before
+    (``"previous"``) or a year before (``"year"``). With a ``grain`` these have parts as well: those of a slice are the
+    range's, those of the other range pair with them.
 
     Whole days that are over and recorded are read from records, in the coarsest periods that fit; the rest, and days
     that aren't final and got events since, from events. Raises InvalidInput for naive datetimes, for ``until`` not
@@ -60,7 +63,8 @@ def balance(
     Queries, whatever the range, the history and the number of stocks, flows and parts: those of the snapshot; one each
     for the stock records, the watermarks and the flow records; two for each event model; one for each model where live
     counts are needed: up to now, or where no record stands; one where a number was restated. That is at most eight
-    with one of each. A facet takes two more, and one where its values are a queryset.
+    with one of each. A facet takes two more, and one where its values are a queryset, as each of ``now_by``
+    does.
     """
     since, until = checked_range(since, until)
     slicing, value = asked(checked_process(process), facets, split_by)
@@ -73,7 +77,8 @@ def balance(
     report = None
     with snapshot(process.stocks[0].queryset.db) as now:
         try:
-            report = _Report(process, (since, until), now, bounds, slicing, compare) if since < now else None
+            if since < now:
+                report = _Report(process, (since, until), now, bounds, slicing, compare, now_by)
         except InvalidInput as error:
             refused = error
     if report is None:
@@ -120,9 +125,10 @@ class _Report:
         bounds: list[datetime],
         slicing: Slicing | None,
         compared: Compare | None,
+        now_by: Collection[str] = (),
     ) -> None:
         self.process, self.until, self.now, self.slicing = process, asked_for[1], now, slicing
-        self.facet = slicing.slug if slicing else ""
+        self.facet, self.now_by = slicing.slug if slicing else "", now_by
         self.stocks = list(process.stocks)
         self.tracked = {s.slug for s in self.stocks if s.registry.tracker_of(s) is not None}
         self.in_progress = self.until > now
@@ -161,6 +167,7 @@ class _Report:
             [stock for stock in self.stocks if self.in_progress or stock.slug not in records],
             self.now,
             self.facet,
+            self.now_by if self.in_progress else (),
         )
         found: dict[str, dict[datetime, Anchor]] = {}
         for slug, instants in nearest.items():
@@ -319,6 +326,7 @@ class _Report:
                 slice=given,
                 opening_computed_at=_computed_at(opened, span[0]),
                 closing_computed_at=_computed_at(closed, span[1]),
+                values=closed.anchor.by if in_progress and value is None and closed.anchor else {},
             )
             for stock in stocks
         )

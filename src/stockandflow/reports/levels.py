@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,6 +43,8 @@ class Anchor:
     carried_from: datetime | None = None
     revision: int = 1
     values: Mapping[str, int] | None = None
+    by: Mapping[str, Mapping[str, int]] = field(default_factory=dict, hash=False)
+    """Of the count taken just now: facet slug → value key → members, for the facets that were to be counted as well."""
 
     @property
     def counted_at(self) -> datetime:
@@ -74,8 +76,10 @@ class Level:
     anchor: Anchor | None
 
 
-def live(stocks: Sequence[Stock], now: datetime, facet: str = "") -> dict[str, Anchor]:
-    """The stocks counted now. One query for each model, as ``count_stocks`` says."""
+def live(
+    stocks: Sequence[Stock], now: datetime, facet: str = "", by: Collection[str] = ()
+) -> dict[str, Anchor]:
+    """The stocks counted now, by a facet and by others as well. One query for each model, as ``count_stocks`` says."""
     counts = count_stocks(
         CountRequest(
             stock.slug,
@@ -83,12 +87,20 @@ def live(stocks: Sequence[Stock], now: datetime, facet: str = "") -> dict[str, A
             [
                 FacetRequest(one.slug, one.column(stock.model), one.facet.choices)
                 for one in stock.applied_facets
-                if one.slug == facet
+                if one.slug == facet or one.slug in by
             ],
         )
         for stock in stocks
     )
-    return {slug: Anchor(now, found.total, values=found.facets.get(facet)) for slug, found in counts.items()}
+    return {
+        slug: Anchor(
+            now,
+            found.total,
+            values=found.facets.get(facet),
+            by={one: values for one, values in found.facets.items() if one in by},
+        )
+        for slug, found in counts.items()
+    }
 
 
 def recorded(

@@ -77,6 +77,8 @@ class StockBalance:
     """When the level stored for that instant was computed; None for a count, and for one carried there just now."""
     closing_computed_at: datetime | None = None
     slice: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """With ``now_by``: facet slug → value key → members now, as ``count_stocks`` orders them."""
 
     @property
     def inflow(self) -> int:

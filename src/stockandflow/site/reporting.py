@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -44,17 +44,30 @@ def report(
     *,
     split_by: str | None = None,
     compare: Compare | None = None,
+    bars: Iterable[Stock] = (),
+    most_bars: int = 1,
 ) -> Report:
     """The report that a page's parameters ask for, in the periods of its grain.
 
-    ``split_by`` and ``compare`` are what the balance has where the parameters ask for no split or comparison.
+    The stocks of ``bars`` are counted by the first ``most_bars`` of their facets with declared values as well, where
+    the whole is asked for. ``split_by`` and ``compare`` are what the balance has where the parameters ask for no split
+    or comparison.
     What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``reports.balance``.
     A stock that can't be counted is left out, and logged; where none can, NothingCounted is raised.
     """
 
     def answer(process: Process, asked: Asked) -> Balance:
         split = asked.split_by or (None if asked.slice else split_by)
-        return asked_balance(process, replace(asked, split_by=split, compare=asked.compare or compare))
+        now_by = {
+            slug
+            for stock in bars
+            for slug in [one.slug for one in stock.applied_facets if asked.values.get(one.slug)][:most_bars]
+        }
+        return asked_balance(
+            process,
+            replace(asked, split_by=split, compare=asked.compare or compare),
+            () if split or asked.slice else now_by,
+        )
 
     asked = read_filters(parameters, process, now)
     try:
@@ -108,7 +121,7 @@ def last_recorded(stocks: list[Stock]) -> datetime | None:
     return records.order_by("-timestamp").values_list("timestamp", flat=True).first()
 
 
-def asked_balance(process: Process, asked: Asked) -> Balance:
+def asked_balance(process: Process, asked: Asked, now_by: Collection[str] = ()) -> Balance:
     """The balance that was asked for; the queries, and what is raised, are those of ``reports.balance``."""
     return balance(
         process,
@@ -118,6 +131,7 @@ def asked_balance(process: Process, asked: Asked) -> Balance:
         facets=asked.slice,
         split_by=asked.split_by,
         compare=asked.compare,
+        now_by=now_by,
     )
 
 

@@ -118,6 +118,12 @@ def how_written(origins: Mapping[str, int]) -> str:
 
 
 @register.filter
+def bars_of(line: StockBalance, bars: Mapping[Stock, Any]) -> Any:
+    """The bars of a line's stock."""
+    return bars.get(line.stock, ())
+
+
+@register.filter
 def breakable(name: str) -> str:
     """A dotted path as HTML that may be broken after its dots and underscores, and nowhere else first."""
     return format_html_join("", "{}<wbr>", ((part,) for part in re.findall(r"[^._]+[._]?|[._]", name)))

@@ -14,6 +14,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.site.access import is_scoped, process_or_404
+from stockandflow.site.bars import now_bars
 from stockandflow.site.charts import stock_charts
 from stockandflow.site.diagrams import addresses, drawing_of
 from stockandflow.site.exports import balance_file, export, export_links
@@ -49,7 +50,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
             stocks=shown.stocks,
             description=str(shown.description),
         )
-    found = report(request.GET, shown, now)
+    found = report(request.GET, shown, now, bars=shown.stocks)
     moved = any(line.inflow or line.outflow for line in found.balance.stocks)
     link = linker(request, shown)
     names = found.asked.values.get(found.asked.split_by) if found.asked.split_by else None
@@ -60,6 +61,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
         "broken": found.broken,
         "calendar": shown.calendar,
         "charts": stock_charts(found.balance, found.asked.grain, link=link, value_names=names),
+        "bars": {line.stock: now_bars(line, found.asked, link) for line in found.balance.stocks},
         "drawing": drawing_of(found.balance, addresses(request, shown, found.asked)),
         "link": link,
         "kept": found.asked.query() if found.asked.parameters else "",

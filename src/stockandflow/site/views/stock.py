@@ -20,6 +20,7 @@ from stockandflow.registry import registry
 from stockandflow.reports import Balance, Extremes, Held, Kind, Number, StockBalance, extremes, members, rate
 from stockandflow.site.access import is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
+from stockandflow.site.bars import now_bars
 from stockandflow.site.charts import LegendLine, stock_charts
 from stockandflow.site.dates import short_day
 from stockandflow.site.diagrams import UNCOVERED, addresses, neighbourhood_of
@@ -33,6 +34,8 @@ from stockandflow.site.words import count, grouped
 
 FIRST = 10
 """Objects that are listed here; the list behind the number has all."""
+MOST_FACETS = 3
+"""Facets by whose values the stock is shown as of now."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ def stock(request: HttpRequest, slug: str, stock: str) -> HttpResponseBase:
         return part_page(
             request, process, title=title, crumbs=crumbs, stocks=[shown], description=str(shown.description)
         )
-    found = report(request.GET, process, now)
+    found = report(request.GET, process, now, bars=[shown], most_bars=MOST_FACETS)
     context = _Page(request, process, shown, found).context()
     return render_page(request, "stockandflow/stock.html", context, title=title, crumbs=crumbs)
 
@@ -157,6 +160,7 @@ class _Page:
             **common,
             "line": line,
             "chart": chart,
+            "bars": now_bars(line, self.asked, self.link),
             "link": self.link,
             "number_url": self._url(self.balance.number(line, "closing")),
             "inflows": [self._row(one, line, inward=True) for one in chart.inflows],
