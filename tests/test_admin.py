@@ -19,7 +19,7 @@ from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
@@ -769,6 +769,29 @@ def test_a_missed_period_is_run_from_the_entrys_page_once_by_those_who_may(
         assert said in messages_of(response)[0]
     assert len(ran) == 3
     assert "Missed periods" not in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_run_from_the_admin_has_its_own_transactions_whatever_those_of_requests(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    within = []
+
+    def look(period: periodic.Bounds) -> None:
+        within.append((period.start, connection.in_atomic_block))
+
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    monkeypatch.setattr(periodic.schedule, "_entries", {})
+    periodic.schedule.register(periodic.DAILY, look, name="looking", calendar=Calendar(), atomic=False)
+    periodic.run(periodic.schedule, now=timezone.now() - timedelta(days=2))
+    entry = ScheduleEntry.objects.get()
+    may(client, "view_scheduleentry", "run_scheduleentry")
+    act(client, address(ScheduleEntry), "run_now", [entry])
+    missed = (within[0][0] + timedelta(days=1)).isoformat()
+    client.post(f"{address(ScheduleEntry)}{entry.pk}/run-period/", {"start": missed})
+    assert [in_one for _, in_one in within] == [False] * 3
+    assert len({start for start, _ in within}) == 3
+    assert set(ScheduleRun.objects.values_list("status", flat=True)) == {"done"}
 
 
 def test_when_nobody_calls_the_schedule_its_entries_say_so(client: Client) -> None:

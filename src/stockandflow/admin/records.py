@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils import formats, timezone
+from django.utils.decorators import method_decorator
 from django.utils.text import Truncator
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
@@ -288,6 +290,7 @@ class ScheduleEntryAdmin(StoredAdmin):
         }
         return super().change_view(request, object_id, form_url, {**context, **(extra_context or {})})
 
+    @method_decorator(transaction.non_atomic_requests)  # an entry has transactions of its own
     def run_period(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Run the missed period that begins at the ``start`` posted, once whoever else asks for it; then back again."""
         entry = self.get_object(request, str(pk))
@@ -315,6 +318,7 @@ class ScheduleEntryAdmin(StoredAdmin):
         )
         return found
 
+    @method_decorator(transaction.non_atomic_requests)  # so have those that the action runs
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
