@@ -17,12 +17,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from openpyxl import load_workbook
 
-from example.membership.models import Member, Plan
+from example.membership.models import Member, MemberFlowEvent, Plan
+from stockandflow import recording
 from stockandflow.capture import suspended
 from stockandflow.declarations import Flow, Process
 from stockandflow.models import StockRecord
+from stockandflow.periods import Grain
 from stockandflow.registry import registry
 from stockandflow.rendering.table import columns_of
+from tests.rendering.test_document import VALIDATOR
 
 
 class Terminal(StringIO):
@@ -273,3 +276,56 @@ def test_it_splits_by_a_facet_and_reports_on_a_slice(members: None) -> None:
 def test_a_facet_that_there_is_not_is_refused(members: None, asked: dict[str, str], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         report(**asked)
+
+
+def test_each_number_as_it_was_reported_then(db: None) -> None:
+    """A final day got a late event: then it had one move less, and a day that came later wasn't known at all."""
+    process = registry.process("membership")
+    days = process.calendar
+    start = days.period(Grain.DAY, timezone.now() - timedelta(days=40)).start
+
+    def join(at: datetime) -> None:
+        MemberFlowEvent.objects.create(
+            tracker="membership.member", flow="signing-up", sink="trial", subject_id=1, origin="import",
+            timestamp=at, recorded_at=timezone.now() - timedelta(days=2),
+        )  # fmt: skip
+
+    join(start + timedelta(hours=5))
+    recording.record(registry)
+    then = timezone.now()
+    join(start + timedelta(hours=7))
+    recording.record(registry)
+    asked = {"since": start.isoformat(), "until": days.period(Grain.DAY, start).end.isoformat()}
+
+    table = report(as_reported=then.isoformat(), **asked)
+    line = next(line for line in table.splitlines() if "Signing up" in line)
+    assert re.search(r"Signing up from outside to Trial +1 +2  changed$", line)
+    assert "– " not in line
+
+    before = report(as_reported="2020-01-01", **asked)
+    assert re.search(r"Signing up from outside to Trial +– +2$", before, re.MULTILINE)
+    assert "–: it wasn't computed yet, or was provisional" in before
+
+    document = json.loads(report(as_reported=then.isoformat(), format="json", **asked))
+    VALIDATOR.validate(document)
+    (number,) = [
+        one
+        for one in document["as_reported"]["numbers"]
+        if (one["flow"], one["measure"]) == ("signing-up", "count")
+    ]
+    assert (number["then"], number["now"], number["sink"], number["reason"]) == (1, 2, "trial", "")
+    assert document["stocks"][0]["inflows"][0]["computed_at"]
+    assert document["stocks"][0]["opening_computed_at"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"format": "csv"}, "a table or as JSON"),
+        ({"compare": "previous"}, "--compare asks for others"),
+        ({"split_by": "plan"}, "--split-by asks for others"),
+    ],
+)
+def test_what_was_reported_then_has_no_more_than_that(db: None, options: dict[str, str], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        report(as_reported="2026-01-01", **options)

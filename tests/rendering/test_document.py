@@ -69,6 +69,7 @@ def test_the_document_of_a_process() -> None:
         "better": None,
         "opening": 191,
         "opening_method": "counted",
+        "opening_computed_at": None,
         "inflow": 979,
         "outflow": 988,
         "net": -9,
@@ -76,6 +77,7 @@ def test_the_document_of_a_process() -> None:
         "reclassified": None,
         "closing": 179,
         "closing_method": "counted",
+        "closing_computed_at": "2026-11-23T18:54:00Z",
         "change": -12,
         "status": "in_progress",
         "restated": 0,
@@ -87,6 +89,7 @@ def test_the_document_of_a_process() -> None:
                 "sink": "past-due",
                 "count": 479,
                 "subjects": None,
+                "computed_at": None,
             },
             {
                 "flow": None,
@@ -95,6 +98,7 @@ def test_the_document_of_a_process() -> None:
                 "sink": "past-due",
                 "count": 500,
                 "subjects": None,
+                "computed_at": None,
             },
         ],
         "outflows": [
@@ -105,6 +109,7 @@ def test_the_document_of_a_process() -> None:
                 "sink": "active",
                 "count": 988,
                 "subjects": None,
+                "computed_at": None,
                 "rate": 988 / 191,
             }
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -12,9 +14,20 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import DEFAULT_DAYS, asked_range, instant
 from stockandflow.registry import registry
-from stockandflow.rendering import PLAIN, Paint, Signs, balance_rows, to_csv, to_json, to_table, to_xlsx
+from stockandflow.rendering import (
+    PLAIN,
+    Paint,
+    Signs,
+    as_document,
+    balance_rows,
+    to_csv,
+    to_json,
+    to_table,
+    to_xlsx,
+)
 from stockandflow.rendering.causes import causes_text
-from stockandflow.reports import Balance, Compare, balance, causes
+from stockandflow.rendering.known import known_document, known_text
+from stockandflow.reports import Balance, Compare, as_reported, balance, causes
 
 HELP = "Show how a process moved: opening + in - out + unexplained = closing, for each of its stocks."
 
@@ -59,6 +72,12 @@ def add_arguments(parser: CommandParser) -> None:
         help="Compare with the range before, or with the same one a year before; to the same point while it is open.",
     )
     parser.add_argument(
+        "--as-reported",
+        metavar="DATE",
+        help="Show each number of the range as it was known at the first instant of that day, or at an instant, "
+        "beside what it is now. As a table or as JSON.",
+    )
+    parser.add_argument(
         "--no-causes",
         action="store_false",
         dest="causes",
@@ -80,10 +99,12 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
     """
     process = registry.process(options["slug"])
     calendar = process.calendar
-    since, until = (
-        None if options[name] is None else instant(options[name], calendar, name)
-        for name in ("since", "until")
+    since, until, reported = (
+        None if options[name] is None else instant(options[name], calendar, name.replace("_", "-"))
+        for name in ("since", "until", "as_reported")
     )
+    if reported is not None:
+        _refuse_with_reported(options)
     found = balance(
         process,
         *asked_range(since, until, calendar=calendar, now=timezone.now()),
@@ -92,7 +113,37 @@ def run(command: BaseCommand, options: dict[str, Any]) -> None:
         split_by=options["split_by"],
         compare=options["compare"],
     )
-    deliver(command, _content(command, found, calendar, options), options["output"])
+    if reported is not None:
+        content: str | bytes = _reported(command, found, reported, options)
+    else:
+        content = _content(command, found, calendar, options)
+    deliver(command, content, options["output"])
+
+
+def _refuse_with_reported(options: dict[str, Any]) -> None:
+    if options["format"] not in ("table", "json"):
+        raise InvalidInput(
+            f"--as-reported is told as a table or as JSON, and --format is {options['format']!r}; leave one out."
+        )
+    for name in ("split_by", "compare"):
+        if options[name]:
+            option = name.replace("_", "-")
+            raise InvalidInput(
+                f"--as-reported tells the numbers of one range and its parts, and --{option} asks for others; leave "
+                f"one out. For a slice, write --facet."
+            )
+
+
+def _reported(command: BaseCommand, found: Balance, at: datetime, options: dict[str, Any]) -> str:
+    """What was known of the numbers of a balance at that instant, with the queries of ``as_reported``."""
+    calendar, known = found.process.calendar, as_reported(found, at)
+    if options["format"] == "json":
+        document = as_document(found, calendar) | {"as_reported": known_document(known, at)}
+        return f"{json.dumps(document, indent=2)}\n"
+    surface = surface_of(command, options["output"])
+    width = min(max(surface.columns or DEFAULT_WIDTH, WIDTHS[0]), WIDTHS[-1])
+    signs = Signs.for_encoding(surface.encoding)
+    return surface.shown(known_text(known, at, calendar, width=width, signs=signs))
 
 
 def _content(

@@ -64,7 +64,7 @@ def _point(point: Point) -> dict[str, Any]:
         "end": iso(point.end),
         "value": point.value,
         "status": point.status.value,
-        "computed_at": point.computed_at and iso(point.computed_at),
+        "computed_at": _made(point.computed_at),
     }
 
 
@@ -81,7 +81,7 @@ def _balance(balance: Balance, calendar: Calendar) -> dict[str, Any]:
         "restatements": [_restatement(one) for one in balance.restated],
         "slice": dict(balance.slice),
         "origins": {origin: balance.origins.get(origin, 0) for origin in Origin.values},
-        "stocks": [_stock(line) for line in balance.stocks],
+        "stocks": [_stock(balance, line) for line in balance.stocks],
     }
 
 
@@ -108,13 +108,18 @@ def iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _stock(line: StockBalance) -> dict[str, Any]:
+def _made(at: datetime | None) -> str | None:
+    return None if at is None else iso(at)
+
+
+def _stock(balance: Balance, line: StockBalance) -> dict[str, Any]:
     return {
         "slug": line.stock.slug,
         "name": line.stock.name,
         "better": line.stock.better,
         "opening": line.opening,
         "opening_method": line.opening_method,
+        "opening_computed_at": _made(line.opening_computed_at),
         "inflow": line.inflow,
         "outflow": line.outflow,
         "net": line.net,
@@ -122,6 +127,7 @@ def _stock(line: StockBalance) -> dict[str, Any]:
         "reclassified": line.reclassified,
         "closing": line.closing,
         "closing_method": line.closing_method,
+        "closing_computed_at": _made(balance.at if balance.in_progress else line.closing_computed_at),
         "change": line.change,
         "status": line.status.value,
         "restated": len(line.restated),
@@ -138,4 +144,5 @@ def _flow(line: FlowLine) -> dict[str, Any]:
         "sink": line.sink or None,
         "count": line.count,
         "subjects": line.subjects,
+        "computed_at": _made(line.computed_at),
     }
