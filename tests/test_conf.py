@@ -57,12 +57,14 @@ def test_every_setting_can_be_set_and_is_read_at_use(settings: Any) -> None:
         "QUEUE",
         "SCOPE",
         "EMBED_ORIGINS",
+        "MIN_CELL",
     )
     wanted: tuple[Any, ...] = (
         *("Asia/Tokyo", 6, 4, timedelta(days=2)),
         {"events": timedelta(days=900)},
         *("daily", "weekly", "never", "celery", "builtins.max"),
         ["https://wiki.example.org"],
+        5,
     )
     settings.STOCKANDFLOW = dict(zip(NAMES, wanted, strict=True))
     assert conf() == Conf(*wanted)
@@ -154,6 +156,17 @@ def test_an_origin_that_is_none_is_told(settings: Any, value: Any) -> None:
     assert repr(value if isinstance(value, str) else value[0]) in message.msg
     settings.STOCKANDFLOW = {"EMBED_ORIGINS": ["'self'", "https://*.example.org:8000", "http://wiki"]}
     assert check_declarations(registry=Registry()) == []
+
+
+@pytest.mark.parametrize("value", [1, 0, -5, True, 5.0, "5", [5]])
+def test_a_size_that_hides_nothing_is_told(settings: Any, value: Any) -> None:
+    settings.STOCKANDFLOW = {"MIN_CELL": value}
+    (message,) = check_declarations(registry=Registry())
+    assert message.id == "stockandflow.E031"
+    assert f"STOCKANDFLOW['MIN_CELL'] is {value!r}" in message.msg
+    for right in (2, 5, None):
+        settings.STOCKANDFLOW = {"MIN_CELL": right}
+        assert check_declarations(registry=Registry()) == []
 
 
 @pytest.mark.parametrize("key", ["RECORD_FREQUENCY", "SWEEP_FREQUENCY", "DELIVER_FREQUENCY"])

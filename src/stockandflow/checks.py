@@ -30,7 +30,7 @@ from stockandflow.capture import (
     strangers,
     unhooked,
 )
-from stockandflow.conf import NAMES, conf, given, no_origins, scope_function, why_no_queue
+from stockandflow.conf import NAMES, conf, given, no_origins, scope_function, why_no_least, why_no_queue
 from stockandflow.declarations import Facet, Flow, Stock, state_key
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.declarations.process import RESERVED
@@ -674,6 +674,16 @@ def _origins_can_be_named(_: Registry) -> Messages:
         )
 
 
+def _groups_can_be_hidden(_: Registry) -> Messages:
+    if wrong := why_no_least(conf().min_cell):
+        yield _error(
+            "E031",
+            f"STOCKANDFLOW['MIN_CELL'] is {wrong.partition('; ')[0]}, from which on no group can be told.",
+            "Write a whole number from 2, such as 5, or None to hide nothing.",
+            None,
+        )
+
+
 def _permissions_exist(registry: Registry) -> Messages:
     known = {
         f"{model._meta.app_label}.{codename}"
@@ -763,6 +773,7 @@ RULES: tuple[Callable[[Registry], Messages], ...] = (
     _addresses_are_free,
     _scope_is_there,
     _origins_can_be_named,
+    _groups_can_be_hidden,
     _permissions_exist,
     _every_stock_is_reached,
     _capture_sees_everything,

@@ -41,6 +41,8 @@ class Conf:
     """Dotted path of a function of (request, queryset) that leaves a user's own objects; None where all see all."""
     embed_origins: Sequence[str] = ()
     """The origins whose pages may show those of a process, a stock or a flow in a frame; none unless given."""
+    min_cell: int | None = None
+    """Groups of fewer objects are hidden from who may not list them; None hides none. Processes may say their own."""
 
 
 NAMES = tuple(field.name.upper() for field in fields(Conf))
@@ -71,6 +73,13 @@ def no_origins(given: Any) -> list[Any]:
     if not isinstance(given, list | tuple):
         return [given]
     return [one for one in given if not isinstance(one, str) or not ORIGIN.fullmatch(one)]
+
+
+def why_no_least(number: Any) -> str:
+    """What is wrong with a size from which on groups are told, "" where nothing is."""
+    if number is None or (isinstance(number, int) and not isinstance(number, bool) and number >= 2):
+        return ""
+    return f"{number!r}; write a whole number from 2, such as 5, or None"
 
 
 def given() -> dict[str, Any]:

@@ -34,6 +34,11 @@ growing = Flow("growing", "Growing", ItemFlowEvent, [small], [large])
             r"layout of 'huge', which is none of its stocks; they are 'small', 'large'",
         ),
         ({"layout": {"small": (0, -1)}}, r"layout \(0, -1\) for 'small'; write \(column, row\)"),
+        (
+            {"min_cell": 1},
+            r"min_cell 1; write a whole number from 2, such as 5, or None for that of the settings",
+        ),
+        ({"min_cell": "5"}, r"min_cell '5'; write a whole number from 2"),
         ({"layout": {"small": 1}}, r"layout 1 for 'small'; write \(column, row\)"),
         ({"layout": {"small": (0, 0), "large": (0, 0)}}, r"\(0, 0\) for 'small' and for 'large'; give one"),
         ({"stocks": []}, r"The process 'sizes' has .*stocks.* one or more"),

@@ -58,6 +58,7 @@ def test_the_document_of_a_process() -> None:
         "restated": 0,
         "restatements": [],
         "slice": {},
+        "min_cell": None,
         "parts": [],
         "slices": {},
         "compared": None,
@@ -209,6 +210,7 @@ def test_the_document_of_a_series() -> None:
         "time_zone": "UTC",
         "since": "2026-07-01T00:00:00Z",
         "until": "2026-07-06T00:00:00Z",
+        "suppressed": False,
         "open": {
             "start": "2026-07-05T00:00:00Z",
             "end": "2026-07-06T00:00:00Z",

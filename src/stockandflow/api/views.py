@@ -24,10 +24,10 @@ from stockandflow.registry import registry
 from stockandflow.rendering import balance_rows, series_rows
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import Row
-from stockandflow.reports import balance, series
 from stockandflow.reports.events import models_of, moves_within, refuse_pruned, touching
 from stockandflow.site.access import may_list, process_or_404, scoped_events, visible
 from stockandflow.site.frames import page_url
+from stockandflow.site.telling import balance, least_told, series
 
 DEFAULT_EVENTS, MOST_EVENTS = 100, 1000
 
@@ -72,6 +72,7 @@ def process(request: HttpRequest, slug: str) -> Document:
     shown = whole(request, slug)
     asked = read(request, shown, timezone.now(), ("per", "facet-", "split", "compare"))
     found = balance(
+        request.user,
         shown,
         asked.since,
         asked.until,
@@ -91,6 +92,8 @@ def process(request: HttpRequest, slug: str) -> Document:
         "time_zone": shown.calendar.timezone,
         "in_progress": found.in_progress,
         "status": found.status.value,
+        "min_cell": found.least or None,
+        "suppressed": found.suppressed,
         "restated": len(found.restated),
         "slice": dict(found.slice),
         "split": asked.split_by,
@@ -119,12 +122,7 @@ def _series(request: HttpRequest, process: Process, of: Stock | Flow) -> Documen
     measure: Any = request.GET.get("measure", "").strip() or None
     kind = "aggregate" if isinstance(of, Stock) else "measure"
     found = series(
-        of,
-        asked.since,
-        asked.until,
-        grain_of(request, asked),
-        calendar=process.calendar,
-        **{kind: measure},
+        request.user, process, of, asked.since, asked.until, grain_of(request, asked), **{kind: measure}
     )
     meta = {
         "process": process.slug,
@@ -136,6 +134,8 @@ def _series(request: HttpRequest, process: Process, of: Stock | Flow) -> Documen
         "time_zone": process.calendar.timezone,
         "since": iso(found.since),
         "until": iso(found.until),
+        "min_cell": least_told(request.user, process) or None,
+        "suppressed": found.suppressed,
         "breaks": [{"since": iso(one.at), "text": one.text} for one in found.breaks],
     }
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from stockandflow.conf import why_no_least
 from stockandflow.declarations.flow import Flow
 from stockandflow.declarations.home import Home
 from stockandflow.declarations.slugs import checked_slug
@@ -25,6 +26,7 @@ class Process:
     process, e.g. ``"shop.view_subscription"``; without one, ``stockandflow.view_process`` is. ``calendar`` says where
     its days, weeks and years begin; without one, the project's does. ``layout`` puts stocks into the columns and rows
     of the diagram where it says, slug → (column, row), both from 0; the others find places by themselves.
+    ``min_cell`` is the size from which on groups are told to who may not list objects; without one, the settings say.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Process:
         permission: str | None = None,
         calendar: Calendar | None = None,
         layout: Mapping[str, tuple[int, int]] | None = None,
+        min_cell: int | None = None,
     ) -> None:
         self.slug = checked_slug("process", slug)
         self.name, self.description, self.permission = name, description, permission
@@ -56,6 +59,9 @@ class Process:
             )
         self.declared_calendar = calendar
         self.layout = self._checked_layout({} if layout is None else layout)
+        if wrong := why_no_least(min_cell):
+            raise DeclarationError(f"The process {slug!r} has the min_cell {wrong} for that of the settings.")
+        self.min_cell = min_cell
         self.home = Home()
 
     def _all_of(self, kind: type[Kind], name: str, given: Iterable[Kind]) -> tuple[Kind, ...]:

@@ -17,8 +17,10 @@ from stockandflow.ranges import end_of_day, last_days
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project_registry
 from stockandflow.rendering.words import UNICODE, arrow, count, percent, periods
-from stockandflow.reports import Balance, balance
+from stockandflow.reports import Balance
 from stockandflow.site.access import is_scoped, process_or_404
+from stockandflow.site.telling import balance
+from stockandflow.site.words import hidden
 
 COLOURS = ("#27496d", "#0b6e7a", "#a8481b", "#6399ae", "#7a4b00", "#566473")
 MOST_DAYS = 366
@@ -70,7 +72,7 @@ def dashboard(
         return None
     calendar = process.calendar
     until = end_of_day(calendar, timezone.now())
-    found = balance(process, last_days(days, calendar, until), until, grain=Grain.DAY)
+    found = balance(request.user, process, last_days(days, calendar, until), until, grain=Grain.DAY)
     return _shown(process, found)
 
 
@@ -82,7 +84,7 @@ def _shown(process: Process, found: Balance) -> Dashboard:
         cards=tuple(
             Card(
                 title=str(line.stock.name),
-                metric=count(line.closing),
+                metric=hidden(line, "closing") or count(line.closing),
                 footer=f"{arrow(line.change)} {percent(line.opening, line.closing)}".strip(),
                 url=url,
             )

@@ -24,6 +24,7 @@ def plain(found: Series) -> dict[str, Any]:
     points = [*found.points, *([found.open] if found.open and not isinstance(found.of, Flow) else [])]
     known = {point.start: point for point in points}
     rows: list[Point | Period] = sorted([*points, *found.gaps], key=lambda one: one.start)
+    unknown = "suppressed" if found.suppressed else "gap"
     names = periods([(one.start, one.end) for one in rows], found.calendar)
     return {
         "kind": "line",
@@ -34,7 +35,7 @@ def plain(found: Series) -> dict[str, Any]:
         "labels": names,
         "starts": [iso(one.start) for one in rows],
         "values": [known[one.start].value if one.start in known else None for one in rows],
-        "statuses": [known[one.start].status.value if one.start in known else "gap" for one in rows],
+        "statuses": [known[one.start].status.value if one.start in known else unknown for one in rows],
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +13,16 @@ from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import ALL, FlowRecord, ScheduleEntry
 from stockandflow.periods import Grain
-from stockandflow.reports import latest
+from stockandflow.reports import is_small, latest
 
 PREFIX = "stockandflow"
 OPENMETRICS = "application/openmetrics-text"
 
 
-def exposition(processes: Iterable[Process], now: datetime, accept: str = "") -> tuple[bytes, str]:
+def exposition(processes: Mapping[Process, int], now: datetime, accept: str = "") -> tuple[bytes, str]:
     """The metrics of these processes' stocks and flows, as text, and its media type.
+
+    ``processes`` is process → the size from which on groups of it are told; smaller numbers are left out.
 
     OpenMetrics where ``accept``, a header, asks for it, else the older text of Prometheus. Three queries, however many
     stocks, flows and records there are. Raises InvalidInput where the library isn't installed.
@@ -33,7 +36,7 @@ def exposition(processes: Iterable[Process], now: datetime, accept: str = "") ->
             "Metrics need the library prometheus-client; pip install 'django-stockandflow[prometheus]'."
         ) from error
     registry = CollectorRegistry()
-    registry.register(_Collector(list(processes), now))
+    registry.register(_Collector(processes, now))
     if OPENMETRICS in accept:
         return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
     return text.generate_latest(registry), text.CONTENT_TYPE_LATEST
@@ -42,7 +45,7 @@ def exposition(processes: Iterable[Process], now: datetime, accept: str = "") ->
 class _Collector:
     """What the library asks for metrics."""
 
-    def __init__(self, processes: list[Process], now: datetime) -> None:
+    def __init__(self, processes: Mapping[Process, int], now: datetime) -> None:
         self.processes, self.now = processes, now
 
     def collect(self) -> Iterator[Any]:
@@ -55,7 +58,12 @@ class _Collector:
         counted = _gauge("stock_counted_timestamp_seconds", "The instant of that count.", "stock")
         age = _gauge("stock_age_seconds", "How long ago that was.", "stock")
         stocks = {stock.slug: stock for process in self.processes for stock in process.stocks}
+        least: Counter[str] = Counter()
+        for process, size in self.processes.items():
+            least |= Counter(dict.fromkeys((stock.slug for stock in process.stocks), size))
         for slug, one in sorted(latest(stocks.values()).items()):
+            if is_small(one.count, least[slug]):
+                continue
             members.add_metric([slug], one.count)
             counted.add_metric([slug], one.at.timestamp())
             age.add_metric([slug], max(0.0, (self.now - one.at).total_seconds()))
@@ -70,7 +78,12 @@ class _Collector:
         read = _gauge(
             "flow_recorded_timestamp_seconds", "The instant as of which its moves were read.", "flow"
         )
+        least: Counter[str] = Counter()
+        for process, size in self.processes.items():
+            least |= Counter(dict.fromkeys((flow.slug for flow in process.flows), size))
         for slug, number, at in self._recorded_moves():
+            if is_small(number, least[slug]):
+                continue
             moves.add_metric([slug], number)
             read.add_metric([slug], at.timestamp())
         yield from (moves, read)

@@ -17,8 +17,8 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.feeds.lines import SHAPES
 from stockandflow.feeds.metrics import exposition
 from stockandflow.registry import registry
-from stockandflow.reports import series
 from stockandflow.site.access import is_scoped, visible
+from stockandflow.site.telling import least_told, series
 
 READING = "stockandflow.view_metrics"
 """Needed to read the metrics, with the permissions of the processes that they are of."""
@@ -30,8 +30,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     if not request.user.has_perm(READING):
         raise PermissionDenied(f"You may not read the metrics; ask for {READING}.")
     shown = [one for one in visible(request.user, registry) if not is_scoped(request, one)]
+    least = {one: least_told(request.user, one) for one in shown}
     try:
-        text, kind = exposition(shown, timezone.now(), request.headers.get("Accept", ""))
+        text, kind = exposition(least, timezone.now(), request.headers.get("Accept", ""))
     except InvalidInput as error:
         raise Refused(501, "not-installed", str(error)) from error
     return private(HttpResponse(text, content_type=kind))
@@ -59,5 +60,5 @@ def _line(request: HttpRequest, process: Process, of: Stock | Flow) -> Document:
     measure: Any = request.GET.get("measure", "").strip() or None
     kind = "aggregate" if isinstance(of, Stock) else "measure"
     grain = grain_of(request, asked)
-    found = series(of, asked.since, asked.until, grain, calendar=process.calendar, **{kind: measure})
+    found = series(request.user, process, of, asked.since, asked.until, grain, **{kind: measure})
     return SHAPES[shape](found)

@@ -10,6 +10,7 @@ from typing import Any
 from stockandflow.declarations import Stock
 from stockandflow.models import Origin, Restatement
 from stockandflow.periods import Calendar
+from stockandflow.rendering.rows import SUPPRESSED
 from stockandflow.reports import Balance, FlowLine, Point, Series, StockBalance, rate
 
 VERSION = 1
@@ -54,6 +55,7 @@ def _series(series: Series) -> dict[str, Any]:
         "points": [_point(point) for point in series.points],
         "open": series.open and _point(series.open),
         "gaps": [{"start": iso(gap.start), "end": iso(gap.end)} for gap in series.gaps],
+        "suppressed": series.suppressed,
         "breaks": [{"at": iso(one.at), "text": one.text} for one in series.breaks],
     }
 
@@ -80,7 +82,11 @@ def _balance(balance: Balance, calendar: Calendar) -> dict[str, Any]:
         "restated": len(balance.restated),
         "restatements": [_restatement(one) for one in balance.restated],
         "slice": dict(balance.slice),
-        "origins": {origin: balance.origins.get(origin, 0) for origin in Origin.values},
+        "min_cell": balance.least or None,
+        "origins": {
+            origin: None if balance.least and not balance.origins else balance.origins.get(origin, 0)
+            for origin in Origin.values
+        },
         "stocks": [_stock(balance, line) for line in balance.stocks],
     }
 
@@ -120,16 +126,16 @@ def _stock(balance: Balance, line: StockBalance) -> dict[str, Any]:
         "opening": line.opening,
         "opening_method": line.opening_method,
         "opening_computed_at": _made(line.opening_computed_at),
-        "inflow": line.inflow,
-        "outflow": line.outflow,
-        "net": line.net,
+        "inflow": None if line.suppressed else line.inflow,
+        "outflow": None if line.suppressed else line.outflow,
+        "net": None if line.suppressed else line.net,
         "unexplained": line.unexplained,
         "reclassified": line.reclassified,
         "closing": line.closing,
         "closing_method": line.closing_method,
         "closing_computed_at": _made(balance.at if balance.in_progress else line.closing_computed_at),
         "change": line.change,
-        "status": line.status.value,
+        "status": SUPPRESSED if line.suppressed else line.status.value,
         "restated": len(line.restated),
         "inflows": [_flow(flow) for flow in line.inflows],
         "outflows": [{**_flow(flow), "rate": rate(flow.count, [line.opening])} for flow in line.outflows],

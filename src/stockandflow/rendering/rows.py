@@ -48,6 +48,8 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
+SUPPRESSED = "suppressed"
+"""The status of a number that is hidden, since it or one that would tell it is too small."""
 
 
 def balance_rows(balance: Balance, calendar: Calendar) -> Iterator[Row]:
@@ -83,7 +85,8 @@ def _of_balance(balance: Balance, scope: str, calendar: Calendar) -> Iterator[Ro
         "slice": ",".join(f"{facet}={value}" for facet, value in balance.slice.items()),
     }
     for line in balance.stocks:
-        stock = {"status": line.status.value, "stock": line.stock.slug, "stock_name": str(line.stock.name)}
+        status = SUPPRESSED if line.suppressed else line.status.value
+        stock = {"status": status, "stock": line.stock.slug, "stock_name": str(line.stock.name)}
         yield from _of_stock(balance, line, about | stock)
 
 
@@ -102,6 +105,10 @@ def _of_stock(balance: Balance, line: StockBalance, about: dict[str, Any]) -> It
                 **about,
             )
 
+    if line.suppressed:
+        # Its levels stand for the row, so that nobody takes what is hidden for what isn't there.
+        yield from (Row(kind=kind, measure="count", **about) for kind in ("opening", "closing"))
+        return
     yield from level("opening", line.opening, line.opening_method, line.opening_computed_at)
     for kind, moves in (("inflow", line.inflows), ("outflow", line.outflows)):
         for move in moves:
@@ -151,7 +158,7 @@ def _of_period(
         scope="series",
         **_period(start, end, series.calendar),
         grain=series.grain.value,
-        status=status.value,
+        status=SUPPRESSED if series.suppressed else status.value,
         slice="",
         kind="level" if kind == "stock" else "flow",
         measure=series.measure,

@@ -13,7 +13,7 @@ from typing import Any
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar
 from stockandflow.rendering.document import iso
-from stockandflow.rendering.rows import COLUMNS, Row
+from stockandflow.rendering.rows import COLUMNS, SUPPRESSED, Row
 from stockandflow.rendering.words import said, span, unwatched
 from stockandflow.reports import Balance, StockBalance
 
@@ -180,7 +180,12 @@ class _Book:
             for place, (number, style) in enumerate(self._cells(stock), 1):
                 if number is not None:
                     sheet.write_number(line, place, number, style)
-            sheet.write_string(line, len(_head(balance)) - 1, said(stock.status), self.right)
+            sheet.write_string(
+                line,
+                len(_head(balance)) - 1,
+                SUPPRESSED if stock.suppressed else said(stock.status),
+                self.right,
+            )
         return top + len(balance.stocks) + 2
 
     def _cells(self, line: StockBalance) -> list[tuple[float | None, Any]]:

@@ -12,6 +12,7 @@ from stockandflow.reports.reported import Known, as_reported
 from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
 from stockandflow.reports.rhythm import Rhythm, latest_moves, rhythm
 from stockandflow.reports.series import Break, Point, Series, series
+from stockandflow.reports.suppressing import is_small, suppressed, suppressed_series
 from stockandflow.reports.unexplained import Causes, Watched, Window, causes
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "causes",
     "events_of",
     "extremes",
+    "is_small",
     "latest",
     "latest_moves",
     "lines_of",
@@ -54,4 +56,6 @@ __all__ = [
     "rhythm",
     "series",
     "subjects",
+    "suppressed",
+    "suppressed_series",
 ]

@@ -79,6 +79,15 @@ class StockBalance:
     slice: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """With ``now_by``: facet slug → value key → members now, as ``count_stocks`` orders them."""
+    least: int = 0
+    """Where the line is hidden, the size from which on groups are told; else 0."""
+    few: frozenset[str] = frozenset()
+    """The names of the numbers of a hidden line that are above 0 and below ``least``."""
+
+    @property
+    def suppressed(self) -> bool:
+        """Whether the line is hidden; no number of it says anything then."""
+        return bool(self.least)
 
     @property
     def inflow(self) -> int:
@@ -147,6 +156,38 @@ class Balance:
     """With ``compare``: the range before, or a year before; up to the same point while this one is in progress.
 
     Its parts are as many as those of the range, and one that has no days there is empty: it ends where it begins."""
+    least: int = 0
+    """The size from which on groups are told, 0 where all are."""
+    few_beside: bool = False
+    """Whether ``beside`` is hidden since it has a number below ``least``."""
+
+    @property
+    def suppressed(self) -> bool:
+        """Whether any of its numbers is hidden, those of parts, slices and the other range among them."""
+        beneath = [*self.parts, *self.slices.values(), *([self.compared] if self.compared else [])]
+        return (
+            self.few_beside
+            or any(line.suppressed for line in self.stocks)
+            or any(one.suppressed for one in beneath)
+        )
+
+    @property
+    def hidden_slices(self) -> int:
+        """How many of its slices are hidden."""
+        return sum(any(line.suppressed for line in one.stocks) for one in self.slices.values())
+
+    def hides(self, flow: Flow | None) -> bool:
+        """Whether moves of the flow may be hidden, of the range or a part; None is for those that no flow covers."""
+        touched = {stock.slug for stock in flow.stocks} if flow else None
+        return (
+            self.few_beside
+            or any(
+                line.suppressed and (touched is None or line.stock.slug in touched)
+                for one in (self, *self.parts)
+                for line in one.stocks
+            )
+            or any(part.few_beside for part in self.parts)
+        )
 
     def number(self, line: StockBalance | FlowLine, name: str) -> Number:
         """The number that a line shows under that name, for ``members`` and ``as_reported``.

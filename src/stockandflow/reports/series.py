@@ -72,6 +72,8 @@ class Series:
     open: Point | None
     gaps: tuple[Period, ...]
     breaks: tuple[Break, ...]
+    suppressed: bool = False
+    """Whether its numbers are hidden, since one of them is too small to be told; all its periods are gaps then."""
 
     def __iter__(self) -> Iterator[Point]:
         return iter(self.points)

@@ -24,6 +24,7 @@ from stockandflow.site.diagrams import miniature_of
 from stockandflow.site.frames import page_url
 from stockandflow.site.links import linker
 from stockandflow.site.reporting import counted
+from stockandflow.site.telling import told
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Card:
     @property
     def change(self) -> int | None:
         """How many objects more there are in its stocks than at the beginning; None where that isn't known."""
-        changes = [line.change for line in self.lines if line.tracked]
+        changes = [line.change for line in self.lines if line.tracked or line.suppressed]
         known = [change for change in changes if change is not None]
         return sum(known) if known and len(known) == len(changes) else None
 
@@ -158,6 +159,7 @@ def _card(
     *,
     failed: bool,
 ) -> Card:
+    joint = joint and told(request.user, process, joint)
     lines = {line.stock: line for line in joint.stocks} if joint else {}
     levels: dict[Stock, list[int | None]] = defaultdict(list)
     for part in joint.parts if joint else ():

@@ -175,7 +175,7 @@ def _chart(
     )
     years = {day.year for day in starts}
     statuses = [
-        status_words(one.status, part.restated_of(one, "net"))
+        _("too few to be told") if one.suppressed else status_words(one.status, part.restated_of(one, "net"))
         for part, one in zip(balance.parts, lines, strict=True)
     ]
     readings = tuple(
@@ -259,6 +259,8 @@ def _reading(
         text = _("%(period)s: in %(inflow)s · count %(count)s · out %(outflow)s") % facts
     if was is not None:
         text += _(" · count before %(was)s") % facts
+    if line.suppressed:
+        return f"{facts['period']}: {_('too few to be told')}"
     status = status_words(line.status, part.restated_of(line, "net"))
     return f"{text} ({status})" if status and line.status is not Status.FINAL else text
 
@@ -325,7 +327,7 @@ def _multiples(balance: Balance, stock: Stock, link: Link, names: Mapping[str, s
         found.append(
             Multiple(
                 name=name,
-                count=sums.levels[-1],
+                count=line.closing if len(keys) == 1 else sums.levels[-1],
                 url=url or "",
                 river=river(
                     sums.inflows,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
@@ -16,7 +16,7 @@ from stockandflow.reports import OUTSIDE, Balance, FlowLine, StockBalance
 from stockandflow.site.filters import Asked
 from stockandflow.site.frames import page_url
 from stockandflow.site.naming import flow_name, place_name
-from stockandflow.site.words import count, grouped
+from stockandflow.site.words import count, grouped, hidden
 
 UNCOVERED = "-"
 """Stands in an address for the slug of a flow where a page is about the moves that no flow covers."""
@@ -87,7 +87,7 @@ def _boxes(balance: Balance, address: Address) -> list[Box]:
 
 
 def _box(line: StockBalance, levels: Sequence[int | None], address: Address) -> Box:
-    name, shown = str(line.stock.name), count(line.closing)
+    name, shown = str(line.stock.name), hidden(line, "closing") or count(line.closing)
     change = words.percent(line.opening, line.closing, grouped)
     return Box(
         line.stock.slug,
@@ -121,7 +121,9 @@ def _pipes(balance: Balance, address: Address) -> list[Pipe]:
     }
     found = [_pipe(line, address) for line in lines.values()]
     moved = {pipe.slug for pipe in found}
-    found += [pipe for pipe in _declared(balance.process, address) if pipe.slug not in moved]
+    hides = {line.stock.slug for line in balance.stocks if line.suppressed}
+    declared = [pipe for pipe in _declared(balance.process, address) if pipe.slug not in moved]
+    found += [_hidden(pipe) if hides & {pipe.source, pipe.sink} else pipe for pipe in declared]
     places = {flow.slug: place for place, flow in enumerate(balance.process.flows)}
     return sorted(found, key=lambda pipe: places.get(pipe.slug, len(places)))
 
@@ -135,6 +137,18 @@ def _declared(process: Process, address: Address) -> Iterable[Pipe]:
             source_name, sink_name = (OUTSIDE if state is None else str(state) for state in (source, sink))
             line = FlowLine(flow, state_key(source), state_key(sink), 0, source_name, sink_name)
             yield _pipe(line, address)
+
+
+def _hidden(pipe: Pipe) -> Pipe:
+    """The pipe without a number, of moves that may not be told."""
+    text = _("hidden")
+    spoken = _("%(flow)s %(count)s, from %(source)s to %(sink)s") % {
+        "flow": pipe.name,
+        "count": text,
+        "source": pipe.source_name,
+        "sink": pipe.sink_name,
+    }
+    return replace(pipe, count=text, spoken=spoken)
 
 
 def _pipe(line: FlowLine, address: Address) -> Pipe:

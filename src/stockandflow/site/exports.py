@@ -33,8 +33,9 @@ from stockandflow.rendering import (
 )
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import COLUMNS
-from stockandflow.reports import Balance, Series, latest
+from stockandflow.reports import Balance, Latest, Series
 from stockandflow.site.access import is_scoped, may_export
+from stockandflow.site.telling import latest
 
 PARAMETER = "format"
 TYPES = {
@@ -143,19 +144,22 @@ def index_export(request: HttpRequest, processes: Iterable[Process]) -> HttpResp
     ours = exportable(request, processes)
     if not ours:
         raise PermissionDenied(_("You may see these processes, but not export them."))
-    return made(request, partial(_index_file, ours))
+    return made(request, partial(_index_file, ours, latest(request.user, ours)))
 
 
-def _index_file(processes: list[Process], kind: str) -> HttpResponseBase:
-    counts = latest(stock for process in processes for stock in process.stocks)
-    columns = ("process", "process_name", "stock", "stock_name", "count", "counted_at")
+def _index_file(processes: list[Process], counts: Mapping[str, Latest | None], kind: str) -> HttpResponseBase:
+    columns = ("process", "process_name", "stock", "stock_name", "count", "counted_at", "status")
     rows = [
         (
             process.slug,
             str(process.name),
             stock.slug,
             str(stock.name),
-            *((one.count, one.at) if one else (None, None)),
+            *(
+                (one.count, one.at, "")
+                if one
+                else (None, None, "suppressed" if stock.slug in counts else "gap")
+            ),
         )
         for process in processes
         for stock in process.stocks

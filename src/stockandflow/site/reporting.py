@@ -13,8 +13,10 @@ from django.db import connections, transaction
 from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import StockRecord
-from stockandflow.reports import Balance, Compare, balance
+from stockandflow.reports import Balance, Compare
+from stockandflow.site.access import User
 from stockandflow.site.filters import Asked, read_filters
+from stockandflow.site.telling import balance
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class NothingCounted(Exception):
 
 
 def report(
+    user: User,
     parameters: Mapping[str, str],
     process: Process,
     now: datetime,
@@ -47,12 +50,12 @@ def report(
     bars: Iterable[Stock] = (),
     most_bars: int = 1,
 ) -> Report:
-    """The report that a page's parameters ask for, in the periods of its grain.
+    """The report that a page's parameters ask for, in the periods of its grain, as far as the user is told it.
 
     The stocks of ``bars`` are counted by the first ``most_bars`` of their facets with declared values as well, where
     the whole is asked for. ``split_by`` and ``compare`` are what the balance has where the parameters ask for no split
     or comparison.
-    What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``reports.balance``.
+    What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``telling.balance``.
     A stock that can't be counted is left out, and logged; where none can, NothingCounted is raised.
     """
 
@@ -64,6 +67,7 @@ def report(
             for slug in [one.slug for one in stock.applied_facets if asked.values.get(one.slug)][:most_bars]
         }
         return asked_balance(
+            user,
             process,
             replace(asked, split_by=split, compare=asked.compare or compare),
             () if split or asked.slice else now_by,
@@ -112,6 +116,7 @@ def without(process: Process, broken: list[Stock]) -> Process:
         permission=process.permission,
         calendar=process.calendar,
         layout={stock.slug: process.layout[stock.slug] for stock in whole if stock.slug in process.layout},
+        min_cell=process.min_cell,
     )
 
 
@@ -121,9 +126,10 @@ def last_recorded(stocks: list[Stock]) -> datetime | None:
     return records.order_by("-timestamp").values_list("timestamp", flat=True).first()
 
 
-def asked_balance(process: Process, asked: Asked, now_by: Collection[str] = ()) -> Balance:
-    """The balance that was asked for; the queries, and what is raised, are those of ``reports.balance``."""
+def asked_balance(user: User, process: Process, asked: Asked, now_by: Collection[str] = ()) -> Balance:
+    """The balance that was asked for; the queries, and what is raised, are those of ``telling.balance``."""
     return balance(
+        user,
         process,
         asked.since,
         asked.until,

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.reports import series
 from stockandflow.site.exports import Link, export, export_links, series_file
 from stockandflow.site.filters import Asked, read_filters
+from stockandflow.site.telling import series
 from stockandflow.site.words import grouped
 
 
@@ -45,7 +45,7 @@ def series_export(
             raise InvalidInput(
                 _("A series is of all objects; take the file of the process for those of one value.")
             )
-        found = series(of, asked.since, asked.until, asked.grain, calendar=process.calendar)
+        found = series(request.user, process, of, asked.since, asked.until, asked.grain)
         return series_file([found], process, kind)
 
     return export(request, process, make, asked.errors)

@@ -14,7 +14,7 @@ from stockandflow.rendering.words import unwatched
 from stockandflow.reports import Balance, FlowLine, Number, StockBalance
 from stockandflow.site.dates import period_header, period_name, short_day
 from stockandflow.site.naming import flow_name, place_name
-from stockandflow.site.words import count, signed
+from stockandflow.site.words import count, hidden, signed
 
 Link = Callable[[Number], str | None]
 """The address of what a number counts, None where the user may not see it."""
@@ -116,12 +116,16 @@ class _Table:
         there = {_pair(one): one for one in (*line.inflows, *line.outflows)}
         found = [self._flow(part, there.get(_pair(one)), side, line) for side, one in self.flows]
         if self.unexplained:
-            found.append(self._cell(part, line, "unexplained", signed(line.unexplained), ""))
-        return [*found, self._cell(part, line, "closing", count(line.closing), "")]
+            found.append(
+                self._cell(
+                    part, line, "unexplained", hidden(line, "unexplained") or signed(line.unexplained), ""
+                )
+            )
+        return [*found, self._cell(part, line, "closing", hidden(line, "closing") or count(line.closing), "")]
 
     def _flow(self, part: Balance, one: FlowLine | None, side: str, line: StockBalance) -> Cell:
         if one is None:
-            return Cell(count(None if unwatched(line) else 0), side=side)
+            return Cell(hidden(line, "") or count(None if unwatched(line) else 0), side=side)
         return self._cell(part, one, "count", signed(one.count if side == "in" else -one.count), side)
 
     def _cell(self, part: Balance, line: StockBalance | FlowLine, name: str, text: str, side: str) -> Cell:

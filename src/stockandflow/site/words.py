@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.utils.formats import number_format
+from django.utils.translation import gettext as _
 
 from stockandflow.rendering import words
+from stockandflow.reports import StockBalance
 
 
 def grouped(number: float, decimals: int) -> str:
@@ -21,3 +23,10 @@ def count(number: int | None) -> str:
 def signed(number: int | None) -> str:
     """A number with its sign always shown, but 0 without: ``+1,289``, ``−3``."""
     return words.signed(number, group=grouped)
+
+
+def hidden(line: StockBalance, name: str) -> str:
+    """What stands for a number of a hidden line: ``< 5`` where it is small itself; "" where the line is told."""
+    if not line.suppressed:
+        return ""
+    return f"< {grouped(line.least, 0)}" if name in line.few else _("hidden")

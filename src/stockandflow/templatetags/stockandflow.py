@@ -22,7 +22,7 @@ from stockandflow.rendering import words
 from stockandflow.reports import Balance, FlowLine, Number, StockBalance
 from stockandflow.site import frames, links, naming
 from stockandflow.site.sequence import StockSequencer, Work, work_at
-from stockandflow.site.words import grouped
+from stockandflow.site.words import grouped, hidden
 
 register = template.Library()
 
@@ -150,7 +150,7 @@ def last_line(text: str) -> str:
 @register.filter
 def untracked(balance: Balance) -> list[str]:
     """The names of the stocks that stand in no tracker."""
-    return [line.stock.name for line in balance.stocks if line.unexplained is None]
+    return [line.stock.name for line in balance.stocks if line.unexplained is None and not line.suppressed]
 
 
 @register.filter
@@ -192,6 +192,8 @@ def number(
     ``name`` is that of ``Balance.number``, ``written`` one of ``count``, ``signed`` and ``negative``. ``link`` of the
     context gives the address.
     """
+    if isinstance(line, StockBalance) and line.suppressed:
+        return format_html('<span class="sf-muted">{}</span>', hidden(line, name))
     found: int | None = getattr(line, name)
     text = _written(found, written)
     url = context["link"](balance.number(line, name)) if found else None
@@ -203,7 +205,7 @@ def was(balance: Balance, line: StockBalance, name: str, written: str = "count")
     """What the number was in the range that this one is compared with: ``was 1,204``; "" where none is known."""
     other = balance.compared
     same = next((one for one in other.stocks if one.stock == line.stock), None) if other else None
-    found = getattr(same, name) if same else None
+    found = getattr(same, name) if same and not same.suppressed else None
     if found is None:
         return ""
     text = _written(found, written)

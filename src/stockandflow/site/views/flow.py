@@ -18,7 +18,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
 from stockandflow.rendering.words import percent
-from stockandflow.reports import Balance, FlowLine, latest_moves, lines_of, rate, rates, rhythm
+from stockandflow.reports import Balance, FlowLine, is_small, latest_moves, lines_of, rate, rates, rhythm
 from stockandflow.reports.rhythm import LONGEST, Slot
 from stockandflow.site.access import is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
@@ -30,7 +30,7 @@ from stockandflow.site.flow_chart import flow_chart, total_number
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import linker, timeline_url
 from stockandflow.site.naming import state_name, value_name
-from stockandflow.site.part import part_page
+from stockandflow.site.part import part_page, suppressed_page
 from stockandflow.site.reporting import Report, last_recorded, report
 from stockandflow.site.single import Tab, percent_of, series_export, series_links
 from stockandflow.site.tables import Link
@@ -102,7 +102,11 @@ def flow(request: HttpRequest, slug: str, flow: str) -> HttpResponseBase:
     if is_scoped(request, process):
         return part_page(request, process, title=title, crumbs=crumbs)
     facets = _facets(process, shown)
-    found = report(request.GET, process, now, split_by=facets[0] if facets else None, compare="previous")
+    found = report(
+        request.user, request.GET, process, now, split_by=facets[0] if facets else None, compare="previous"
+    )
+    if found.balance.hides(shown):
+        return suppressed_page(request, process, found.asked, found.balance, title=title, crumbs=crumbs)
     page = _Page(request, process, shown, found, facets)
     return render_page(request, "stockandflow/flow.html", page.context(), title=title, crumbs=crumbs)
 
@@ -175,6 +179,7 @@ class _Page:
             "wider": self.asked.query(range="12mo", since=None, until=None),
             "tabs": self._tabs(),
             "values": self._values(),
+            "hidden_values": balance.hidden_slices,
             "week": of_week,
             "week_since": rhythm_since,
             "pruned": pruned,
@@ -290,6 +295,9 @@ class _Page:
             found = rhythm(self.process, self.flow, since, until, facets=self.asked.slice)
         except InvalidInput as error:
             return None, str(error), None, slot
+        if any(is_small(number, self.balance.least) for number in found.counts.values()):
+            few = _("Some hours of the week have fewer than %(least)s moves, so that none is told.")
+            return None, few % {"least": count(self.balance.least)}, None, slot
         table = week(found, self.asked.query, slot, linked=self.may_list)
         return since if cut else None, "", table, slot
 

@@ -50,7 +50,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
             stocks=shown.stocks,
             description=str(shown.description),
         )
-    found = report(request.GET, shown, now, bars=shown.stocks)
+    found = report(request.user, request.GET, shown, now, bars=shown.stocks)
     moved = any(line.inflow or line.outflow for line in found.balance.stocks)
     link = linker(request, shown)
     names = found.asked.values.get(found.asked.split_by) if found.asked.split_by else None
@@ -67,7 +67,9 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
         "kept": found.asked.query() if found.asked.parameters else "",
         "exports": export_links(request.user, shown, found.asked.query),
         "admin_url": admin_url(request, "process", shown.slug),
-        "nothing_moved": not moved and any(line.tracked for line in found.balance.stocks),
+        "nothing_moved": not moved
+        and not found.balance.suppressed
+        and any(line.tracked for line in found.balance.stocks),
         "recorded_at": last_recorded(list(shown.stocks)),
         "silence": silence(schedule, now=now),
         "tabs": tabs(request, shown, found.asked),
@@ -80,4 +82,4 @@ def _file(request: HttpRequest, process: Process, now: datetime, kind: str) -> H
     asked = read_filters(request.GET, process, now)
     if asked.errors:
         raise InvalidInput("\n".join(asked.errors.values()))
-    return balance_file(asked_balance(process, asked), process.calendar, kind)
+    return balance_file(asked_balance(request.user, process, asked), process.calendar, kind)

@@ -26,7 +26,7 @@ from stockandflow.site.dates import short_day
 from stockandflow.site.diagrams import UNCOVERED, addresses, neighbourhood_of
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import FACET, linker, subject_key, timeline_url
-from stockandflow.site.part import part_page
+from stockandflow.site.part import part_page, suppressed_page
 from stockandflow.site.reporting import Report, last_recorded, report
 from stockandflow.site.single import Tab, percent_of, series_export, series_links
 from stockandflow.site.uncounted import tells_nothing_counted
@@ -92,7 +92,17 @@ def stock(request: HttpRequest, slug: str, stock: str) -> HttpResponseBase:
         return part_page(
             request, process, title=title, crumbs=crumbs, stocks=[shown], description=str(shown.description)
         )
-    found = report(request.GET, process, now, bars=[shown], most_bars=MOST_FACETS)
+    found = report(request.user, request.GET, process, now, bars=[shown], most_bars=MOST_FACETS)
+    if any(line.stock is shown and line.suppressed for line in found.balance.stocks):
+        return suppressed_page(
+            request,
+            process,
+            found.asked,
+            found.balance,
+            title=title,
+            crumbs=crumbs,
+            description=str(shown.description),
+        )
     context = _Page(request, process, shown, found).context()
     return render_page(request, "stockandflow/stock.html", context, title=title, crumbs=crumbs)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -31,7 +31,9 @@ from stockandflow.site.access import (
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import timeline_url
 from stockandflow.site.naming import place_name
+from stockandflow.site.part import suppressed_page
 from stockandflow.site.reporting import report
+from stockandflow.site.telling import least_told
 from stockandflow.site.uncounted import tells_nothing_counted
 
 
@@ -78,7 +80,17 @@ def unexplained(request: HttpRequest, slug: str) -> HttpResponse:
         return render_page(request, "stockandflow/part.html", {"process": shown}, title=_("Unexplained"))
     if request.method == "POST":
         return _repaired(request, shown)
-    found = report(request.GET, shown, timezone.now())
+    found = report(request.user, request.GET, shown, timezone.now())
+    if least := least_told(request.user, shown):
+        return suppressed_page(
+            request,
+            shown,
+            found.asked,
+            replace(found.balance, least=least),
+            title=_("Unexplained"),
+            crumbs=[Crumb(str(shown.name), page_url(request, "process", slug) + found.asked.query())],
+            text=_("When it arose and which moves are missing is told to who may list the objects."),
+        )
     why = causes(found.balance.process, found.balance.since, found.balance.until)
     context = {
         "process": shown,
