@@ -917,6 +917,26 @@ def test_the_index_counts_each_stock_now_and_tells_how_it_went(root: Client, pla
     assert rows["Lapsing"] == ["–", "As a page"]
 
 
+def test_the_index_reads_one_count_a_day_of_a_stock_however_often_it_was_counted(
+    root: Client, plan: Plan
+) -> None:
+    StockRecord.objects.all().delete()
+    calendar, today = Calendar.default(), timezone.localdate()
+    days = [calendar.midnight(today - timedelta(days=back)) for back in (2, 1)]
+    StockRecord.objects.bulk_create(
+        StockRecord(stock="active", timestamp=day + timedelta(minutes=5 + minute), count=number + minute)
+        for number, day in zip((40, 50), days, strict=True)
+        for minute in range(600)
+    )
+    with CaptureQueriesContext(connection) as captured:
+        told = index_rows(root)["Active"]
+    read = [query["sql"] for query in captured if re.search(r"SELECT [^(]*stockrecord", query["sql"])]
+    with connection.cursor() as cursor:
+        rows = [row for sql in read for row in (cursor.execute(sql), cursor.fetchall())[1]]
+    assert sorted(count for stock, _, count in rows if stock == "active") == [40, 50]
+    assert told[0] == "0"
+
+
 def test_where_nothing_is_recorded_the_index_has_the_count_alone(root: Client, plan: Plan) -> None:
     StockRecord.objects.all().delete()
     join(plan, "Ada")

@@ -189,7 +189,7 @@ def test_moves_are_read_once_for_each_time_that_windows_are_cut() -> None:
 
     def readings(*numbers: int) -> int:
         StockRecord.objects.all().delete()
-        counts("trial", since, *numbers)
+        counts("trial", since, *numbers, every=timedelta(minutes=10))
         with CaptureQueriesContext(connection) as captured:
             reports.causes(SLUGS["trial"], since, since + 900 * HOUR)
         return len([query for query in captured if "sf_place" in query["sql"]])
@@ -197,6 +197,7 @@ def test_moves_are_read_once_for_each_time_that_windows_are_cut() -> None:
     assert readings(*[1] * 8, *[2] * 8) == 1
     assert readings(*[1] * 100, *[2] * 150) == 2
     assert readings(*[1] * 400, *[2] * 400) == 3
+    assert readings(*[1] * 2500, *[2] * 2500) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -136,7 +137,8 @@ def _counted(request: HttpRequest, stocks: Sequence[Stock]) -> dict[str, int]:
 def _levels(slugs: Sequence[str], starts: Sequence[datetime]) -> dict[str, list[int | None]]:
     """Slug → the recorded level at each of these midnights, None where there is none; only of stocks with any.
 
-    Of a stock whose midnights aren't derived from events, each day has the first count of it. Two queries.
+    Of a stock whose midnights aren't derived from events, each day has the first count of it, however often it was
+    counted. Two queries.
     """
     records = StockRecord.objects.filter(stock__in=slugs).order_by("timestamp")
     found: dict[str, dict[datetime, int]] = defaultdict(dict)
@@ -144,10 +146,19 @@ def _levels(slugs: Sequence[str], starts: Sequence[datetime]) -> dict[str, list[
     for slug, timestamp, number in known:
         found[slug][timestamp] = number
     if rest := [slug for slug in slugs if slug not in found]:
-        within = records.filter(stock__in=rest, timestamp__gte=starts[0])
-        for slug, timestamp, number in within.values_list("stock", "timestamp", "count"):
-            start = max(start for start in starts if start <= timestamp)
-            found[slug].setdefault(start, number)
+        wanted = Q()
+        for slug in rest:
+            firsts = [
+                Subquery(
+                    records.filter(stock=slug, timestamp__gte=start, timestamp__lt=end).values("timestamp")[
+                        :1
+                    ]
+                )
+                for start, end in pairwise([*starts, timezone.now()])
+            ]
+            wanted |= Q(stock=slug, timestamp__in=firsts)
+        for slug, timestamp, number in records.filter(wanted).values_list("stock", "timestamp", "count"):
+            found[slug][max(start for start in starts if start <= timestamp)] = number
     return {slug: [levels.get(start) for start in starts] for slug, levels in found.items()}
 
 

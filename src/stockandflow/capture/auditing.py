@@ -147,11 +147,15 @@ def audit_tracker(
     tracker: ModelTracker,
     using: str,
     *,
-    chunk: int = CHUNK,
+    chunk: int | None = CHUNK,
     named: int = NAMED,
     progress: Progress | None = None,
 ) -> Audit:
-    """The audit of one tracker; see ``audit``."""
+    """The audit of one tracker; see ``audit``. With None for ``chunk`` all subjects are compared at once.
+
+    Then the queries don't grow with the subjects: eight, four more on PostgreSQL, and one for each way in which objects
+    stand in several stocks, or in none of an exhaustive tracker.
+    """
     if reason := why_left_out(tracker, using):
         return Audit(tracker.slug, using, left_out=reason)
     known = sweeps(using).filter(tracker=tracker.slug, database=using)
@@ -209,24 +213,26 @@ class _Found:
     between: dict[Move, list[Between]] = field(default_factory=lambda: defaultdict(list))
 
 
-def _compared(comparison: Comparison, chunk: int, named: int, progress: Progress | None) -> _Found:
+def _compared(comparison: Comparison, chunk: int | None, named: int, progress: Progress | None) -> _Found:
     found = _Found()
 
     def text(key: Any) -> str:
         return str(comparison.key.to_python(key))
 
-    for number, reached in enumerate(comparison.ranges(None, checked(chunk), comparison.doubtful()), 1):
-        for key, source, sink in comparison.found(reached):
-            found.counts[source, sink] += 1
+    spans = comparison.doubtful()
+    ranges = comparison.at_once(spans) if chunk is None else comparison.ranges(None, checked(chunk), spans)
+    for number, reached in enumerate(ranges, 1):
+        for (key, source, sink), moves in comparison.first_found(reached, named):
+            found.counts[source, sink] += moves
             if len(found.keys[source, sink]) < named:
                 found.keys[source, sink].append(text(key))
-        for gap in comparison.gaps(reached):
+        for gap, moves, without_room in comparison.first_gaps(reached, named):
             skipped = gap.source, gap.sink
-            found.skipped[skipped] += 1
-            found.without_room[skipped] += not gap.room
+            found.skipped[skipped] += moves
+            found.without_room[skipped] += without_room
             if len(found.between[skipped]) < named:
                 found.between[skipped].append(Between(text(gap.subject), since=gap.since, until=gap.until))
-        if progress:
+        if progress and chunk:
             progress(comparison.tracker.slug, number * chunk, found.counts.total() + found.skipped.total())
     return found
 

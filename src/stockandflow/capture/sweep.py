@@ -324,6 +324,19 @@ class Gap:
     room: bool
 
 
+_WITH_THE_FIRST = "CASE WHEN place = 1 THEN {} ELSE 0 END"
+
+
+def _placed(moves: str, order: str, roomless: str = "0") -> str:
+    """SQL for the same moves, each with its ``place`` among those of its source and sink, and how many these are."""
+    alike = "PARTITION BY source, sink"
+    without = f"{roomless} OVER ({alike})" if roomless != "0" else "0"
+    return (
+        f"SELECT sf_moves.*, ROW_NUMBER() OVER ({alike} ORDER BY {order}) AS place, "
+        f"COUNT(*) OVER ({alike}) AS moves, {without} AS roomless FROM ({moves}) AS sf_moves"
+    )
+
+
 class Comparison:
     """One tracker's events beside its table on one database; ``opened_at`` is when the tracker was opened there."""
 
@@ -365,6 +378,13 @@ class Comparison:
                     break
                 after = until
 
+    def at_once(self, spans: list[Span]) -> list[Range]:
+        """All keys of the spans in one range, with those between; none where there are no spans. No query."""
+        if not spans:
+            return []
+        (after, _), (_, until) = spans[0], spans[-1]
+        return [Range(self._literal(after), self._literal(until), None if until is None else str(until))]
+
     def _end(self, after: Any, end: Any, chunk: int) -> Any:
         subjects = rows_of(self.tracker.model, self.using).order_by(self.key.attname)
         events = rows_of(self.tracker.events, self.using).order_by("subject_id")
@@ -405,6 +425,37 @@ class Comparison:
             return [
                 Gap(subject, source, sink, utc_of(since), utc_of(until), bool(room))
                 for subject, source, sink, since, until, room in cursor.fetchall()
+            ]
+
+    def first_found(self, reached: Range, named: int) -> list[tuple[Found, int]]:
+        """The first missing moves in a range by key, ``named`` of each source and sink; as many queries as ``found``.
+
+        With the first of each comes how many there are, with the others 0.
+        """
+        rows: list[tuple[Found, int]] = []
+        with self.connection.cursor() as cursor:
+            for query in self.moves.compared(reached.of):
+                cursor.execute(
+                    f"SELECT subject, source, sink, {_WITH_THE_FIRST.format('moves')} "
+                    f"FROM ({_placed(query, 'subject')}) AS sf_first WHERE place <= {max(named, 1)} ORDER BY place"
+                )
+                rows += [((key, source, sink), moves) for key, source, sink, moves in cursor.fetchall()]
+        return rows
+
+    def first_gaps(self, reached: Range, named: int) -> list[tuple[Gap, int, int]]:
+        """The first gaps in a range, as ``first_found``, also with how many of them have no room. One query."""
+        gaps = self.moves.gaps(reached.of(self.moves.event_key))
+        roomless = "SUM(CASE WHEN moved_at > since THEN 0 ELSE 1 END)"
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT subject, source, sink, since, later_at, moved_at > since, "
+                f"{_WITH_THE_FIRST.format('moves')}, {_WITH_THE_FIRST.format('roomless')} "
+                f"FROM ({_placed(gaps, 'subject, later_at', roomless)}) AS sf_first "
+                f"WHERE place <= {max(named, 1)} ORDER BY place"
+            )
+            return [
+                (Gap(subject, source, sink, utc_of(since), utc_of(until), bool(room)), moves, int(without))
+                for subject, source, sink, since, until, room, moves, without in cursor.fetchall()
             ]
 
     def held(self, keys: list[Any]) -> list[Any]:

@@ -26,6 +26,10 @@ MAX_CELLS = 100_000
 """Above so many groups the facets are grouped one by one: their combinations never fill the client's memory."""
 
 
+Values = Callable[[], list[tuple[str, Any]] | None]
+"""Gives the values that a facet declares as (label, value); None where the column decides."""
+
+
 @dataclass(frozen=True)
 class FacetRequest:
     """One facet of one stock: its column, and the values it declares (None: whatever the column holds).
@@ -35,7 +39,7 @@ class FacetRequest:
 
     slug: str
     column: FacetColumn
-    values: Callable[[], list[tuple[str, Any]] | None]
+    values: Values
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,7 @@ class _Report:
             self.now,
             self.facet,
             self.now_by if self.in_progress else (),
+            self.slicing.known if self.slicing else None,
         )
         found: dict[str, dict[datetime, Anchor]] = {}
         for slug, instants in nearest.items():

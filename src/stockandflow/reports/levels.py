@@ -12,9 +12,9 @@ from django.db.models import Q, Subquery
 from django.db.models.functions import Coalesce
 
 from stockandflow.conf import conf
-from stockandflow.declarations import Stock
+from stockandflow.declarations import Facet, Stock
 from stockandflow.membership import CountRequest, count_stocks
-from stockandflow.membership.counting import FacetRequest
+from stockandflow.membership.counting import FacetRequest, Values
 from stockandflow.models import StockFacetRecord, StockRecord
 from stockandflow.models.clock import SETTLING
 from stockandflow.periods import Status
@@ -77,15 +77,24 @@ class Level:
 
 
 def live(
-    stocks: Sequence[Stock], now: datetime, facet: str = "", by: Collection[str] = ()
+    stocks: Sequence[Stock],
+    now: datetime,
+    facet: str = "",
+    by: Collection[str] = (),
+    values: Mapping[Facet, Values] | None = None,
 ) -> dict[str, Anchor]:
-    """The stocks counted now, by a facet and by others as well. One query for each model, as ``count_stocks`` says."""
+    """The stocks counted now, by a facet and by others as well. One query for each model, as ``count_stocks`` says.
+
+    ``values`` gives what facets declare, where that is known already.
+    """
     counts = count_stocks(
         CountRequest(
             stock.slug,
             stock.queryset,
             [
-                FacetRequest(one.slug, one.column(stock.model), one.facet.choices)
+                FacetRequest(
+                    one.slug, one.column(stock.model), (values or {}).get(one.facet, one.facet.choices)
+                )
                 for one in stock.applied_facets
                 if one.slug == facet or one.slug in by
             ],

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stockandflow.declarations import AppliedFacet, Process, Stock
+from stockandflow.declarations import AppliedFacet, Facet, Process, Stock
 from stockandflow.exceptions import InvalidInput, UnknownFacetValue, UnknownSlug
+from stockandflow.membership.counting import Values
 from stockandflow.membership.facets import NONE, OTHER, FacetColumn
 
 
@@ -15,13 +16,15 @@ from stockandflow.membership.facets import NONE, OTHER, FacetColumn
 class Slicing:
     """One facet of a process: the stocks that have it, and how its values are known.
 
-    ``declared`` is label → value key in declared order, None where the column decides.
+    ``declared`` is label → value key in declared order, None where the column decides; ``known`` gives what was asked
+    for that.
     """
 
     slug: str
     stocks: tuple[Stock, ...]
     facets: Mapping[Stock, AppliedFacet]
     declared: Mapping[str, str] | None
+    known: Mapping[Facet, Values]
 
     @classmethod
     def of(cls, process: Process, slug: str) -> Slicing:
@@ -43,7 +46,7 @@ class Slicing:
         stock, facet = next(iter(facets.items()))
         choices, column = facet.facet.choices(), facet.column(stock.model)
         declared = None if choices is None else {label: column.key(value) for label, value in choices}
-        return cls(slug, tuple(facets), facets, declared)
+        return cls(slug, tuple(facets), facets, declared, {facet.facet: lambda: choices})
 
     def columns(self) -> dict[type[Any], FacetColumn]:
         """Event model → the column whose values its events keep."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from math import ceil
 
 from django.db import connections
 from django.db.models import DateTimeField, Q, Subquery, Value
@@ -24,8 +25,10 @@ from stockandflow.reports.levels import Anchor, live, nearest_to
 from stockandflow.reports.planning import Span
 from stockandflow.reports.reading import read
 
-PIECES = 16
-"""Into how many a window is cut at a time."""
+ROUNDS = 3
+"""How often windows are cut at most, however many counts there are."""
+FEW = 16
+"""Into how many a window is cut at least."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,10 @@ def causes(of: Stock | Process, since: datetime, until: datetime, *, limit: int 
     ``limit`` objects of each; a sweep writes them. So it is empty once all is repaired, and windows of the past stay.
 
     Queries: those of the snapshot; one for the counts, and one for each model for live ones where the range goes up to
-    now; those of reading moves for each time that windows are cut in 16, at most four for 65,536 counts of a stock;
-    and those of an audit of each tracker, which compares all its subjects with their events. Stocks in no tracker are
-    left out, since nothing of them is unexplained. Raises InvalidInput for a range that is none, for what is neither
-    stock nor process, and for a limit below 1.
+    now; those of reading moves for each time that windows are cut, three times at most; and those of an audit of each
+    tracker, which compares all its subjects with their events at once. Stocks in no tracker are left out, since nothing
+    of them is unexplained. Raises InvalidInput for a range that is none, for what is neither stock nor process, and for
+    a limit below 1.
     """
     since, until = checked_range(since, until)
     if not isinstance(of, Stock | Process):
@@ -134,7 +137,7 @@ def _watched(tracker: ModelTracker, limit: int) -> Watched:
         tracker,
         method,
         blind_spots(tracker, method, connection.vendor),
-        audit_tracker(tracker, tracker.database, named=limit),
+        audit_tracker(tracker, tracker.database, chunk=None, named=limit),
     )
 
 
@@ -176,10 +179,10 @@ class _Stretch:
     def span(self) -> Span:
         return self.counts[0].at, self.counts[-1].at
 
-    def pieces(self) -> list[_Stretch]:
-        """The same in PIECES parts or fewer, each of which begins with the count that ends the one before."""
+    def pieces(self, most: int) -> list[_Stretch]:
+        """The same in ``most`` parts or fewer, each of which begins with the count that ends the one before."""
         last = len(self.counts) - 1
-        cuts = sorted({round(last * number / PIECES) for number in range(PIECES + 1)})
+        cuts = sorted({round(last * number / most) for number in range(most + 1)})
         return [_Stretch(self.stock, self.counts[low : high + 1]) for low, high in pairwise(cuts)]
 
 
@@ -194,9 +197,10 @@ def _narrowed(
     stretches = [
         _Stretch(stock, tuple(counts[stock.slug])) for stock in stocks if len(counts[stock.slug]) > 1
     ]
+    most = max([FEW, *(ceil(len(one.counts) ** (1 / ROUNDS)) for one in stretches)])
     windows: list[Window] = []
     while stretches:
-        pieces = [piece for stretch in stretches for piece in stretch.pieces()]
+        pieces = [piece for stretch in stretches for piece in stretch.pieces(most)]
         ends = {end for piece in pieces for end in (piece.counts[0], piece.counts[-1])}
         moves = read(process, {piece.span for piece in pieces}, now).moves
         late = settled_moves(stocks, {end.at for end in ends if end.recent is not None})
