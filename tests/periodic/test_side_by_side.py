@@ -19,7 +19,7 @@ from django.db.backends.signals import connection_created
 from stockandflow import periodic
 from stockandflow.models import ScheduleEntry, ScheduleRun, StockRecord
 from stockandflow.models.clock import database_now
-from stockandflow.periodic import Frequency, Schedule, State, run
+from stockandflow.periodic import Frequency, Schedule, State, look, overview, run
 from stockandflow.periods import Calendar
 
 AT = datetime(2025, 6, 18, 14, 38, tzinfo=UTC)
@@ -105,16 +105,16 @@ def test_to_note_that_somebody_looked_waits_for_nobody() -> None:
 def test_one_thread_renews_the_leases_of_one_entry_after_the_other() -> None:
     schedule, threads, left = Schedule(), set[Any](), []
 
-    def look(until: float) -> None:
+    def see(until: float) -> None:
         threading.Event().wait(until)
         threads.update(thread for thread in threading.enumerate() if thread.name == "heartbeat")
         (held_run,) = ScheduleRun.objects.filter(status="running")
         assert held_run.leased_until is not None
         left.append(held_run.leased_until - database_now("default"))
 
-    register(schedule, "long lease", look, args=(0,), atomic=False)
-    register(schedule, "short lease", look, args=(1.4,), atomic=False, lease=timedelta(seconds=1))
-    register(schedule, "the next", look, args=(1.4,), atomic=False, lease=timedelta(seconds=1))
+    register(schedule, "long lease", see, args=(0,), atomic=False)
+    register(schedule, "short lease", see, args=(1.4,), atomic=False, lease=timedelta(seconds=1))
+    register(schedule, "the next", see, args=(1.4,), atomic=False, lease=timedelta(seconds=1))
     assert {result.state for result in run(schedule, now=AT).results} == {State.DONE}
     assert len(threads) == 1
     assert min(left) > timedelta(0), "renewed"
@@ -155,3 +155,17 @@ def test_a_signal_whose_handler_ends_the_process_ends_it_in_an_entry_too() -> No
         signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 7
     assert list(ScheduleRun.objects.values_list("entry__name", "status")) == [("cut short", "failed")]
+
+
+@pytest.mark.django_db
+def test_an_entry_whose_name_is_written_in_another_way_is_the_same_where_the_database_finds_it() -> None:
+    old, new = Schedule(), Schedule()
+    register(old, "tidying")
+    register(new, "Tidying")
+    run(old, now=AT)
+    same = connection.vendor == "mysql"
+    assert bool(look(new, now=AT)[0].due) is not same
+    assert (overview(new, now=AT)[0].pk is not None) is same
+    assert run(new, now=AT).results[0].state is (State.NOT_DUE if same else State.DONE)
+    assert sorted(ScheduleEntry.objects.values_list("name", flat=True)) == ["Tidying", "tidying"][: 2 - same]
+    assert not look(new, now=AT)[0].due

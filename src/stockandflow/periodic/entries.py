@@ -135,17 +135,17 @@ class Schedule:
         )
         entry = replace(entry, asking=_asked(entry))
         _check_signature(entry)
-        if known := self._entries.get(_alike(entry.name)):
+        if known := self._entries.get(alike(entry.name)):
             raise DeclarationError(
                 f"The schedule has an entry {known.name!r} already, which calls {known.to_call!r}; give this "
                 f"one, which calls {to_call!r}, another name: register(…, name='…')."
             )
-        self._entries[_alike(entry.name)] = entry
+        self._entries[alike(entry.name)] = entry
         return entry
 
     def entry(self, name: str) -> Entry:
         """The entry of that name; raises InvalidInput with the nearest known one."""
-        found = self._entries.get(_alike(name))
+        found = self._entries.get(alike(name))
         if found is None:
             known = sorted(entry.name for entry in self.entries)
             close = get_close_matches(name, known, n=1, cutoff=0.5)
@@ -228,7 +228,7 @@ def _checked_name(to_call: Any, name: Any) -> str:
     return found
 
 
-def _alike(name: str) -> str:
+def alike(name: str) -> str:
     """The name without what MariaDB's usual collations don't tell apart: two such names would share a row."""
     parts = unicodedata.normalize("NFKD", name).casefold()
     return "".join("\ufffd" if part > "\uffff" else part for part in parts if not unicodedata.combining(part))

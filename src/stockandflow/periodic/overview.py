@@ -12,7 +12,7 @@ from django.db.models import OuterRef, Q, Subquery
 
 from stockandflow.models import ScheduleEntry, ScheduleRun
 from stockandflow.models.clock import database_now
-from stockandflow.periodic.claims import last_seen_to
+from stockandflow.periodic.claims import last_seen_to, states
 from stockandflow.periodic.entries import Entry, Schedule
 from stockandflow.periodic.frequencies import Bounds
 from stockandflow.periodic.running import Look, looked
@@ -63,16 +63,13 @@ def overview(schedule: Schedule, *, now: datetime | None = None, using: str | No
     using = using or router.db_for_read(ScheduleRun)
     at = database_now(using) if now is None else aware(now, "now")
     entries = schedule.entries
-    states = {
-        state.name: state
-        for state in ScheduleEntry.objects.using(using).filter(name__in=[entry.name for entry in entries])
-    }
-    runs = _last_runs(list(states.values()), using)
-    takers = [states[entry.name].pk for entry in entries if entry.takes_periods and entry.name in states]
+    known = states([entry.name for entry in entries], using)
+    runs = _last_runs(list(known.values()), using)
+    takers = [known[entry.name].pk for entry in entries if entry.takes_periods and entry.name in known]
     unsettled, settled = _unsettled(takers, at, using)
     found = []
-    for look in looked(entries, at, using, {name: runs[state.pk] for name, state in states.items()}):
-        state = states.get(look.entry.name)
+    for look in looked(entries, at, using, {name: runs[state.pk] for name, state in known.items()}):
+        state = known.get(look.entry.name)
         last = runs[state.pk] if state else []
         missed: list[Bounds] = []
         if state is not None and look.entry.takes_periods:

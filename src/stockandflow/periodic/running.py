@@ -35,6 +35,7 @@ from stockandflow.periodic.claims import (
     owner_name,
     passed_over,
     settle,
+    states,
     wanted,
 )
 from stockandflow.periodic.entries import Entry, Schedule
@@ -119,9 +120,7 @@ class _Known:
 
     def __init__(self, entries: Sequence[Entry], at: datetime, using: str) -> None:
         self.periods = {entry.name: entry.period(at) for entry in entries}
-        self.states = {
-            state.name: state for state in ScheduleEntry.objects.using(using).filter(name__in=self.periods)
-        }
+        self.states = states(self.periods, using)
         settled = ScheduleRun.objects.using(using).filter(
             entry__in=[state.pk for state in self.states.values()],
             period_start__in={period.start for period in self.periods.values() if period},
@@ -131,12 +130,11 @@ class _Known:
 
     def held(self, using: str) -> set[str]:
         """The names of the entries that a runner is at, which gives signs of life. One query."""
+        names = {state.pk: name for name, state in self.states.items()}
         runs = ScheduleRun.objects.using(using).filter(
-            entry__in=[state.pk for state in self.states.values()],
-            status=ScheduleRun.Status.RUNNING,
-            leased_until__gt=DatabaseNow(),
+            entry__in=names, status=ScheduleRun.Status.RUNNING, leased_until__gt=DatabaseNow()
         )
-        return set(runs.values_list("entry__name", flat=True))
+        return {names[pk] for pk in runs.values_list("entry_id", flat=True)}
 
     def settled(self, entry: Entry, period: Bounds) -> bool:
         state = self.states.get(entry.name)
@@ -170,6 +168,9 @@ def run(
     new = [name for name, period in known.periods.items() if period and name not in known.states]
     if new:
         _make(new, using)
+    for name, state in known.states.items():
+        if state.name != name:
+            ScheduleEntry.objects.using(using).filter(pk=state.pk).update(name=name)
     idle, results = [], []
     held = known.held(using) if send else set()
     with Heartbeat() as heartbeat:
