@@ -15,8 +15,6 @@ def measured(name: str, suffix: str = "") -> dict[str, Any]:
     settings["TEST"]["NAME"] = f"{settings['TEST']['NAME']}_benchmark_{os.getpid()}{suffix}"
     if name == "sqlite":
         settings["OPTIONS"]["init_command"] = "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF"
-    if name == "postgresql":
-        settings["OPTIONS"]["options"] = "-c synchronous_commit=off"
     return settings
 
 

@@ -1,9 +1,10 @@
-"""What every test shares: how property tests search, and the header's line that names the database."""
+"""What every test shares: how property tests search, which databases they are for, and the header's line."""
 
 import os
 
 import pytest
 from django.db import connection
+from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
 
 # A database makes examples slow and uneven, which says nothing about the code under test. On CI the search
@@ -25,3 +26,23 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _USUAL))
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which database this run is on."""
     return f"database: {os.environ.get('STOCKANDFLOW_TEST_DB', 'sqlite')} ({connection.vendor})"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that asks the database nothing is the same on each: it is run on SQLite alone."""
+    if connection.vendor == "sqlite":
+        return
+    left = [item for item in items if not is_about_the_database(item)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if is_about_the_database(item)]
+
+
+def is_about_the_database(item: pytest.Item) -> bool:
+    """Whether it uses pytest-django's database, or Django's test cases, or is marked to be; never with ``once``."""
+    if item.get_closest_marker("once"):
+        return False
+    if item.get_closest_marker("every_database") or item.get_closest_marker("django_db"):
+        return True
+    of_django = isinstance(item, pytest.Function) and issubclass(item.cls or object, TransactionTestCase)
+    return of_django or "django_db_setup" in getattr(item, "fixturenames", ())

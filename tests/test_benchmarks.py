@@ -81,6 +81,7 @@ def test_a_cost_is_how_many_times_the_baseline_and_a_gain_the_other_way_round() 
     assert line("b", "sqlite", "w", slow, fast).ratio == 0.5
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize(
     ("bound", "ratio", "verdict"),
     [

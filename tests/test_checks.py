@@ -38,6 +38,8 @@ from tests.testapp.models import (
     TicketFlowEvent,
 )
 
+pytestmark = pytest.mark.every_database  # some ask the connection what it can
+
 Broken = tuple[list[Any], list[str]]
 """Declarations of which one is wrong, and what the message has to name."""
 

@@ -15,6 +15,7 @@ WRITERS = {"sqlite": 2}
 
 
 @pytest.mark.slow
+@pytest.mark.every_database
 def test_what_killed_writers_and_migrations_leave_adds_up() -> None:
     database = os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite")
     options = ["--seconds", "20", "--writers", str(WRITERS.get(database, 3))]

@@ -209,6 +209,7 @@ def test_what_other_clients_cannot_evaluate_is_refused_with_the_database() -> No
         reaches(queryset, connection)
 
 
+@pytest.mark.every_database
 def test_values_that_sql_text_cannot_carry_are_refused_with_the_database() -> None:
     with pytest.raises(NotLocal, match="NUL"):
         reaches(items.filter(owner__name="a\x00b"), connection)

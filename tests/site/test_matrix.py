@@ -17,7 +17,7 @@ from example.membership.models import Member, Plan
 from stockandflow.models import ScheduleRun
 from tests.site.routes import ARGUMENTS, Route, routes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 FORMATS = ("", "csv", "xlsx", "json")
 VIEWS = ("view_member", "view_ticket", "view_lead")

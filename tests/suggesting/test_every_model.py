@@ -51,6 +51,7 @@ def suggested() -> list[str]:
     return found
 
 
+@pytest.mark.every_database
 @pytest.mark.parametrize("label", LABELS)
 def test_a_suggestion_runs_and_passes_the_checks_or_says_why_there_is_none(label: str) -> None:
     if label not in suggested():
@@ -96,6 +97,7 @@ def test_suggestions_are_formatted_as_ruff_would() -> None:
             assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.every_database
 def test_what_is_suggested_is_captured_by_triggers() -> None:
     with pasted("testapp.Item", query=False):
         assert {method_for(tracker, connection).kind for tracker in registry.trackers} == {"triggers"}

@@ -19,6 +19,7 @@ TESTS = [
 
 
 @pytest.mark.slow
+@pytest.mark.every_database
 def test_a_database_that_is_kept_and_one_for_each_process_capture_alike() -> None:
     left_out = ("PYTEST_", "COV_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from django.db import connection
 
 from stockandflow.capture import blind_spots, method_for
@@ -15,6 +16,7 @@ def test_the_committed_page_is_that_of_the_list() -> None:
     assert PAGE.read_text() == page(), "Write it anew: python -m tests.write_paths.page"
 
 
+@pytest.mark.every_database
 def test_a_gap_is_a_blind_spot_of_the_method_that_captures_it() -> None:
     """So explain, the checks and the page say the same."""
     vendors = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}
