@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 
+from stockandflow.declarations import state_key
 from stockandflow.drawing.diagram import Box, Diagram, DrawnPipe, Pipe, Rectangle
+from stockandflow.registry import registry
 
 STOCKS = (
     "Trial",
@@ -53,6 +55,25 @@ def random_process(seed: int, stocks: int | None = None, flows: int | None = Non
         start, end = (f"s{place}" if place >= 0 else "" for place in (source, sink))
         other = chosen.random() < 0.1
         pipes.append(Pipe(f"f{number}", chosen.choice(FLOWS), start, end, moved, f"{moved:,}", other=other))
+    return boxes, pipes
+
+
+def example_process(slug: str) -> Given:
+    """A process of the example with all its flows, by their own names."""
+    process = registry.process(slug)
+    boxes = [
+        Box(stock.slug, str(stock.name), "12,345", "▲ 12.3 %", list(range(30))) for stock in process.stocks
+    ]
+    ways = [
+        (flow, state_key(source), state_key(sink))
+        for flow in process.flows
+        for source in flow.sources
+        for sink in flow.sinks
+    ]
+    pipes = [
+        Pipe(flow.slug, str(flow.name), source, sink, 37 * number, f"{37 * number:,}")
+        for number, (flow, source, sink) in enumerate(ways)
+    ]
     return boxes, pipes
 
 

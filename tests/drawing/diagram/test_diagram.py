@@ -5,15 +5,24 @@ from __future__ import annotations
 from functools import cache
 from itertools import combinations
 
-from stockandflow.drawing.diagram import Box, Diagram, Pipe, diagram, miniature, neighbourhood
-from tests.drawing.diagram.processes import bends, crossings, levels_and_uprights, random_process, shrunk
+from stockandflow.drawing.diagram import Box, Diagram, Pipe, Rectangle, diagram, miniature, neighbourhood
+from tests.drawing.diagram.processes import (
+    bends,
+    crossings,
+    example_process,
+    levels_and_uprights,
+    random_process,
+    shrunk,
+)
 
-SEEDS = range(200)
+EXAMPLES = "membership", "support", "leads"
+SEEDS: tuple[int | str, ...] = (*range(200), *EXAMPLES)
+"""Those of processes at random, and the processes of the example."""
 
 
 @cache
-def drawn(seed: int) -> Diagram:
-    boxes, pipes = random_process(seed)
+def drawn(seed: int | str) -> Diagram:
+    boxes, pipes = example_process(seed) if isinstance(seed, str) else random_process(seed)
     return diagram(boxes, pipes)
 
 
@@ -99,6 +108,26 @@ def test_one_flow_more_leaves_most_boxes_in_their_columns() -> None:
         same += sum(now[slug] == column for slug, column in was.items())
         many += len(was)
     assert same / many > 0.85
+
+
+def test_one_flow_more_moves_half_of_the_boxes_by_24_px_at_most_and_seven_of_ten_by_a_box() -> None:
+    moved = sorted(
+        max(abs(after[slug].x - place.x), abs(after[slug].y - place.y))
+        for seed in range(100)
+        for before, after in [places_without_and_with_the_last_flow(*random_process(seed, flows=12))]
+        for slug, place in before.items()
+    )
+    assert moved[len(moved) // 2] <= 24
+    assert moved[len(moved) * 7 // 10] <= 86  # as high as a box
+
+
+def places_without_and_with_the_last_flow(
+    boxes: list[Box], pipes: list[Pipe]
+) -> tuple[dict[str, Rectangle], dict[str, Rectangle]]:
+    before, after = (
+        {box.box.slug: box.place for box in diagram(boxes, shown).boxes} for shown in (pipes[:-1], pipes)
+    )
+    return before, after
 
 
 def test_the_smallest_of_too_many_pipes_are_left_out() -> None:
