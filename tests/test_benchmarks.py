@@ -39,6 +39,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @on_sqlite_only
 def test_a_quick_run_prints_a_table_and_keeps_its_lines(tmp_path: Path) -> None:
     done = run("-m", "benchmarks", "--quick", "--database", "sqlite", "--out", str(tmp_path))
