@@ -9,6 +9,7 @@ from django.urls import path
 
 from stockandflow.api import views as api
 from stockandflow.feeds import views as feeds
+from stockandflow.site.refusing import refusing
 from stockandflow.site.views.flow import flow
 from stockandflow.site.views.index import index
 from stockandflow.site.views.objects import objects
@@ -22,15 +23,15 @@ from stockandflow.site.views.work import work
 app_name = "stockandflow"
 
 pages = [
-    path("", index, name="index"),
-    path("status/", status, name="status"),
-    path("<slug:slug>/", process, name="process"),
-    path("<slug:slug>/stocks/<slug:stock>/", stock, name="stock"),
-    path("<slug:slug>/stocks/<slug:stock>/work/", work, name="work"),
-    path("<slug:slug>/flows/<slug:flow>/", flow, name="flow"),
-    path("<slug:slug>/unexplained/", unexplained, name="unexplained"),
-    path("<slug:slug>/objects/", objects, name="objects"),
-    path("<slug:slug>/objects/<str:model>/<str:pk>/", timeline, name="timeline"),
+    path("", refusing(index), name="index"),
+    path("status/", refusing(status), name="status"),
+    path("<slug:slug>/", refusing(process), name="process"),
+    path("<slug:slug>/stocks/<slug:stock>/", refusing(stock), name="stock"),
+    path("<slug:slug>/stocks/<slug:stock>/work/", refusing(work), name="work"),
+    path("<slug:slug>/flows/<slug:flow>/", refusing(flow), name="flow"),
+    path("<slug:slug>/unexplained/", refusing(unexplained), name="unexplained"),
+    path("<slug:slug>/objects/", refusing(objects), name="objects"),
+    path("<slug:slug>/objects/<str:model>/<str:pk>/", refusing(timeline), name="timeline"),
 ]
 """What people read, and what an admin site can have in its frame."""
 

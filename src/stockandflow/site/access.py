@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from django.contrib.auth import get_permission_codename
 from django.contrib.auth.models import AnonymousUser
-from django.core.exceptions import EmptyResultSet
+from django.core.exceptions import EmptyResultSet, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
 
@@ -105,6 +105,23 @@ def may_act(user: User, process: Process, model: type[Model]) -> bool:
 def _has(user: User, action: str, model: type[Model]) -> bool:
     options = model._meta
     return bool(user.has_perm(f"{options.app_label}.{get_permission_codename(action, options)}"))
+
+
+class NotAllowed(PermissionDenied):
+    """The user may not have it; ``wanted`` are the permissions for it, as ``app_label.codename``."""
+
+    def __init__(self, text: str, wanted: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.wanted = tuple(wanted)
+
+
+def viewing(models: Iterable[type[Model]], action: str = "view") -> list[str]:
+    """Django's permissions to view these models, or to do something else with them."""
+    found = []
+    for model in models:
+        options = model._meta
+        found.append(f"{options.app_label}.{get_permission_codename(action, options)}")
+    return found
 
 
 def scoped(request: HttpRequest, queryset: QuerySet[M]) -> QuerySet[M]:

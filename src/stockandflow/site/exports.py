@@ -34,7 +34,8 @@ from stockandflow.rendering import (
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import COLUMNS
 from stockandflow.reports import Balance, Latest, Series
-from stockandflow.site.access import is_scoped, may_export
+from stockandflow.site.access import EXPORTING, NotAllowed, is_scoped, may_export, viewing
+from stockandflow.site.refusing import refused_page
 from stockandflow.site.telling import latest
 
 PARAMETER = "format"
@@ -96,7 +97,10 @@ def export(
     if not request.GET.get(PARAMETER, ""):
         return None
     if not may_export(request.user, process):
-        raise PermissionDenied(_("You may see this process, but not export it."))
+        raise NotAllowed(
+            _("You may see this process, but not export it."),
+            [EXPORTING, *viewing(stock.model for stock in process.stocks)],
+        )
     if not of_part and is_scoped(request, process):
         raise PermissionDenied(
             _("You see a part of this process's objects, and its records aren't kept for a part.")
@@ -119,6 +123,8 @@ def made(
             return make(kind)
         except InvalidInput as error:
             wrong = str(error)
+    if "text/html" in request.headers.get("Accept", ""):
+        return refused_page(request, 400, wrong)
     return HttpResponse(f"{wrong}\n", status=400, content_type="text/plain; charset=utf-8")
 
 
@@ -143,7 +149,7 @@ def index_export(request: HttpRequest, processes: Iterable[Process]) -> HttpResp
         return None
     ours = exportable(request, processes)
     if not ours:
-        raise PermissionDenied(_("You may see these processes, but not export them."))
+        raise NotAllowed(_("You may see these processes, but not export them."), [EXPORTING])
     return made(request, partial(_index_file, ours, latest(request.user, ours)))
 
 

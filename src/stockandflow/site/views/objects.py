@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.messages import get_messages
-from django.core.exceptions import PermissionDenied
 from django.db import connections
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -23,7 +22,17 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.ranges import described
 from stockandflow.registry import registry
 from stockandflow.reports import Kind, Listed, Number, listed
-from stockandflow.site.access import may_act, may_list, process_or_404, scoped, subject_models
+from stockandflow.site.access import (
+    ACTING,
+    LISTING,
+    NotAllowed,
+    may_act,
+    may_list,
+    process_or_404,
+    scoped,
+    subject_models,
+    viewing,
+)
 from stockandflow.site.columns import admin_of
 from stockandflow.site.exports import export, export_links, list_file, list_of
 from stockandflow.site.filters import Field
@@ -67,7 +76,7 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
     title = _("Objects") if undeclared_sides(number, process) else heading(number, process)
     if not all(may_list(request.user, process, model) for model in _models(number, process)):
         text = _("You may see this process's numbers, but not the objects behind them.")
-        return _told(request, process, crumbs, text, title=title, status=403)
+        raise NotAllowed(text, [LISTING, *viewing(_models(number, process))])
     try:
         check_sides(number, process)
     except InvalidInput as error:
@@ -203,7 +212,9 @@ def acted(
     An action may answer with a page of its own, which posts here again.
     """
     if admin is None or not may_act(request.user, process, found.model):
-        raise PermissionDenied(_("You may not run actions on these objects."))
+        raise NotAllowed(
+            _("You may not run actions on these objects."), [ACTING, *viewing([found.model], "change")]
+        )
     try:
         for text in request.POST.getlist(CHOSEN):
             checked_key(found.model._meta.pk, text)

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
@@ -24,7 +23,7 @@ from stockandflow.models.clock import database_now
 from stockandflow.periodic import Result, State, overview, run, run_period, schedule, silence
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
-from stockandflow.site.access import SEEING, hidden_stocks
+from stockandflow.site.access import SEEING, NotAllowed, hidden_stocks
 from stockandflow.site.frames import framed_by, page_url, render_page
 from stockandflow.site.status import captured, entry_shown, freshness, outboxes, period_words, summary
 
@@ -48,7 +47,7 @@ def status(request: HttpRequest) -> HttpResponse:
     """
     user: Any = request.user
     if not user.has_perm(SEEING):
-        raise PermissionDenied(_("You need the permission to view the entries of the schedule."))
+        raise NotAllowed(_("You need the permission to view the entries of the schedule."), [SEEING])
     if request.method == "POST":
         return _act(request)
     at = database_now(router.db_for_read(ScheduleRun))
@@ -94,7 +93,7 @@ def _act(request: HttpRequest) -> HttpResponse:
     permission, act = acts.get(request.POST.get("action", ""), (RUNNING, _unknown))
     user: Any = request.user
     if not user.has_perm(permission):
-        raise PermissionDenied(_("You may look at the schedule, but not run anything of it."))
+        raise NotAllowed(_("You may look at the schedule, but not run anything of it."), [permission])
     try:
         act(request)
     except InvalidInput as error:

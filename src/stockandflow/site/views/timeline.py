@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils import timezone
@@ -22,7 +21,16 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Origin
 from stockandflow.registry import registry
 from stockandflow.reports.listing import everybody
-from stockandflow.site.access import is_scoped, may_list, process_or_404, scoped, subject_models
+from stockandflow.site.access import (
+    LISTING,
+    NotAllowed,
+    is_scoped,
+    may_list,
+    process_or_404,
+    scoped,
+    subject_models,
+    viewing,
+)
 from stockandflow.site.exports import export, export_links, list_file
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.lifelines import (
@@ -55,7 +63,10 @@ def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpRespon
     if kind is None:
         raise Http404(f"The process {slug!r} has no objects of the kind {model!r}.")
     if not may_list(request.user, process, kind):
-        raise PermissionDenied(_("You may see this process's numbers, but not the objects behind them."))
+        raise NotAllowed(
+            _("You may see this process's numbers, but not the objects behind them."),
+            [LISTING, *viewing([kind])],
+        )
     field = subject_key(kind, process)
     try:
         key = read_key(field, pk)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -20,6 +19,8 @@ from stockandflow.declarations import ModelTracker, Process
 from stockandflow.registry import registry
 from stockandflow.reports import OUTSIDE, Causes, causes
 from stockandflow.site.access import (
+    ACTING,
+    NotAllowed,
     User,
     hidden_stocks,
     is_scoped,
@@ -27,6 +28,7 @@ from stockandflow.site.access import (
     may_list,
     names_any,
     process_or_404,
+    viewing,
 )
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.links import timeline_url
@@ -136,8 +138,9 @@ def _repairable(user: User, process: Process) -> list[ModelTracker]:
 def _repaired(request: HttpRequest, process: Process) -> HttpResponse:
     trackers = _repairable(request.user, process)
     if not trackers:
-        raise PermissionDenied(
-            f"Repairing {process.slug!r} takes the permission to act on its objects and to change them."
+        raise NotAllowed(
+            _("A repair takes the permission to act on the objects and to change them."),
+            [ACTING, *viewing((one.model for one in _trackers(process)), "change")],
         )
     done = [
         one for tracker in trackers for one in repair(registry, using=tracker.database, slugs=[tracker.slug])

@@ -7,7 +7,6 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
 from django.contrib.messages import get_messages
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
@@ -16,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 from stockandflow.exceptions import InvalidInput
 from stockandflow.registry import registry
 from stockandflow.reports import Kind, Listed
-from stockandflow.site.access import may_act, may_list, process_or_404, scoped
+from stockandflow.site.access import LISTING, NotAllowed, may_act, may_list, process_or_404, scoped, viewing
 from stockandflow.site.columns import admin_of, columns_of, related_of
 from stockandflow.site.frames import Crumb, framed_by, page_url, render_page
 from stockandflow.site.links import FACET, read_number, subject_key, timeline_url
@@ -42,7 +41,10 @@ def work(request: HttpRequest, slug: str, stock: str) -> HttpResponseBase:
     if shown is None:
         raise Http404(f"The process {slug!r} has no stock {stock!r}.")
     if not may_list(request.user, process, shown.model):
-        raise PermissionDenied(_("You may see this process's numbers, but not the objects behind them."))
+        raise NotAllowed(
+            _("You may see this process's numbers, but not the objects behind them."),
+            [LISTING, *viewing([shown.model])],
+        )
     facets = {name: request.GET[name] for name in request.GET if name.startswith(FACET) and request.GET[name]}
     crumbs = [
         Crumb(str(process.name), page_url(request, "process", process.slug)),
