@@ -32,6 +32,8 @@ class Status(StrEnum):
     """It has ended, and was last computed while late events were still allowed for."""
     FINAL = "final"
     """Computed after the allowed lateness: it changes by a restatement alone."""
+    PARTIAL = "partial"
+    """It has ended, and a part of it alone was ever computed."""
     GAP = "gap"
     """Nothing was computed."""
 

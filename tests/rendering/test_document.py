@@ -11,6 +11,7 @@ from hypothesis import given
 from jsonschema import Draft202012Validator
 
 from stockandflow.models import Restatement
+from stockandflow.periods import Status
 from stockandflow.rendering import as_document, series_to_json, to_json
 from stockandflow.rendering.document import iso
 from stockandflow.reports import Balance
@@ -217,7 +218,9 @@ def test_the_document_of_a_series() -> None:
             "value": 0,
             "status": "in_progress",
             "computed_at": None,
+            "since": None,
         },
+        "partial": [],
         "breaks": [{"at": "2026-07-05T00:00:00Z", "text": "members whose status is 'trial'"}],
     }
     assert [(point["value"], point["status"], point["computed_at"]) for point in points] == [
@@ -234,3 +237,13 @@ def test_instants_are_in_utc_with_their_fraction() -> None:
     at = datetime(2026, 7, 1, 14, 0, 0, 250_000, tzinfo=timezone(timedelta(hours=2)))
     assert iso(at) == "2026-07-01T12:00:00.250000Z"
     assert iso(datetime(2026, 7, 1, tzinfo=UTC)) == "2026-07-01T00:00:00Z"
+
+
+def test_what_is_known_of_a_part_of_a_period_says_since_when() -> None:
+    series = five_days()
+    first = series.points[0]
+    part = replace(first, status=Status.PARTIAL, since=first.start + timedelta(hours=7))
+    document = json.loads(series_to_json([replace(series, points=(), partial=(part,))]))
+    VALIDATOR.validate(document)
+    (told,) = document["series"][0]["partial"]
+    assert (told["status"], told["since"]) == ("partial", "2026-07-01T07:00:00Z")

@@ -7,12 +7,13 @@ import pytest
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan
-from stockandflow import reports
+from stockandflow import recording, reports
 from stockandflow.declarations import Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Definition, StockRecord
 from stockandflow.periods import Calendar, Grain, Status
 from stockandflow.registry import registry
+from stockandflow.rendering import series_rows, series_to_table
 from tests.reports.history import SLUGS
 from tests.reports.test_reading import LONDON, SINCE, UNTIL, midnight
 
@@ -180,3 +181,35 @@ def test_what_cannot_be_had_is_refused(of: Any, asked: dict[str, Any], words: st
     wanted: dict[str, Any] = {"since": SINCE, "until": UNTIL, "grain": "month"} | asked
     with pytest.raises(InvalidInput, match=words):
         reports.series(of, **wanted)
+
+
+@pytest.mark.parametrize("measure", ["count", "subjects", "rate"])
+def test_the_month_in_which_events_begin_is_told_in_part_and_compared_by_nothing(measure: Any) -> None:
+    MemberFlowEvent.objects.all().delete()
+    for at in (midnight(2025, 5, 14) + HOUR, midnight(2025, 6, 3)):
+        MemberFlowEvent.objects.create(
+            tracker="membership.member", flow="cancelling", source="active", sink="churned", subject_id=1,
+            timestamp=at, recorded_at=timezone.now() - 2 * DAY, origin="import",
+        )  # fmt: skip
+    recording.record(registry)
+    StockRecord.objects.update(count=4)
+
+    found = reports.series(CANCELLING, midnight(2025, 4, 1), midnight(2025, 7, 1), "month", measure=measure)
+
+    assert [LONDON.local_date(point.start).month for point in found] == [6]
+    assert [LONDON.local_date(gap.start).month for gap in found.gaps] == [4, 5]
+    if measure == "rate":
+        assert not found.partial
+        return
+    (part,) = found.partial
+    assert (part.value, part.status, part.since) == (1, Status.PARTIAL, midnight(2025, 5, 14))
+    assert (part.start, part.end) == (midnight(2025, 5, 1), midnight(2025, 6, 1))
+    number = found.number(part)
+    assert (number.value, number.since) == (1, part.since)
+    assert list(reports.subjects(number)) == [1]
+
+    (row, *_) = [row for row in series_rows([found]) if row.status == "partial"]
+    assert (row.period_start, row.period_end, row.grain, row.value) == (part.since, part.end, "", 1)
+    assert [row.status for row in series_rows([found])] == ["gap", "partial", "final"]
+    line = series_to_table([found]).splitlines()[2]
+    assert line.endswith("1  partial since 14 May 2025, 00:00")

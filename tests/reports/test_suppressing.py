@@ -264,5 +264,9 @@ def test_a_series_with_a_small_number_tells_none() -> None:
     assert found.suppressed
     assert not found.points
     assert list(found.gaps) == days
+    whole = made(5, 6, 9)
+    part = replace(whole.points[0], value=2, status=Status.PARTIAL)
+    hidden = suppressed_series(replace(whole, points=whole.points[1:], partial=(part,)), LEAST)
+    assert (hidden.suppressed, hidden.points, hidden.partial) == (True, (), ())
     assert suppressed_series(made(0.5, 0.5, 0.5, measure="rate"), LEAST).suppressed
     assert not suppressed_series(made(5, 4, 9), 0).suppressed

@@ -54,6 +54,7 @@ def _series(series: Series) -> dict[str, Any]:
         "until": iso(series.until),
         "points": [_point(point) for point in series.points],
         "open": series.open and _point(series.open),
+        "partial": [_point(point) for point in series.partial],
         "gaps": [{"start": iso(gap.start), "end": iso(gap.end)} for gap in series.gaps],
         "suppressed": series.suppressed,
         "breaks": [{"at": iso(one.at), "text": one.text} for one in series.breaks],
@@ -67,6 +68,7 @@ def _point(point: Point) -> dict[str, Any]:
         "value": point.value,
         "status": point.status.value,
         "computed_at": _made(point.computed_at),
+        "since": _made(point.since),
     }
 
 

@@ -64,14 +64,27 @@ def balance_rows(balance: Balance, calendar: Calendar) -> Iterator[Row]:
 
 
 def series_rows(found: Iterable[Series], process: str = "") -> Iterator[Row]:
-    """The periods of each series in their order: points, gaps without a value, and the open one with its status."""
+    """The periods of each series in their order: points, gaps without a value, and with their status the open one
+    and what is known of a part alone: that has the range of the part.
+    """
     for series in found:
         points = [*series.points, *([series.open] if series.open else [])]
         rows = [
             _of_period(series, process, point.start, point.end, point.status, point.value, point.computed_at)
             for point in points
         ]
-        rows += [_of_period(series, process, gap.start, gap.end, Status.GAP) for gap in series.gaps]
+        for one in series.partial:
+            # The period that the number covers, which is no whole one.
+            part = _of_period(
+                series, process, one.since or one.start, one.end, one.status, one.value, one.computed_at
+            )
+            rows.append(part._replace(grain=""))
+        known = {one.start for one in series.partial}
+        rows += [
+            _of_period(series, process, gap.start, gap.end, Status.GAP)
+            for gap in series.gaps
+            if gap.start not in known
+        ]
         yield from sorted(rows, key=lambda row: row.period_start)
 
 

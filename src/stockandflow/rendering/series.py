@@ -20,12 +20,14 @@ class _Line:
     end: datetime
     value: float | None
     status: Status
+    since: datetime | None = None
 
 
 def series_to_table(found: Iterable[Series], *, width: int = 80, signs: Signs = UNICODE) -> str:
     """Each series as lines of at most ``width`` columns, 80 or more, with a blank one between two of them.
 
-    Bars begin at 0 and compare the periods of one series. Gaps that follow each other share a line.
+    Bars begin at 0 and compare the periods of one series. Gaps that follow each other share a line, and
+    what is known of a part of a period says since when, without a bar.
     """
     return "\n".join("".join(f"{row.rstrip()}\n" for row in _rows(one, width, signs)) for one in found)
 
@@ -37,10 +39,13 @@ def _rows(series: Series, width: int, signs: Signs) -> Iterator[str]:
     names = [period(line.start, line.end, series.calendar, signs) for line in lines]
     numbers = [_number(series, line.value, signs) for line in lines]
     first, second = (max(map(columns_of, texts), default=0) for texts in (names, numbers))
-    most = max((line.value or 0 for line in lines), default=0)
+    most = max((line.value or 0 for line in lines if line.status is not Status.PARTIAL), default=0)
     for line, name, number in zip(lines, names, numbers, strict=True):
-        drawn = bar(line.value / most, LONGEST_BAR, signs) if line.value else ""
+        compares = line.status is not Status.PARTIAL
+        drawn = bar(line.value / most, LONGEST_BAR, signs) if line.value and compares else ""
         status = "" if line.status is Status.FINAL else said(line.status)
+        if line.since:
+            status += f" since {moment(line.since, series.calendar)}"
         beside = "  ".join(filter(None, (drawn, status)))
         yield f"  {name + ' ' * (first - columns_of(name))}  {right(number, second)}  {beside}"
     for one in series.breaks:
@@ -49,9 +54,10 @@ def _rows(series: Series, width: int, signs: Signs) -> Iterator[str]:
 
 
 def _lines(series: Series) -> list[_Line]:
-    points = [*series.points, *([series.open] if series.open else [])]
-    lines = [_Line(point.start, point.end, point.value, point.status) for point in points]
-    lines += [_Line(gap.start, gap.end, None, Status.GAP) for gap in series.gaps]
+    points = [*series.points, *series.partial, *([series.open] if series.open else [])]
+    lines = [_Line(point.start, point.end, point.value, point.status, point.since) for point in points]
+    known = {point.start for point in points}
+    lines += [_Line(gap.start, gap.end, None, Status.GAP) for gap in series.gaps if gap.start not in known]
     joined: list[_Line] = []
     for line in sorted(lines, key=lambda line: line.start):
         if joined and line.status is joined[-1].status is Status.GAP:

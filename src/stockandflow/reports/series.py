@@ -43,6 +43,8 @@ class Point:
     value: float
     status: Status
     computed_at: datetime | None = None
+    since: datetime | None = None
+    """Where a part alone was computed, as in the month in which a flow's events begin: from when on."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Series:
     """The numbers of a stock or flow in a calendar's periods, in order. Iterating gives ``points``.
 
     ``points`` are periods that are over. The one under way is ``open``, so that nothing compares it with whole ones by
-    accident, and periods of which nothing is known are ``gaps``, never 0.
+    accident, and periods that weren't computed, or not whole, are ``gaps``, never 0. Of those that were in part
+    ``partial`` says what is known, and since when.
     """
 
     of: Stock | Flow
@@ -72,6 +75,7 @@ class Series:
     open: Point | None
     gaps: tuple[Period, ...]
     breaks: tuple[Break, ...]
+    partial: tuple[Point, ...] = ()
     suppressed: bool = False
     """Whether its numbers are hidden, since one of them is too small to be told; all its periods are gaps then."""
 
@@ -93,7 +97,7 @@ class Series:
             )
         if isinstance(self.of, Flow):
             measure: Any = self.measure
-            found = Number.of_flow(self.of, point.start, point.end, measure=measure)
+            found = Number.of_flow(self.of, point.since or point.start, point.end, measure=measure)
         else:
             last = None if point is self.open else point.end
             found = Number.level(self.of, point.start if self.measure == "first" else last)
@@ -201,7 +205,9 @@ class _Series:
         self.running = next((period for period in periods if now in period), None)
 
     def read(self) -> Series:
-        points = {point.start: point for point in self._points()}
+        found = list(self._points())
+        partial = [point for point in found if point.status is Status.PARTIAL]
+        points = {point.start: point for point in found if point not in partial}
         running = points.pop(self.running.start, None) if self.running else None
         return Series(
             of=self.of,
@@ -214,6 +220,7 @@ class _Series:
             open=running,
             gaps=tuple(period for period in self.closed if period.start not in points),
             breaks=self._breaks(),
+            partial=tuple(partial),
         )
 
     def _breaks(self) -> tuple[Break, ...]:
@@ -253,17 +260,21 @@ class _Series:
         for source, start, end, number, subjects, computed_at in rows.filter(wanted).values_list(
             "source", "start", "end", "count", "subjects", "computed_at"
         ):
-            if source == ALL and mark.since <= start and (end <= mark.until or self.now < end):
+            if source == ALL and mark.since < end and (end <= mark.until or self.now < end):
                 totals[start] = Period(start, end, self.grain), number, subjects, computed_at
             elif source != ALL:
                 leaving[start] += number
         held = self._held(flow, list(totals)) if self.kind == "rate" else {}
         for start, (period, number, subjects, computed_at) in totals.items():
             value: float | None = subjects if self.kind == "subjects" else number
+            since = mark.since if start < mark.since else None
+            status = self._status(period, computed_at)
             if self.kind == "rate":
-                value = leaving[start] / held[start] if held.get(start) else None
+                value = leaving[start] / held[start] if held.get(start) and not since else None
+            if since and status is not Status.IN_PROGRESS:
+                status = Status.PARTIAL
             if value is not None:
-                yield Point(start, period.end, value, self._status(period, computed_at), computed_at)
+                yield Point(start, period.end, value, status, computed_at, since)
 
     def _held(self, flow: Flow, starts: list[datetime]) -> dict[datetime, int]:
         """Instant → what the flow's source stocks held together, where all of them are known."""

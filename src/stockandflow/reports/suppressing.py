@@ -60,7 +60,7 @@ def suppressed(balance: Balance, least: int) -> Balance:
 
 def suppressed_series(series: Series, least: int) -> Series:
     """The series, or one without a single number where one is small: a longer period less the others would tell it."""
-    points = [*series.points, *([series.open] if series.open else [])]
+    points = [*series.points, *series.partial, *([series.open] if series.open else [])]
     if least < 2 or not (series.measure == "rate" or any(is_small(one.value, least) for one in points)):
         return series
     return hidden_series(series)
@@ -73,7 +73,7 @@ def hidden_series(series: Series) -> Series:
         [*series.gaps, *(Period(one.start, one.end, series.grain) for one in points)],
         key=lambda one: one.start,
     )
-    return replace(series, points=(), open=None, gaps=tuple(periods), suppressed=True)
+    return replace(series, points=(), open=None, partial=(), gaps=tuple(periods), suppressed=True)
 
 
 # Which numbers are small.
