@@ -200,3 +200,19 @@ def test_a_strip_of_an_instant_is_no_division_by_zero() -> None:
     (line,) = lifelines(membership, Member, key)
     (one,) = strip(line, START, {}, str)
     assert (one.x, one.state) == ("0.000%", "trial")
+
+
+@pytest.mark.parametrize(("staff", "may_view"), [(True, True), (False, True), (True, False)])
+def test_who_may_view_the_object_in_the_admin_finds_its_page_there(
+    client: Client, *, staff: bool, may_view: bool
+) -> None:
+    (key,) = written([LIFE])
+    user = user_with(*LISTS) if may_view else user_with("view_process", "list_objects", "change_member")
+    user.is_staff = staff
+    user.save()
+    client.force_login(user)
+    answer = client.get(url_of(key))
+    shown = f'href="/admin/membership/member/{key}/change/"' in answer.content.decode()
+    assert shown == staff
+    if shown:
+        assert client.get(f"/admin/membership/member/{key}/change/").status_code == 200

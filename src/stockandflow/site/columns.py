@@ -73,17 +73,29 @@ def admin_of(request: HttpRequest, declaration: Stock | Flow) -> ModelAdmin[Any]
 
     Of several sites the one in whose frame the page stands comes first; one without addresses is none. No query.
     """
-    if not apps.is_installed("django.contrib.admin"):
-        return None
-    from django.contrib.admin.sites import all_sites  # noqa: PLC0415  # not without the admin
-
-    frame = framed_by(request)
-    mounted = [site for site in all_sites if site is frame or _has_addresses(site)]
-    for site in sorted(mounted, key=lambda site: (site is not frame, site.name)):
+    for site in mounted_sites(request):
         for listing, admin in site._registry.items():  # noqa: SLF001  # it has no other way to ask
             if getattr(listing, "declaration", None) is declaration:
                 return admin
     return None
+
+
+def mounted_sites(request: HttpRequest) -> list[AdminSite]:
+    """The admin sites that have addresses, the one in whose frame the page stands first; none without the admin."""
+    if not apps.is_installed("django.contrib.admin"):
+        return []
+    from django.contrib.admin.sites import all_sites  # noqa: PLC0415  # not without the admin
+
+    frame = framed_by(request)
+    mounted = [site for site in all_sites if site is frame or _has_addresses(site)]
+    return sorted(mounted, key=lambda site: (site is not frame, site.name))
+
+
+def quoted(key: Any) -> str:
+    """A key as the admin's addresses have it."""
+    from django.contrib.admin.utils import quote  # noqa: PLC0415  # not without the admin
+
+    return str(quote(key))
 
 
 def _has_addresses(site: AdminSite) -> bool:

@@ -31,6 +31,7 @@ from stockandflow.site.access import (
     subject_models,
     viewing,
 )
+from stockandflow.site.admin_lists import admin_object_url
 from stockandflow.site.exports import export, export_links, list_file
 from stockandflow.site.frames import Crumb, page_url, render_page
 from stockandflow.site.lifelines import (
@@ -90,6 +91,7 @@ def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpRespon
         "left_open": [] if subject is not None else [line for line in lines if line.state],
         "lines": [_shown(line, process, now) for line in lines],
         "most": MOST_EVENTS,
+        "object_url": "" if subject is None else admin_object_url(request, subject),
         "exports": export_links(request.user, process, lambda **changes: f"?{urlencode(changes)}"),
     }
     crumbs = [Crumb(str(process.name), page_url(request, "process", process.slug))]
