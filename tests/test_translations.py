@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import override
 from django.utils.translation.template import templatize
 
@@ -204,3 +207,27 @@ def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings:
             assert 'lang="de"' in html, path
             assert word in html, path
             assert not re.findall(r"\boutside\b|\(none\)<|Brotkr", re.sub(r"<[^>]*>", " ", html)), path
+
+
+@pytest.mark.django_db
+def test_the_ordinary_admin_names_models_and_columns_in_german(client: Client, settings: Any) -> None:
+    client.force_login(User.objects.create_superuser("admin"))
+    StockRecord.objects.create(stock="trial", timestamp=timezone.now(), count=3)
+    settings.LANGUAGE_CODE = "de"
+    index = client.get("/admin/stockandflow/").content.decode()
+    for name in ("Bestandsaufzeichnungen", "Flussaufzeichnungen", "Einträge des Zeitplans", "Zustellungen"):
+        assert name in index
+    listed = client.get("/admin/stockandflow/stockrecord/").content.decode()
+    for name in ("Zeitpunkt", "Bestand", "Anzahl", "Herkunft"):
+        assert name in listed
+    assert "timestamp</a>" not in listed.lower()
+
+
+def test_every_model_that_the_admin_shows_and_each_of_its_columns_can_be_translated() -> None:
+    for model in apps.get_app_config("stockandflow").get_models():
+        if model._meta.default_permissions == ():
+            continue
+        columns = [one for one in model._meta.fields if one.editable and one.name not in ("id", "value")]
+        names = [model._meta.verbose_name, model._meta.verbose_name_plural]
+        names += [one.verbose_name for one in columns]
+        assert [name for name in names if not isinstance(name, Promise)] == [], model

@@ -7,6 +7,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,18 @@ class Definition(models.Model):
     """
 
     kind = models.CharField(
-        max_length=10, choices=[("stock", "stock"), ("flow", "flow"), ("calendar", "calendar")]
+        gettext_lazy("kind"),
+        max_length=10,
+        choices=[("stock", "stock"), ("flow", "flow"), ("calendar", "calendar")],
     )
-    slug = models.CharField(max_length=100)
-    since = models.DateTimeField(help_text="The first recording that used it.")
-    digest = models.CharField(max_length=64)
-    text = models.TextField()
+    slug = models.CharField(gettext_lazy("slug"), max_length=100)
+    since = models.DateTimeField(gettext_lazy("since"), help_text="The first recording that used it.")
+    digest = models.CharField(gettext_lazy("digest"), max_length=64)
+    text = models.TextField(gettext_lazy("text"))
 
     class Meta:
+        verbose_name = gettext_lazy("definition")
+        verbose_name_plural = gettext_lazy("definitions")
         ordering = ("kind", "slug", "-since")
         get_latest_by = "since"
         constraints = [models.UniqueConstraint(fields=["kind", "slug", "since"], name="sf_definition_since")]

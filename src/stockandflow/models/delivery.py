@@ -17,21 +17,28 @@ class Delivery(models.Model):
         DEAD = "dead", _("dead")
 
     event_model = models.CharField(
-        max_length=200, help_text="Label of the event's model, e.g. shop.saleevent."
+        _("event model"),
+        max_length=200,
+        help_text="Label of the event's model, e.g. shop.saleevent.",
     )
-    event_id = models.BigIntegerField()
-    flow = models.CharField(max_length=100)
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
-    attempts = models.PositiveIntegerField(default=0)
-    done_calls = models.PositiveIntegerField(default=0, help_text="How many of the callables have succeeded.")
-    due_at = models.DateTimeField()
-    leased_until = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True, help_text="When it was done, or given up.")
-    owner = models.CharField(max_length=100, blank=True, default="")
-    error = models.TextField(blank=True, default="")
+    event_id = models.BigIntegerField(_("event id"))
+    flow = models.CharField(_("flow"), max_length=100)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveIntegerField(_("attempts"), default=0)
+    done_calls = models.PositiveIntegerField(
+        _("done calls"), default=0, help_text="How many of the callables have succeeded."
+    )
+    due_at = models.DateTimeField(_("due at"))
+    leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
+    finished_at = models.DateTimeField(
+        _("finished at"), null=True, blank=True, help_text="When it was done, or given up."
+    )
+    owner = models.CharField(_("owner"), max_length=100, blank=True, default="")
+    error = models.TextField(_("error"), blank=True, default="")
 
     class Meta:
-        verbose_name_plural = "deliveries"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         constraints = [models.UniqueConstraint(fields=["event_model", "event_id"], name="sf_delivery_event")]
         indexes = [models.Index(fields=["status", "due_at"], name="sf_delivery_due")]
         default_permissions = ("view",)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from stockandflow.models.keys import KeyField
 from stockandflow.periods import Grain
@@ -19,8 +20,8 @@ class Moves(models.Model):
     subjects of the coarser period. They are 0 in records of that grain and coarser, and where they would not add up.
     """
 
-    count = models.PositiveBigIntegerField()
-    subjects = models.PositiveBigIntegerField()
+    count = models.PositiveBigIntegerField(gettext_lazy("count"))
+    subjects = models.PositiveBigIntegerField(gettext_lazy("subjects"))
     first_in_week = models.PositiveBigIntegerField(default=0, editable=False)
     first_in_month = models.PositiveBigIntegerField(default=0, editable=False)
     first_in_quarter = models.PositiveBigIntegerField(default=0, editable=False)
@@ -39,22 +40,29 @@ class FlowRecord(Moves):
     the objects that stood in the sink when the capture began, which no ``count`` holds.
     """
 
-    flow = models.CharField(max_length=100, blank=True)
-    source = models.CharField(max_length=100, blank=True)
-    sink = models.CharField(max_length=100, blank=True)
-    calendar = models.CharField(max_length=100, help_text="Time zone, first day of the week, first month.")
-    grain = models.CharField(max_length=10, choices=[(grain.value, grain.value) for grain in Grain])
-    start = models.DateTimeField()
-    end = models.DateTimeField()
-    computed_at = models.DateTimeField(
-        help_text="The instant as of which the events were read; of a final number, the first since which it stands."
+    flow = models.CharField(gettext_lazy("flow"), max_length=100, blank=True)
+    source = models.CharField(gettext_lazy("source"), max_length=100, blank=True)
+    sink = models.CharField(gettext_lazy("sink"), max_length=100, blank=True)
+    calendar = models.CharField(
+        gettext_lazy("calendar"), max_length=100, help_text="Time zone, first day of the week, first month."
     )
-    revision = models.PositiveIntegerField(default=1)
-    imported = models.PositiveBigIntegerField(default=0)
-    swept = models.PositiveBigIntegerField(default=0)
-    initial = models.PositiveBigIntegerField(default=0)
+    grain = models.CharField(
+        gettext_lazy("grain"), max_length=10, choices=[(grain.value, grain.value) for grain in Grain]
+    )
+    start = models.DateTimeField(gettext_lazy("start"))
+    end = models.DateTimeField(gettext_lazy("end"))
+    computed_at = models.DateTimeField(
+        gettext_lazy("computed at"),
+        help_text="The instant as of which the events were read; of a final number, the first since which it stands.",
+    )
+    revision = models.PositiveIntegerField(gettext_lazy("revision"), default=1)
+    imported = models.PositiveBigIntegerField(gettext_lazy("imported"), default=0)
+    swept = models.PositiveBigIntegerField(gettext_lazy("swept"), default=0)
+    initial = models.PositiveBigIntegerField(gettext_lazy("initial"), default=0)
 
     class Meta:
+        verbose_name = gettext_lazy("flow record")
+        verbose_name_plural = gettext_lazy("flow records")
         ordering = ("-start", "flow", "source", "sink")
         constraints = [
             models.UniqueConstraint(
@@ -71,11 +79,15 @@ class FlowRecord(Moves):
 class FlowFacetRecord(Moves):
     """The moves of a flow record's subjects with one facet value, as it was when they moved."""
 
-    flow_record = models.ForeignKey(FlowRecord, models.CASCADE, related_name="facet_records")
-    facet = models.CharField(max_length=100)
+    flow_record = models.ForeignKey(
+        FlowRecord, models.CASCADE, related_name="facet_records", verbose_name=gettext_lazy("flow record")
+    )
+    facet = models.CharField(gettext_lazy("facet"), max_length=100)
     value = KeyField(max_length=200)
 
     class Meta:
+        verbose_name = gettext_lazy("flow facet record")
+        verbose_name_plural = gettext_lazy("flow facet records")
         ordering = ("flow_record", "facet", "id")
         constraints = [
             models.UniqueConstraint(fields=["flow_record", "facet", "value"], name="sf_flow_facet")

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.db import connections, models, router, transaction
+from django.utils.translation import gettext_lazy
 
 from stockandflow.batches import batched
 from stockandflow.membership.counting import StockCount, count_stocks
@@ -188,24 +189,28 @@ def _conflict_target(using: str, names: list[str]) -> list[str] | None:
 class StockRecord(models.Model):
     """The count of a stock at an instant: of all its members before ``timestamp``."""
 
-    stock = models.CharField(max_length=100)
-    timestamp = models.DateTimeField()
-    count = models.PositiveBigIntegerField()
+    stock = models.CharField(gettext_lazy("stock"), max_length=100)
+    timestamp = models.DateTimeField(gettext_lazy("timestamp"))
+    count = models.PositiveBigIntegerField(gettext_lazy("count"))
     method = models.CharField(
+        gettext_lazy("method"),
         max_length=10,
         default="counted",
         choices=[("counted", "counted"), ("derived", "derived from events"), ("imported", "imported")],
     )
     computed_at = models.DateTimeField(
+        gettext_lazy("computed at"),
         null=True,
         help_text="When it was derived; of a final level, since when it stands. None where it was counted.",
     )
     carried_from = models.DateTimeField(
+        gettext_lazy("carried from"),
         null=True,
         help_text="The instant of the count that the events between carried here; None where it was counted.",
     )
-    revision = models.PositiveIntegerField(default=1)
+    revision = models.PositiveIntegerField(gettext_lazy("revision"), default=1)
     recent_net = models.BigIntegerField(
+        gettext_lazy("recent net"),
         null=True,
         editable=False,
         help_text="In less out by the events of the hour before that the count's snapshot held.",
@@ -214,6 +219,8 @@ class StockRecord(models.Model):
     objects = StockRecordManager()
 
     class Meta:
+        verbose_name = gettext_lazy("stock record")
+        verbose_name_plural = gettext_lazy("stock records")
         ordering = ("-timestamp", "stock")
         get_latest_by = "timestamp"
         constraints = [models.UniqueConstraint(fields=["stock", "timestamp"], name="sf_stock_instant")]
@@ -240,15 +247,21 @@ class StockFacetRecord(models.Model):
     The counts of a facet sum to the record's, unless it is ``multi_valued``. A facet without records isn't known.
     """
 
-    stock_record = models.ForeignKey(StockRecord, models.CASCADE, related_name="facet_records")
-    facet = models.CharField(max_length=100)
+    stock_record = models.ForeignKey(
+        StockRecord, models.CASCADE, related_name="facet_records", verbose_name=gettext_lazy("stock record")
+    )
+    facet = models.CharField(gettext_lazy("facet"), max_length=100)
     value = KeyField(max_length=200)
-    count = models.PositiveBigIntegerField()
+    count = models.PositiveBigIntegerField(gettext_lazy("count"))
     multi_valued = models.BooleanField(
-        default=False, help_text="An object may have several of these values, so their counts don't sum."
+        gettext_lazy("multi valued"),
+        default=False,
+        help_text="An object may have several of these values, so their counts don't sum.",
     )
 
     class Meta:
+        verbose_name = gettext_lazy("stock facet record")
+        verbose_name_plural = gettext_lazy("stock facet records")
         ordering = ("stock_record", "facet", "id")
         constraints = [
             models.UniqueConstraint(fields=["stock_record", "facet", "value"], name="sf_stock_facet")

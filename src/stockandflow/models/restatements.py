@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 from stockandflow.models.keys import KeyField
 from stockandflow.periods import Grain
@@ -15,30 +16,43 @@ class Restatement(models.Model):
     ``start <= t < end``; with a ``facet`` and a ``value``, of its facet record. What wasn't there was 0.
     """
 
-    kind = models.CharField(max_length=10, choices=[("stock", "stock"), ("flow", "flow")])
-    slug = models.CharField(max_length=100, blank=True, help_text="Of the stock or flow.")
-    source = models.CharField(max_length=100, blank=True)
-    sink = models.CharField(max_length=100, blank=True)
-    calendar = models.CharField(max_length=100, blank=True)
+    kind = models.CharField(
+        gettext_lazy("kind"), max_length=10, choices=[("stock", "stock"), ("flow", "flow")]
+    )
+    slug = models.CharField(
+        gettext_lazy("slug"), max_length=100, blank=True, help_text="Of the stock or flow."
+    )
+    source = models.CharField(gettext_lazy("source"), max_length=100, blank=True)
+    sink = models.CharField(gettext_lazy("sink"), max_length=100, blank=True)
+    calendar = models.CharField(gettext_lazy("calendar"), max_length=100, blank=True)
     grain = models.CharField(
-        max_length=10, blank=True, choices=[(grain.value, grain.value) for grain in Grain]
+        gettext_lazy("grain"),
+        max_length=10,
+        blank=True,
+        choices=[(grain.value, grain.value) for grain in Grain],
     )
-    start = models.DateTimeField()
-    end = models.DateTimeField()
-    facet = models.CharField(max_length=100, blank=True)
+    start = models.DateTimeField(gettext_lazy("start"))
+    end = models.DateTimeField(gettext_lazy("end"))
+    facet = models.CharField(gettext_lazy("facet"), max_length=100, blank=True)
     value = KeyField(max_length=200, blank=True)
-    revision = models.PositiveIntegerField(help_text="The revision that holds the new number.")
-    old_count = models.PositiveBigIntegerField()
-    new_count = models.PositiveBigIntegerField()
-    old_subjects = models.PositiveBigIntegerField(null=True)
-    new_subjects = models.PositiveBigIntegerField(null=True)
-    old_computed_at = models.DateTimeField(
-        null=True, help_text="Since when the old number stood; None where that isn't known."
+    revision = models.PositiveIntegerField(
+        gettext_lazy("revision"), help_text="The revision that holds the new number."
     )
-    at = models.DateTimeField(help_text="When it was restated.")
-    cause = models.CharField(max_length=200)
+    old_count = models.PositiveBigIntegerField(gettext_lazy("old count"))
+    new_count = models.PositiveBigIntegerField(gettext_lazy("new count"))
+    old_subjects = models.PositiveBigIntegerField(gettext_lazy("old subjects"), null=True)
+    new_subjects = models.PositiveBigIntegerField(gettext_lazy("new subjects"), null=True)
+    old_computed_at = models.DateTimeField(
+        gettext_lazy("old computed at"),
+        null=True,
+        help_text="Since when the old number stood; None where that isn't known.",
+    )
+    at = models.DateTimeField(gettext_lazy("at"), help_text="When it was restated.")
+    cause = models.CharField(gettext_lazy("cause"), max_length=200)
 
     class Meta:
+        verbose_name = gettext_lazy("restatement")
+        verbose_name_plural = gettext_lazy("restatements")
         ordering = ("-at", "-id")
         indexes = [
             models.Index(fields=["kind", "slug", "start"], name="sf_restatement_number"),

@@ -11,22 +11,30 @@ from django.utils.translation import gettext_lazy as _
 class ScheduleEntry(models.Model):
     """What the schedule knows of an entry; whoever claims one of its periods locks this row first."""
 
-    name = models.CharField(max_length=200, unique=True)
+    name = models.CharField(_("name"), max_length=200, unique=True)
     high_water = models.DateTimeField(
-        null=True, blank=True, help_text="The start of the latest period that was run or passed over."
+        _("high water"),
+        null=True,
+        blank=True,
+        help_text="The start of the latest period that was run or passed over.",
     )
     kept_since = models.DateTimeField(
+        _("kept since"),
         null=True,
         blank=True,
         help_text="Runs for periods that ended before are deleted, and none of these is run any more.",
     )
     seen_at = models.DateTimeField(
-        null=True, blank=True, help_text="When a run of the schedule last looked at it."
+        _("seen at"),
+        null=True,
+        blank=True,
+        help_text="When a run of the schedule last looked at it.",
     )
 
     class Meta:
+        verbose_name = _("schedule entry")
+        verbose_name_plural = _("schedule entries")
         ordering = ("name",)
-        verbose_name_plural = "schedule entries"
         default_permissions = ("view",)
         permissions = [("run_scheduleentry", "Can run entries of the schedule")]
 
@@ -56,24 +64,29 @@ class ScheduleRun(models.Model):
 
     SETTLED = (Status.DONE, Status.SKIPPED)
 
-    entry = models.ForeignKey(ScheduleEntry, models.CASCADE, related_name="runs")
-    period_start = models.DateTimeField()
-    period_end = models.DateTimeField()
+    entry = models.ForeignKey(ScheduleEntry, models.CASCADE, related_name="runs", verbose_name=_("entry"))
+    period_start = models.DateTimeField(_("period start"))
+    period_end = models.DateTimeField(_("period end"))
     missed_since = models.DateTimeField(
-        null=True, blank=True, help_text="Start of the first period before this one that was never run for."
+        _("missed since"),
+        null=True,
+        blank=True,
+        help_text="Start of the first period before this one that was never run for.",
     )
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.WAITING)
-    attempt = models.PositiveIntegerField(default=0)
-    owner = models.CharField(max_length=100, blank=True, default="")
-    leased_until = models.DateTimeField(null=True, blank=True)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    duration = models.DurationField(null=True, blank=True)
-    message = models.TextField(blank=True, default="")
-    traceback = models.TextField(blank=True, default="")
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.WAITING)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    owner = models.CharField(_("owner"), max_length=100, blank=True, default="")
+    leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
+    heartbeat_at = models.DateTimeField(_("heartbeat at"), null=True, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    duration = models.DurationField(_("duration"), null=True, blank=True)
+    message = models.TextField(_("message"), blank=True, default="")
+    traceback = models.TextField(_("traceback"), blank=True, default="")
 
     class Meta:
+        verbose_name = _("schedule run")
+        verbose_name_plural = _("schedule runs")
         ordering = ("-period_start", "entry")
         constraints = [models.UniqueConstraint(fields=["entry", "period_start"], name="sf_run_period")]
         indexes = [models.Index(fields=["entry", "status"], name="sf_run_status")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy
 
 
 class Sweep(models.Model):
@@ -12,23 +13,35 @@ class Sweep(models.Model):
     the key of the last subject that it has seen to.
     """
 
-    tracker = models.CharField(max_length=100)
-    database = models.CharField(max_length=100, help_text="Alias in DATABASES.")
+    tracker = models.CharField(gettext_lazy("tracker"), max_length=100)
+    database = models.CharField(gettext_lazy("database"), max_length=100, help_text="Alias in DATABASES.")
     opened_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the first complete sweep had written the opening balance."
+        gettext_lazy("opened at"),
+        null=True,
+        blank=True,
+        help_text="When the first complete sweep had written the opening balance.",
     )
     completed_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the last complete sweep ended."
+        gettext_lazy("completed at"), null=True, blank=True, help_text="When the last complete sweep ended."
     )
     found = models.PositiveBigIntegerField(
-        default=0, help_text="Missing moves that the last sweep found, or the one under way so far."
+        gettext_lazy("found"),
+        default=0,
+        help_text="Missing moves that the last sweep found, or the one under way so far.",
     )
     started_at = models.DateTimeField(
-        null=True, blank=True, help_text="When the sweep began that is under way, or was interrupted."
+        gettext_lazy("started at"),
+        null=True,
+        blank=True,
+        help_text="When the sweep began that is under way, or was interrupted.",
     )
-    cursor = models.TextField(null=True, blank=True, help_text="Key of the last subject seen to.")  # noqa: DJ001
+    cursor = models.TextField(  # noqa: DJ001
+        gettext_lazy("cursor"), null=True, blank=True, help_text="Key of the last subject seen to."
+    )
 
     class Meta:
+        verbose_name = gettext_lazy("sweep")
+        verbose_name_plural = gettext_lazy("sweeps")
         ordering = ("database", "tracker")
         constraints = [models.UniqueConstraint(fields=["tracker", "database"], name="sf_sweep_tracker")]
         default_permissions = ("view",)

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import aware
@@ -69,22 +70,33 @@ class ApiTokenManager(models.Manager["ApiToken"]):
 class ApiToken(models.Model):
     """A bearer token. Its secret is shown once, where it is made; what is kept of it can't be turned back into it."""
 
-    name = models.CharField(max_length=100, help_text="Who or what uses it.")
+    name = models.CharField(gettext_lazy("name"), max_length=100, help_text="Who or what uses it.")
     # No foreign key: without the pages, the app needs no django.contrib.auth.
-    user_key = models.CharField(max_length=100, help_text="Key of the user for whom it acts.")
-    paths = models.TextField(help_text="What it is for: paths below those of the pages, one on each line.")
+    user_key = models.CharField(
+        gettext_lazy("user key"), max_length=100, help_text="Key of the user for whom it acts."
+    )
+    paths = models.TextField(
+        gettext_lazy("paths"), help_text="What it is for: paths below those of the pages, one on each line."
+    )
     key = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on it is refused.")
-    revoked_at = models.DateTimeField(null=True, blank=True, help_text="Since when it is refused.")
-    last_used_at = models.DateTimeField(null=True, blank=True, help_text="To the hour.")
+    created_at = models.DateTimeField(gettext_lazy("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(
+        gettext_lazy("expires at"), null=True, blank=True, help_text="From then on it is refused."
+    )
+    revoked_at = models.DateTimeField(
+        gettext_lazy("revoked at"), null=True, blank=True, help_text="Since when it is refused."
+    )
+    last_used_at = models.DateTimeField(
+        gettext_lazy("last used at"), null=True, blank=True, help_text="To the hour."
+    )
 
     objects = ApiTokenManager()
 
     class Meta:
+        verbose_name = gettext_lazy("API token")
+        verbose_name_plural = gettext_lazy("API tokens")
         ordering = ("-created_at", "-id")
-        verbose_name = "API token"
         default_permissions = ("view", "add", "change")
         # Metrics have no model of their own, and those who read them are programs with a token.
         permissions = [("view_metrics", "Can read the metrics")]
