@@ -7,22 +7,16 @@ from typing import Any
 
 import jsonschema
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import User
 from django.test import Client
 
 from example.membership.models import Member, Plan
 from stockandflow.api.views import json_schema
 from stockandflow.models import ApiToken
+from tests.users import EXPORTER, user_with
 
 ROOT = "/stockandflow/"
-EXPORTER = ("view_process", "export_process", "view_member")
 Ask = Callable[..., Any]
-
-
-def user_with(*codenames: str) -> User:
-    user = User.objects.create_user("-".join(codenames)[:140] or "nobody")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return user
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from stockandflow.models import ApiToken
 from tests.api import elsewhere
-from tests.api.conftest import EXPORTER, ROOT, Ask, bearer, user_with
+from tests.api.conftest import ROOT, Ask, bearer
+from tests.users import EXPORTER, user_with
 
 pytestmark = pytest.mark.django_db
 

@@ -18,7 +18,8 @@ from stockandflow.api import asking
 from stockandflow.api.views import json_schema
 from stockandflow.models import Watermark
 from stockandflow.registry import registry
-from tests.api.conftest import ROOT, Ask, bearer, user_with
+from tests.api.conftest import ROOT, Ask, bearer
+from tests.users import user_with
 
 pytestmark = pytest.mark.django_db
 

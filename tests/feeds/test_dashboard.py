@@ -12,7 +12,7 @@ from django.test import RequestFactory
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.feeds import dashboard
-from tests.api.conftest import user_with
+from tests.users import user_with
 
 pytestmark = pytest.mark.django_db
 

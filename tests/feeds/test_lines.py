@@ -14,7 +14,8 @@ from stockandflow.feeds.lines import geckoboard, plain
 from stockandflow.periods import Calendar, Grain, Period, Status
 from stockandflow.registry import registry
 from stockandflow.reports import Point, Series
-from tests.api.conftest import EXPORTER, bearer, user_with
+from tests.api.conftest import bearer
+from tests.users import EXPORTER, user_with
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,8 @@ from stockandflow.feeds.metrics import exposition
 from stockandflow.models import FlowRecord, ScheduleEntry, StockRecord
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
-from tests.api.conftest import bearer, user_with
+from tests.api.conftest import bearer
+from tests.users import user_with
 
 pytest.importorskip("prometheus_client")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from tests.site.users import ACTS, LISTS, user_with
+from tests.users import ACTS, LISTS, user_with
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from stockandflow.site.access import (
     scoped,
     visible,
 )
+from tests.users import user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -38,12 +39,6 @@ def registry() -> Registry:
     made = Registry()
     made.register(ordinary, guarded)
     return made
-
-
-def user_with(*codenames: str, **fields: Any) -> User:
-    user = User.objects.create_user("someone", **fields)
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return user
 
 
 @pytest.mark.parametrize(

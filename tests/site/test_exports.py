@@ -11,7 +11,7 @@ from typing import Any
 
 import openpyxl
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Permission
 from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
@@ -24,17 +24,12 @@ from stockandflow.registry import registry
 from stockandflow.reports import series
 from stockandflow.site import exports
 from stockandflow.site.exports import file_name, list_file, list_of, series_file
+from tests.users import user_with
 
 pytestmark = pytest.mark.django_db
 
 MEMBERSHIP = "/stockandflow/membership/"
 LONDON = Calendar("Europe/London")
-
-
-def user_with(*codenames: str) -> User:
-    user = User.objects.create_user("-".join(codenames) or "nobody")
-    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
-    return user
 
 
 @pytest.fixture

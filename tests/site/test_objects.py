@@ -31,7 +31,7 @@ from stockandflow.site.columns import admin_of
 from stockandflow.site.links import objects_url
 from tests.reports.history import Step, counted, written
 from tests.site.test_views import text_of
-from tests.site.users import ACTS, LISTS, user_with
+from tests.users import ACTS, LISTS, user_with
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.utils.translation import override
 
 from tests.site.test_views import text_of as shown
-from tests.site.users import user_with
+from tests.users import user_with
 
 pytestmark = pytest.mark.django_db
 

@@ -21,7 +21,7 @@ from stockandflow.site.links import timeline_url
 from tests.reports.history import Step, written
 from tests.site.test_objects import html_of, own, unseen
 from tests.site.test_views import text_of
-from tests.site.users import LISTS, user_with
+from tests.users import LISTS, user_with
 
 pytestmark = pytest.mark.django_db
 

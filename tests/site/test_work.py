@@ -17,7 +17,7 @@ from stockandflow.registry import registry
 from tests.reports.history import written
 from tests.site.test_objects import html_of, own
 from tests.site.test_views import text_of
-from tests.site.users import LISTS, user_with
+from tests.users import LISTS, user_with
 
 pytestmark = pytest.mark.django_db
 

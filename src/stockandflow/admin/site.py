@@ -36,7 +36,7 @@ class StockAndFlowAdminSite(admin.AdminSite):
     site_header = gettext_lazy("Stocks and flows")
     index_title = gettext_lazy("Stocks and flows")
     index_template = "stockandflow/admin/index.html"
-    app_index_template = "stockandflow/admin/app_index.html"
+    app_index_template = index_template
 
     def __init__(self, name: str = ADMIN) -> None:
         super().__init__(name)
@@ -143,7 +143,8 @@ class StockAndFlowAdminSite(admin.AdminSite):
         """As the index, of one app."""
         # Django's heading is the first group's.
         title = apps.get_app_config(app_label).verbose_name
-        response = super().app_index(request, app_label, {"title": title, **(extra_context or {})})
+        given = {"title": title, "frame": "admin/app_index.html", **(extra_context or {})}
+        response = super().app_index(request, app_label, given)
         return self._with_figures(request, response)
 
     def _with_figures(self, request: HttpRequest, response: TemplateResponse) -> TemplateResponse:
