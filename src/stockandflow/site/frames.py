@@ -90,6 +90,8 @@ def render_page(
         "crumbs_as_list": VERSION >= (6, 1),  # Django 5.2 and 6.0 style a div of links instead
         "request": request,
         "title": title,
+        # Where the page itself says them, the frame of its own, or a project's in its place, doesn't say them again.
+        **({"messages": ()} if site is None and "messages_here" in context else {}),
         **context,
     }
     response = render(request, template, context, status=status)

@@ -68,7 +68,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "may_replay": user.has_perm(REPLAYING),
         "dead_url": _admin_url(request, "delivery", "?status__exact=dead"),
         "runs_url": _admin_url(request, "schedulerun"),
-        "told": messages.get_messages(request) if framed_by(request) is None else (),
+        "messages_here": messages.get_messages(request) if framed_by(request) is None else (),
     }
     return render_page(request, "stockandflow/status.html", context, title=_("Schedule and status"))
 
