@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stockandflow.spans import APART, MOST, Span, merged, stretches
+from stockandflow.spans import APART, MOST, Span, covering, merged, stretches
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,3 +53,12 @@ def test_few_stretches_hold_all_instants_parted_at_the_widest_gaps(hours: list[i
     ordered = sorted(set(map(at, hours)))
     gaps = sorted((later - earlier for earlier, later in pairwise(ordered)), reverse=True)
     assert sorted(parted, reverse=True) == [gap for gap in gaps[: MOST - 1] if gap > APART]
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 2_000)), min_size=1))
+def test_a_span_lies_within_one_stretch_however_long_it_is(given: list[tuple[int, int]]) -> None:
+    spans = [(at(low), at(low + length)) for low, length in given]
+    found = covering(spans)
+    assert len(found) <= MOST
+    assert all(any(low <= one[0] and one[1] <= high for low, high in found) for one in spans)
+    assert all(later[0] - earlier[1] > APART for earlier, later in pairwise(found))

@@ -29,11 +29,21 @@ def merged(spans: Iterable[Span]) -> list[Span]:
 
 def stretches(instants: Iterable[datetime]) -> list[Span]:
     """At most MOST stretches that hold all of the instants, their ends too: they are parted at the widest gaps."""
-    ordered = sorted(set(instants))
-    gaps = sorted((later - earlier, earlier, later) for earlier, later in pairwise(ordered))[-(MOST - 1) :]
-    cuts = sorted((earlier, later) for width, earlier, later in gaps if width > APART)
-    starts = [ordered[0], *(later for _, later in cuts)]
-    ends = [*(earlier for earlier, _ in cuts), ordered[-1]]
+    return covering((at, at) for at in instants)
+
+
+def covering(spans: Iterable[Span]) -> list[Span]:
+    """At most MOST stretches that hold all of the spans, their ends too: they are parted at the widest gaps."""
+    joined: list[Span] = []
+    for low, high in sorted(spans):
+        if joined and low <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(high, joined[-1][1])
+        else:
+            joined.append((low, high))
+    gaps = sorted((after[0] - before[1], before[1], after[0]) for before, after in pairwise(joined))
+    cuts = sorted((end, start) for width, end, start in gaps[-(MOST - 1) :] if width > APART)
+    starts = [joined[0][0], *(start for _, start in cuts)]
+    ends = [*(end for end, _ in cuts), joined[-1][1]]
     return list(zip(starts, ends, strict=True))
 
 

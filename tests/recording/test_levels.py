@@ -267,6 +267,20 @@ def test_events_that_were_changed_in_place_are_read_again() -> None:
     assert not Watermark.objects.filter(anew_since__isnull=False).exists()
 
 
+def test_events_that_were_changed_in_place_long_ago_are_read_again_by_all_levels_since() -> None:
+    own, _, _ = declared()
+    for days in (40, 25, 5):
+        counted("cold", midnight(days) + HOUR, 10)
+    moved("", "cold", midnight(20) + HOUR)
+    recording.record_levels(own)
+    assert kept("cold")[midnight(10)] == 11
+    MemberFlowEvent.objects.update(sink="warm")
+    Watermark.objects.filter(event_model="membership.memberflowevent").update(anew_since=midnight(39))
+    recording.record_levels(own)
+
+    assert set(kept("cold").values()) == {10}
+
+
 def test_a_count_that_comes_late_is_taken_in() -> None:
     own, _, _ = declared()
     counted("cold", midnight(5) + HOUR, 10)

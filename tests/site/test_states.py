@@ -95,6 +95,19 @@ def test_a_stock_that_cannot_be_counted_leaves_the_rest_as_it_is(
     assert "gone_since" not in html
 
 
+def test_there_is_no_file_that_would_lack_a_stock_without_a_word(
+    member: Member, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.force_login(User.objects.create_superuser("root"))
+    for stocks in ([torn()], [registry.process("membership").stocks[0], torn()]):
+        add_process(monkeypatch, *stocks)
+        for kind in ("csv", "json", "xlsx"):
+            response = client.get(TORN, {"format": kind})
+            assert response.status_code == 400
+            assert "these stocks can't be counted: Torn one." in response.content.decode()
+        monkeypatch.undo()
+
+
 def test_a_stock_that_cannot_be_counted_is_marked_on_its_card(
     viewer: Client, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:

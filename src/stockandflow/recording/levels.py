@@ -36,7 +36,7 @@ from stockandflow.recording.counting import Counted
 from stockandflow.recording.dirty import CAUSES, CHANGED, LAG, RECOMPUTED, TICK, Asked, settled
 from stockandflow.recording.horizons import computable_since
 from stockandflow.registry import Registry
-from stockandflow.spans import Span, stretches, within
+from stockandflow.spans import Span, covering, stretches, within
 
 LEVELS = ""
 """The calendar of the watermarks up to which the derived levels of all calendars have read the events."""
@@ -397,7 +397,7 @@ def _joined(touches: Sequence[_Touch]) -> list[_Touch]:
     counts = [touch for touch in touches if touch.cause == OTHER_COUNT]
     events = [touch for touch in touches if touch.cause != OTHER_COUNT]
     for alike in (counts, events):
-        spans = stretches(at for touch in alike for at in (touch.low, touch.high)) if alike else []
+        spans = covering((touch.low, touch.high) for touch in alike) if alike else []
         for low, high in spans:
             here = [touch for touch in alike if touch.low <= high and touch.high >= low]
             slugs = frozenset().union(*(touch.slugs for touch in here))

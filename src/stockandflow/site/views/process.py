@@ -7,6 +7,7 @@ from datetime import datetime
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from stockandflow.declarations import Process
@@ -22,7 +23,7 @@ from stockandflow.site.filters import read_filters
 from stockandflow.site.frames import admin_url, render_page
 from stockandflow.site.links import linker
 from stockandflow.site.part import part_page
-from stockandflow.site.reporting import asked_balance, last_recorded, report
+from stockandflow.site.reporting import asked_balance, counted, last_recorded, report
 from stockandflow.site.tabs import tabs
 from stockandflow.site.uncounted import tells_nothing_counted
 
@@ -82,4 +83,10 @@ def _file(request: HttpRequest, process: Process, now: datetime, kind: str) -> H
     asked = read_filters(request.GET, process, now)
     if asked.errors:
         raise InvalidInput("\n".join(asked.errors.values()))
-    return balance_file(asked_balance(request.user, process, asked), process.calendar, kind)
+    found, broken = counted(process, lambda whole: asked_balance(request.user, whole, asked))
+    if found is None or broken:
+        raise InvalidInput(
+            _("There is no file, since these stocks can't be counted: %(stocks)s. The server's log says why.")
+            % {"stocks": ", ".join(str(stock.name) for stock in broken)}
+        )
+    return balance_file(found, process.calendar, kind)
