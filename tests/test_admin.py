@@ -764,7 +764,11 @@ def test_a_missed_period_is_run_from_the_entrys_page_once_by_those_who_may(
         response = client.post(f"{url}{entry.pk}/run-period/", {"start": start}, follow=True)
         assert response.redirect_chain == [(f"{url}{entry.pk}/change/", 302)]
         assert messages_of(response) == [said]
-    for wrong, said in (("x", "Invalid isoformat string: 'x'"), (ran[1].isoformat(), "isn't over")):
+    for wrong, said in (
+        ("x", "start is 'x', which is no date; write YYYY-MM-DD"),
+        ("2026-11-01T12:00", "names no instant without its offset"),
+        (ran[1].isoformat(), "isn't over"),
+    ):
         response = client.post(f"{url}{entry.pk}/run-period/", {"start": wrong}, follow=True)
         assert said in messages_of(response)[0]
     assert len(ran) == 3

@@ -178,9 +178,12 @@ def test_a_missed_period_is_run_from_the_page_once(root: Client) -> None:
     [
         (
             {"action": "period", "entry": "billing.charge", "start": "x"},
-            "write the instant at which a period",
+            "start is 'x', which is no date; write YYYY-MM-DD",
         ),
-        ({"action": "period", "entry": "billing.charge", "start": "2026-01-01"}, "without time zone"),
+        (
+            {"action": "period", "entry": "billing.charge", "start": "2026-01-01T12:00"},
+            "names no instant without its offset",
+        ),
         ({"action": "period", "entry": "off", "start": "2026-01-01T00:00:00+00:00"}, "can't be run for one"),
         ({"action": "run", "entry": "billing.chrge"}, "Did you mean 'billing.charge'?"),
         ({"action": "dance"}, "write run, period or replay"),
@@ -189,7 +192,7 @@ def test_a_missed_period_is_run_from_the_page_once(root: Client) -> None:
 )
 def test_what_cannot_be_run_is_said_and_nothing_is_run(root: Client, data: dict[str, str], said: str) -> None:
     response = root.post(URL, data, follow=True)
-    assert said.replace("without time zone", "naive") in words(response.content.decode())
+    assert said in words(response.content.decode())
     assert calls == []
 
 

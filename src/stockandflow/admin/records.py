@@ -36,6 +36,7 @@ from stockandflow.models import (
     Sweep,
 )
 from stockandflow.periodic import Entry, Result, State, overview, run, run_period, schedule, silence
+from stockandflow.ranges import instant
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
 from stockandflow.site.status import entry_shown, frequency_words, state_words
@@ -297,9 +298,10 @@ class ScheduleEntryAdmin(StoredAdmin):
         if request.method != "POST" or entry is None or not self.has_run_permission(request):
             raise PermissionDenied
         try:
-            start = datetime.fromisoformat(request.POST.get("start", ""))
+            calendar = schedule.entry(entry.name).calendar
+            start = instant(request.POST.get("start", ""), calendar, "start")
             result = run_period(schedule, entry.name, start)
-        except (ValueError, InvalidInput) as error:
+        except InvalidInput as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
             self._tell(request, result)

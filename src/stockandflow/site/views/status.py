@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -22,6 +21,7 @@ from stockandflow.models import Delivery, ScheduleRun
 from stockandflow.models.clock import database_now
 from stockandflow.periodic import Result, State, overview, run, run_period, schedule, silence
 from stockandflow.periods import Calendar
+from stockandflow.ranges import instant
 from stockandflow.registry import registry
 from stockandflow.site.access import SEEING, NotAllowed, hidden_stocks
 from stockandflow.site.frames import framed_by, page_url, render_page
@@ -108,14 +108,9 @@ def _run(request: HttpRequest) -> None:
 
 
 def _run_period(request: HttpRequest) -> None:
-    try:
-        start = datetime.fromisoformat(request.POST.get("start", ""))
-    except ValueError as error:
-        raise InvalidInput(
-            f"start is {request.POST.get('start')!r}; write the instant at which a period begins, such as "
-            "2026-11-01T00:00:00+00:00."
-        ) from error
-    _tell(request, run_period(schedule, request.POST.get("entry", ""), start))
+    entry = schedule.entry(request.POST.get("entry", ""))
+    start = instant(request.POST.get("start", ""), entry.calendar, "start")
+    _tell(request, run_period(schedule, entry.name, start))
 
 
 def _replay(request: HttpRequest) -> None:
