@@ -32,3 +32,25 @@ def test_the_login_keeps_the_policy(page: Page, watcher: Watcher) -> None:
     page.goto("/stockandflow/", wait_until="networkidle")
     assert page.get_by_label("Password").is_visible()
     assert watcher.found() == []
+
+
+def test_no_column_of_the_schedules_entries_is_cut_off(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/admin/stockandflow/scheduleentry/")
+    assert page.get_by_text("example.membership.automation.erase_long_gone").is_visible()
+    assert page.evaluate("(e => e.scrollWidth - e.clientWidth)(document.querySelector('.results'))") == 0
+
+
+def test_no_dot_hangs_at_an_end_of_a_line_of_the_status(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.goto("/stockandflow/status/")
+    hanging = """line => [...line.children].filter(part => {
+        const box = part.getBoundingClientRect(), before = part.previousElementSibling?.getBoundingClientRect()
+        const dot = getComputedStyle(part, '::before')
+        const end = box.left + parseFloat(dot.left) + parseFloat(dot.width)
+        const begins = !before || before.top < box.top
+        return begins === end > line.getBoundingClientRect().left
+    }).map(part => part.innerText)"""
+    lines = page.locator(".sf-parts").all()
+    assert len(lines) > 10
+    assert [hung for line in lines for hung in line.evaluate(hanging)] == []

@@ -40,6 +40,7 @@ from stockandflow.ranges import instant
 from stockandflow.registry import registry
 from stockandflow.reports import OTHER, OUTSIDE
 from stockandflow.site.status import entry_shown, frequency_words, state_words
+from stockandflow.templatetags.stockandflow import breakable
 
 if TYPE_CHECKING:
     TabularInline = admin.TabularInline[Any, Any]
@@ -264,7 +265,7 @@ def _scheduled(entry: ScheduleEntry) -> Entry | None:
 class ScheduleEntryAdmin(StoredAdmin):
     """The entries of the schedule, when each is due, how it went last, and how far it has come."""
 
-    list_display = ("name", "frequency", "next_due", "last_run", "seen_at")
+    list_display = ("breakable_name", "frequency", "next_due", "last_run", "seen_at")
     search_fields = ("name",)
     actions = ("run_now",)
     change_form_template = "stockandflow/admin/schedule_entry.html"
@@ -333,6 +334,11 @@ class ScheduleEntryAdmin(StoredAdmin):
                 told %= {"since": since}
             self.message_user(request, told, messages.WARNING)
         return super().changelist_view(request, extra_context)
+
+    @admin.display(description=gettext_lazy("name"), ordering="name")
+    def breakable_name(self, entry: ScheduleEntry) -> str:
+        """A long dotted path gives way, so that the last column isn't cut off."""
+        return breakable(entry.name)
 
     @admin.display(description=gettext_lazy("frequency"))
     def frequency(self, entry: ScheduleEntry) -> str:
