@@ -45,6 +45,13 @@ def test_it_says_when_and_what_the_capture_cannot_see() -> None:
     ]
 
 
+def test_two_counts_of_one_minute_are_told_with_their_seconds() -> None:
+    since, until = (datetime(2026, 7, 1, 9, 30, second, tzinfo=UTC) for second in (0, 7))
+    assert text(replace(CAUSES, windows=(Window(TRIAL, since, until, 12, 9, 1),)), width=100)[1] == (
+        "Trial: −4 between the counts of 1 Jul 2026, 10:30:00 and 1 Jul 2026, 10:30:07."
+    )
+
+
 def test_it_names_some_objects_with_where_their_events_and_rows_have_them_and_the_cure() -> None:
     audit = replace(
         AUDIT,

@@ -1,5 +1,6 @@
 """The page of what nobody can explain: when, which objects, and the sweep that repairs it."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +52,14 @@ def test_it_names_the_objects_and_the_way_out(unseen: Member) -> None:
     assert "Trial → Active 1 move Ada Repair: write the missing moves" in text
     assert f'href="/stockandflow/membership/objects/membership.member/{unseen.pk}/"' in html
     assert "membership.member Captured by triggers. It can't see:" in text
+
+
+def test_two_counts_of_one_minute_are_told_with_their_seconds(unseen: Member) -> None:
+    noon = timezone.localtime().replace(hour=12, minute=0, second=5, microsecond=0) - timedelta(days=2)
+    for seconds, count in ((0, 3), (30, 2)):
+        StockRecord.objects.create(stock="trial", timestamp=noon + timedelta(seconds=seconds), count=count)
+    text = text_of(page(client_of(*SEES), PAGE))
+    assert re.search(r"12:00:05 \d.*? 12:00:35 3 0 2 −1", text)
 
 
 def test_who_may_not_list_the_objects_is_told_how_many_there_are(unseen: Member) -> None:

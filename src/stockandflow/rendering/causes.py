@@ -39,10 +39,9 @@ def _sentences(causes: Causes, calendar: Calendar, signs: Signs) -> Iterator[str
 
 
 def _window(window: Window, calendar: Calendar, signs: Signs) -> str:
-    return (
-        f"{window.stock.name}: {signed(window.unexplained, signs)} between the counts of "
-        f"{moment(window.since, calendar)} and {moment(window.until, calendar)}."
-    )
+    since, until = (moment(at, calendar, seconds=window.in_a_minute) for at in (window.since, window.until))
+    unexplained = signed(window.unexplained, signs)
+    return f"{window.stock.name}: {unexplained} between the counts of {since} and {until}."
 
 
 def _move(move: MissingMove | Skipped, names: dict[str, Stock], signs: Signs) -> str:

@@ -140,10 +140,10 @@ def day(value: date) -> str:
     return f"{value.day} {value:%b %Y}"
 
 
-def moment(at: datetime, calendar: Calendar) -> str:
-    """A local date and time as ``25 Oct 2026, 14:30``."""
+def moment(at: datetime, calendar: Calendar, *, seconds: bool = False) -> str:
+    """A local date and time as ``25 Oct 2026, 14:30``, or with its seconds as ``25 Oct 2026, 14:30:07``."""
     local = at.astimezone(calendar.zone)
-    return f"{day(local.date())}, {local:%H:%M}"
+    return f"{day(local.date())}, {local.time().isoformat('seconds' if seconds else 'minutes')}"
 
 
 def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:

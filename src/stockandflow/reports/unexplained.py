@@ -49,6 +49,11 @@ class Window:
     def unexplained(self) -> int:
         return self.closing - self.opening - self.net
 
+    @property
+    def in_a_minute(self) -> bool:
+        """Whether both counts are of one minute, so that its seconds alone tell them apart."""
+        return self.since.replace(second=0, microsecond=0) == self.until.replace(second=0, microsecond=0)
+
 
 @dataclass(frozen=True)
 class Watched:

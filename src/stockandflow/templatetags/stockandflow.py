@@ -236,9 +236,12 @@ def _day_name(day: date, calendar: Calendar) -> str:
 
 
 @register.simple_tag
-def moment(at: datetime, calendar: Calendar) -> str:
-    """The local date and time of an instant."""
-    return date_format(at.astimezone(calendar.zone), "DATETIME_FORMAT")
+def moment(at: datetime, calendar: Calendar, *, seconds: bool = False) -> str:
+    """The local date and time of an instant, with its seconds if wanted."""
+    local = at.astimezone(calendar.zone)
+    if seconds:
+        return f"{date_format(local, 'DATE_FORMAT')} {local:%H:%M:%S}"
+    return date_format(local, "DATETIME_FORMAT")
 
 
 @register.simple_tag
