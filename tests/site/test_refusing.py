@@ -36,6 +36,13 @@ def test_who_may_not_list_is_told_which_permissions_are_missing_and_whom_to_ask(
     assert "private" in response["Cache-Control"]
 
 
+def test_who_may_not_export_is_told_each_permission_once_and_the_way_back(viewer: Client) -> None:
+    html = viewer.get(f"{BASE}membership/?format=csv").content.decode()
+    text = text_of(html)
+    assert text.count("stockandflow.export_process") == text.count("membership.view_member") == 1
+    assert "To the numbers of Membership" in text
+
+
 def test_only_what_is_missing_is_named(client: Client) -> None:
     client.force_login(user_with("view_process", "list_objects", "export_process"))
     text = text_of(client.get(OBJECTS).content.decode())

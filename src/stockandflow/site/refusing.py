@@ -78,8 +78,8 @@ def refused_page(request: HttpRequest, status: int, text: str, *, wanted: Sequen
     context = {
         "status": status,
         "text": text if status != 404 else "",
-        "missing": [name for name in wanted if not user.has_perm(name)],
-        "back": crumbs[0] if crumbs and crumbs[0].url != request.path else None,
+        "missing": [name for name in dict.fromkeys(wanted) if not user.has_perm(name)],
+        "back": crumbs[0] if crumbs and crumbs[0].url != request.get_full_path() else None,
     }
     return render_page(
         request, "stockandflow/refused.html", context, title=titles[status], crumbs=crumbs, status=status
