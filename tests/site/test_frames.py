@@ -53,5 +53,7 @@ def test_the_index_stands_above_a_process(
     html = staff.get(f"{above}membership/").content.decode()
     crumbs = re.search(r'<nav[^>]*aria-label="Breadcrumbs">(.*?)</nav>', html, re.DOTALL)
     assert crumbs is not None
+    if above == FRAMED:
+        assert "</li><li" not in crumbs[1], "without a space between them they stick together"
     names = re.sub(r"<[^>]*>|›|&rsaquo;", " ", crumbs[1]).split()
     assert names == [*(["Home"] if above == FRAMED else []), "Processes", "Membership"]
