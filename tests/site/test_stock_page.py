@@ -224,8 +224,8 @@ def test_a_panel_shows_the_stock_of_now_by_its_first_facet_and_each_value_leads_
         Member.objects.create(name=f"Member {number}", email="m@example.org", plan=plans[name])
     html = page(lister, MEMBERSHIP)
     assert "Now, by Plan Basic 1 Pro 2 Team 0" in text_of(html)
-    assert html.count('<section class="sf-now-by"') == 1
-    bars = html.split('<section class="sf-now-by"')[1].split("</section>")[0]
+    assert html.count('<div class="sf-now-by" role="group" aria-label="Now, by Plan"') == 1
+    bars = html.split('<div class="sf-now-by"')[1].split("</div>")[0]
     assert re.findall(r'<rect width="([\d.]+)%"', bars) == ["33.333", "66.667", "0"]
     to_pro = unescape(re.findall(r'href="([^"]+)"', bars)[1])
     assert "2 objects" in text_of(page(lister, to_pro))
