@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from playwright.sync_api import Page
@@ -27,8 +27,8 @@ def length(page: Page) -> int:
         following = page.locator("a[rel=next]")
         if not following.count():
             return rows + page.locator(".sf-remark a").count()
-        # Not by a click, which returns before the page that it leads to is read.
-        page.goto(following.get_attribute("href") or "")
+        # Not by a click, which returns before the page that it leads to is read. The address is relative to this page.
+        page.goto(urljoin(page.url, following.get_attribute("href") or ""))
 
 
 def kind_of(address: str) -> str:
