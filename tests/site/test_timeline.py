@@ -15,6 +15,7 @@ from django.test.utils import CaptureQueriesContext
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Ticket
+from stockandflow.models import Origin
 from stockandflow.registry import registry
 from stockandflow.site.lifelines import lasting, lifelines, standing_in, strip
 from stockandflow.site.links import timeline_url
@@ -53,6 +54,13 @@ def test_the_moves_are_listed_newest_first_with_the_stay_that_each_began(reader:
     assert rows[0][3].endswith("d so far")
     assert [row[3] for row in rows[1:]] == ["30 d", "10 d"]
     assert re.search(r"Now Paused for \d+ d", text_of(html))
+
+
+def test_how_moves_are_known_is_told_where_any_was_not_seen_as_it_happened(reader: Client) -> None:
+    (key,) = written([LIFE])
+    assert "Known by" in text_of(html_of(reader, url_of(key)))
+    MemberFlowEvent.objects.filter(subject=key).update(origin=Origin.LIVE)
+    assert "Known by" not in text_of(html_of(reader, url_of(key)))
 
 
 def test_an_object_that_is_gone_keeps_its_history(reader: Client) -> None:

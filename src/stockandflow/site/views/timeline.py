@@ -172,6 +172,7 @@ def _shown(line: Lifeline, process: Process, now: datetime) -> dict[str, Any]:
             for place, (state, seconds) in enumerate(totals.items())
         ],
         "moves": [_row(move, process, now) for move in reversed(line.moves)],
+        "has_origins": any(move.event.origin != Origin.LIVE for move in line.moves),
         "is_cut": line.is_cut,
         "broken": sum(move.expected is not None for move in line.moves),
     }
