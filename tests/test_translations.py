@@ -192,7 +192,7 @@ def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings:
     words = {
         "objects/?kind=level&stock=active": "1 Objekt",
         "objects/?kind=flow&flow=signing-up": "außerhalb",
-        f"objects/membership.member/{ada.pk}/": "Bekannt durch",
+        f"objects/membership.member/{ada.pk}/": "Blieb",
         "unexplained/": "Erfasst durch Trigger. Nicht gesehen wird: ",
         "?embed=1": "Bestandsrechnung",
         "stocks/trial/": "von außerhalb",

@@ -81,6 +81,16 @@ def test_the_button_writes_what_is_missing_and_all_is_explained(unseen: Member) 
     assert "No move is missing" in text
 
 
+def test_changes_that_make_up_for_each_other_are_told_as_such(unseen: Member) -> None:
+    StockRecord.objects.update(count=0)
+    StockRecord.objects.create(stock="trial", timestamp=timezone.now(), count=0)
+    client = client_of(*ACTS)
+    client.post(PAGE)
+    text = text_of(page(client, PAGE))
+    assert "All is explained The changes below make up for each other in this range" in text
+    assert "In this range every change of a stock has its events" not in text
+
+
 def test_nobody_else_can_repair(unseen: Member) -> None:
     assert client_of(*SEES).post(PAGE).status_code == 403
     assert not MemberFlowEvent.objects.filter(subject=unseen, origin="sweep").exists()
@@ -91,7 +101,8 @@ def test_repairing_takes_the_token_of_a_form(unseen: Member) -> None:
 
 
 def test_when_all_is_explained_it_says_so() -> None:
-    assert "All is explained" in text_of(page(client_of(*SEES), PAGE))
+    text = text_of(page(client_of(*SEES), PAGE))
+    assert "All is explained In this range every change of a stock has its events" in text
 
 
 def test_without_the_permission_of_the_process_there_is_no_such_page(client: Client) -> None:

@@ -282,11 +282,11 @@ def test_ids_are_unique_and_every_reference_has_one(viewer: Client, members: Non
 
 
 def test_when_nobody_calls_the_schedule_the_page_says_so(viewer: Client) -> None:
-    assert "The schedule was never run, so no stock is counted." in text_of(page(viewer, MEMBERSHIP))
+    assert "The schedule was never run, so nothing is recorded." in text_of(page(viewer, MEMBERSHIP))
     run(schedule)
     assert "sf-silence" not in page(viewer, MEMBERSHIP)
     ScheduleEntry.objects.update(seen_at=timezone.now() - timedelta(days=3))
-    assert "and nobody has called it since, so no stock is counted." in text_of(page(viewer, MEMBERSHIP))
+    assert "and nobody has called it since, so nothing is recorded." in text_of(page(viewer, MEMBERSHIP))
 
 
 def queries(client: Client, path: str, **parameters: Any) -> int:
