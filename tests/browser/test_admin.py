@@ -54,3 +54,17 @@ def test_no_dot_hangs_at_an_end_of_a_line_of_the_status(page: Page) -> None:
     lines = page.locator(".sf-parts").all()
     assert len(lines) > 10
     assert [hung for line in lines for hung in line.evaluate(hanging)] == []
+
+
+def test_a_long_state_of_an_entry_lies_over_nothing(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/stockandflow-admin/pages/status/")
+    lying = """() => {
+        const state = document.querySelector(".sf-schedule .sf-state")
+        state.textContent = "überfällig seit 12 Std. 45 Min."
+        const entry = state.closest(".sf-entry"), box = state.getBoundingClientRect()
+        return [...entry.querySelectorAll("svg, button, h3")].map(one => one.getBoundingClientRect())
+            .filter(one => one.left < box.right && box.left < one.right && one.top < box.bottom && box.top < one.bottom)
+            .length
+    }"""
+    assert page.evaluate(lying) == 0
