@@ -195,6 +195,8 @@ def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings:
         f"objects/membership.member/{ada.pk}/": "Blieb",
         "unexplained/": "Erfasst durch Trigger. Nicht gesehen wird: ",
         "?embed=1": "Bestandsrechnung",
+        "?range=7d": "von 0",
+        "unexplained/?range=7d": '<th scope="col">Bis</th>',
         "stocks/trial/": "von außerhalb",
         "flows/signing-up/": "außerhalb",
         "?facet-country=(none)": "(ohne)",
@@ -206,7 +208,9 @@ def test_what_is_behind_a_number_is_read_in_german_too(client: Client, settings:
             html = client.get(f"/stockandflow/membership/{path}").content.decode()
             assert 'lang="de"' in html, path
             assert word in html, path
-            assert not re.findall(r"\boutside\b|\(none\)<|Brotkr", re.sub(r"<[^>]*>", " ", html)), path
+            assert not re.findall(
+                r"\boutside\b|\bfrom 0\b|\(none\)<|Brotkr", re.sub(r"<[^>]*>", " ", html)
+            ), path
 
 
 @pytest.mark.django_db

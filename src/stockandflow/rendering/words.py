@@ -75,11 +75,13 @@ def arrow(change: int | None, signs: Signs = UNICODE) -> str:
     return signs.up if change > 0 else signs.down if change < 0 else signs.same
 
 
-def percent(opening: int | None, closing: int | None, group: Group = grouped) -> str:
+def percent(
+    opening: int | None, closing: int | None, group: Group = grouped, *, from_zero: str = "from 0"
+) -> str:
     """How much ``closing`` differs from ``opening``, without its sign: ``6.1 %``.
 
     A change that rounds to nothing is ``<0.1 %``, one beyond all comparison ``>9,999 %``, from 1,000 % on there are no
-    decimals, and from nothing there is no percentage: ``from 0``. Nothing where one of the two isn't known.
+    decimals, and from nothing there is no percentage: ``from_zero``. Nothing where one of the two isn't known.
     """
     if opening is None or closing is None:
         return ""
@@ -87,7 +89,7 @@ def percent(opening: int | None, closing: int | None, group: Group = grouped) ->
     if not change:
         return f"{group(0, 1)} %"
     if opening <= 0:
-        return "from 0" if opening == 0 else ""
+        return from_zero if opening == 0 else ""
     share = change / opening * 100
     if share < 0.05:
         return f"<{group(0.1, 1)} %"

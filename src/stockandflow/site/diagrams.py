@@ -88,7 +88,7 @@ def _boxes(balance: Balance, address: Address) -> list[Box]:
 
 def _box(line: StockBalance, levels: Sequence[int | None], address: Address) -> Box:
     name, shown = str(line.stock.name), hidden(line, "closing") or count(line.closing)
-    change = words.percent(line.opening, line.closing, grouped)
+    change = words.percent(line.opening, line.closing, grouped, from_zero=_("from 0"))
     return Box(
         line.stock.slug,
         name,

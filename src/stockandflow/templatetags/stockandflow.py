@@ -101,7 +101,7 @@ def change(by: int | None, text: str, stock: Stock | None = None) -> str:
 @register.filter
 def percent(line: StockBalance) -> str:
     """How much a stock changed, without the sign: ``6.1 %``."""
-    return words.percent(line.opening, line.closing, group=grouped)
+    return words.percent(line.opening, line.closing, group=grouped, from_zero=_("from 0"))
 
 
 @register.filter

@@ -169,7 +169,7 @@ class _Page:
             "total_url": (self.link(number) if number and self.total else None) or "",
             "per_day": self._per_day(self.total),
             "change": None if before is None else self.total - before,
-            "changed": "" if before is None else percent(before, self.total, grouped),
+            "changed": "" if before is None else percent(before, self.total, grouped, from_zero=_("from 0")),
             "before": before,
             "before_span": self._before_span(),
             "rate": self._rate(),
