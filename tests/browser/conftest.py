@@ -27,11 +27,14 @@ TIMEOUT_MS = 30_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them run in one process, which builds the example once, and on one database, which is the example's."""
+    """All of them are slow, and run on one database, which is the example's.
+
+    They are no ``xdist_group``: each worker builds and serves an example of its own, in some seconds, and two workers
+    see all pages sooner than one that has nothing to build twice.
+    """
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group("browser"))
             if os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite":
                 item.add_marker(
                     pytest.mark.skip(reason="a browser sees the example, whose data is an SQLite file's")
@@ -78,7 +81,7 @@ def browser(launch_browser: Callable[..., Browser]) -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def database(browser_type_launch_args: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example's business, built once, and only where there is a browser."""
+    """The example's business, built once by each worker, and only where there is a browser."""
     path = tmp_path_factory.mktemp("browser") / "db.sqlite3"
     build(path)
     return path
