@@ -225,6 +225,13 @@ def test_the_ordinary_admin_names_models_and_columns_in_german(client: Client, s
     for name in ("Zeitpunkt", "Bestand", "Anzahl", "Herkunft"):
         assert name in listed
     assert "timestamp</a>" not in listed.lower()
+    token = client.get("/admin/stockandflow/apitoken/add/").content.decode()
+    for told in (
+        "Wer oder was es benutzt.",
+        "Wofür es gilt, ein Pfad je Zeile",
+        "Von da an wird es abgelehnt.",
+    ):
+        assert told in token
 
 
 def test_every_model_that_the_admin_shows_and_each_of_its_columns_can_be_translated() -> None:

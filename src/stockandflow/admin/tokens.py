@@ -36,8 +36,10 @@ class TokenForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's own take
         model = ApiToken
         fields = ("name", "paths", "expires_at")
         help_texts = {
-            "paths": "What it is for, one path on each line, with all that is below it: api/v1, "
-            "api/v1/processes/membership, feeds/membership, metrics."
+            "paths": gettext_lazy(
+                "What it is for, one path on each line, with all that is below it: api/v1, "
+                "api/v1/processes/membership, feeds/membership, metrics."
+            )
         }
 
     maker: Any

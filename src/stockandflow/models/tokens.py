@@ -70,25 +70,31 @@ class ApiTokenManager(models.Manager["ApiToken"]):
 class ApiToken(models.Model):
     """A bearer token. Its secret is shown once, where it is made; what is kept of it can't be turned back into it."""
 
-    name = models.CharField(gettext_lazy("name"), max_length=100, help_text="Who or what uses it.")
+    name = models.CharField(
+        gettext_lazy("name"), max_length=100, help_text=gettext_lazy("Who or what uses it.")
+    )
     # No foreign key: without the pages, the app needs no django.contrib.auth.
     user_key = models.CharField(
-        gettext_lazy("user key"), max_length=100, help_text="Key of the user for whom it acts."
+        gettext_lazy("user key"), max_length=100, help_text=gettext_lazy("Key of the user for whom it acts.")
     )
     paths = models.TextField(
-        gettext_lazy("paths"), help_text="What it is for: paths below those of the pages, one on each line."
+        gettext_lazy("paths"),
+        help_text=gettext_lazy("What it is for: paths below those of the pages, one on each line."),
     )
     key = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
     created_at = models.DateTimeField(gettext_lazy("created at"), auto_now_add=True)
     expires_at = models.DateTimeField(
-        gettext_lazy("expires at"), null=True, blank=True, help_text="From then on it is refused."
+        gettext_lazy("expires at"),
+        null=True,
+        blank=True,
+        help_text=gettext_lazy("From then on it is refused."),
     )
     revoked_at = models.DateTimeField(
-        gettext_lazy("revoked at"), null=True, blank=True, help_text="Since when it is refused."
+        gettext_lazy("revoked at"), null=True, blank=True, help_text=gettext_lazy("Since when it is refused.")
     )
     last_used_at = models.DateTimeField(
-        gettext_lazy("last used at"), null=True, blank=True, help_text="To the hour."
+        gettext_lazy("last used at"), null=True, blank=True, help_text=gettext_lazy("To the hour.")
     )
 
     objects = ApiTokenManager()
