@@ -20,7 +20,7 @@ from tests.site.growing import bigger, small
 from tests.site.queries import MORE_ON_POSTGRESQL, Row, documented, most, on_tables
 from tests.site.routes import Route, routes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 FORMATS = ("csv", "xlsx", "json")
 REPORTS = (

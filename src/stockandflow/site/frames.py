@@ -81,7 +81,8 @@ def render_page(
     ``crumbs`` are the pages above it, without the index, which stands above all but itself. No cache that people share
     may keep it.
     """
-    site, embedded = framed_by(request), is_embedded(request)
+    site = framed_by(request)
+    embedded = is_embedded(request) and status == 200  # what is refused is shown in nobody's frame
     alone = EMBEDDED if embedded else ALONE
     index = Crumb(_("Processes"), page_url(request, "index"))
     context = {
