@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from example.membership.models import MemberFlowEvent
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar, Grain, Period, Status, aware, checked_range
-from stockandflow.recording.buckets import LocalDate
+from stockandflow.recording.buckets import LocalDate, local_day_sql
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 ODD_ZONES = (
@@ -551,6 +551,20 @@ def test_the_database_tells_the_local_date_as_python_does(
     for at, day in found:
         assert day == calendar.local_date(at), connection.vendor
         assert calendar.midnight(day) == calendar.period(Grain.DAY, at).start
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("since", [datetime(1969, 12, 30, tzinfo=UTC), datetime(2026, 3, 28, tzinfo=UTC)])
+def test_the_database_numbers_local_days_as_python_does_also_before_1970(since: datetime) -> None:
+    calendar = Calendar("America/St_Johns")
+    MemberFlowEvent.objects.bulk_create(
+        MemberFlowEvent(subject_id=1, timestamp=since + HOUR * n / 2, recorded_at=since) for n in range(150)
+    )
+    with connection.cursor() as cursor:
+        day = local_day_sql(connection, "timestamp", calendar.offsets(since, since + 4 * DAY))
+        cursor.execute(f"SELECT {day} FROM {MemberFlowEvent._meta.db_table} ORDER BY timestamp", [])
+        found = [number for (number,) in cursor]
+    assert found == [calendar.local_date(since + HOUR * n / 2).toordinal() for n in range(150)]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connections
@@ -12,7 +12,7 @@ from django.db.models.sql import Query
 from stockandflow.membership.facets import FacetColumn, FacetText, facet_key
 from stockandflow.models import Origin
 from stockandflow.periods import Grain, Period
-from stockandflow.recording.buckets import instant_literal, local_date_sql
+from stockandflow.recording.buckets import instant_literal, local_day_sql
 from stockandflow.recording.ledgers import Ledger, Pair
 from stockandflow.spans import merged
 
@@ -53,28 +53,26 @@ class Window:
             day: (day.start, *(calendar.period(grain, day.start).start for grain in GRAINS)) for day in days
         }
         self.since, self.until = min(starts[days[0]]), days[-1].end
+        # By number, since a database sorts and compares many of them.
+        numbers = {
+            day: [calendar.local_date(start).toordinal() for start in given] for day, given in starts.items()
+        }
         if begun is not None:
             self.since = max(self.since, begun)
-        self.by_date: dict[date, Period] = {calendar.local_date(day.start): day for day in days}
-        self.starts = ", ".join(
-            f"({self._date(day)}, {', '.join(map(self._instant, starts[period]))})"
-            for day, period in self.by_date.items()
-        )
+        self.by_number = {number: day for day, (number, *_) in numbers.items()}
+        self.starts = ", ".join(f"({', '.join(map(str, given))})" for given in numbers.values())
         quote = self.connection.ops.quote_name
         meta = ledger.event_model._meta
         self.table = quote(meta.db_table)
         self.column = {
             name: f"{self.table}.{quote(meta.get_field(name).column)}"
-            for name in ("id", "flow", "source", "sink", "subject", "timestamp", "origin")
+            for name in ("flow", "source", "sink", "subject", "timestamp", "origin")
         }
         offsets = calendar.offsets(self.since, self.until)
-        self.local_date = local_date_sql(self.connection, self.column["timestamp"], offsets)
+        self.local_day = local_day_sql(self.connection, self.column["timestamp"], offsets)
 
     def _instant(self, at: datetime) -> str:
         return instant_literal(self.connection, at)
-
-    def _date(self, day: date) -> str:
-        return f"'{day}'" if self.connection.vendor == "sqlite" else f"DATE '{day}'"
 
     def read(
         self, *, flows: Sequence[str] | None = None, facet: tuple[str, FacetColumn] | None = None
@@ -84,7 +82,7 @@ class Window:
         A subject's move is the first of a week where the one before it of the same pair, or of the same flow, isn't of
         that week; ``origin`` has no say in it. By origin the opening balances are among them, apart from the moves.
         """
-        column, params = self.column, list[Any]()
+        column, params, more = self.column, list[Any](), list[Any]()
         origin = column["origin"]
         if facet is None:
             kept = origin
@@ -92,39 +90,38 @@ class Window:
             alike = f"CASE WHEN {origin} = '{Origin.INITIAL.value}' THEN 1 ELSE 0 END"
         else:
             kept, params = self._text(facet[0])
-            alike = kept
+            alike, more = kept, params
         inner, wanted = self._from(flows, openings=facet is None)
         counts = ", ".join(
-            f"COUNT(CASE WHEN {before} IS NULL OR {before} < {start} THEN 1 END)"
+            f"COUNT(CASE WHEN {before} IS NULL OR {before} < {first} THEN 1 END)"
             for before in ("before_it", "before_any")
-            for start in ("day_start", "week_start", "month_start", "quarter_start", "year_start")
+            for first in ("day", "week", "month", "quarter", "year")
         )
         # The one window's order begins as the other's, so that a database sorts little for the second. The subject
-        # comes first since it tells moves apart best.
-        of_flow = f"{column['subject']}, {column['flow']}, {alike}"
-        of_pair = f"{of_flow}, {column['source']}, {column['sink']}"
-        at = column["timestamp"]
+        # comes first since it tells moves apart best. Of the moves of one day any may be the first.
+        of_flow = "subject, flow, alike"
+        of_pair = f"{of_flow}, source, sink"
         before, before_any = (
-            f"LAG({at}) OVER (PARTITION BY {partition} ORDER BY {at}, {column['id']})"
+            f"LAG(moved_on) OVER (PARTITION BY {partition} ORDER BY moved_on)"
             for partition in (of_pair, of_flow)
         )
         join = "CROSS JOIN" if self.connection.vendor == "sqlite" else "JOIN"
         materialized = "" if self.connection.vendor == "mysql" else "MATERIALIZED"
+        named = ", ".join(f"{column[name]} AS {name}" for name in ("subject", "flow", "source", "sink"))
         moves = (
-            f"SELECT {column['flow']} AS flow, {column['source']} AS source, {column['sink']} AS sink, "
-            f"{kept} AS kept, {self.local_date} AS moved_on, {before} AS before_it, {before_any} AS before_any "
-            f"FROM {inner}"
+            f"SELECT flow, source, sink, kept, moved_on, {before} AS before_it, {before_any} AS before_any FROM "
+            f"(SELECT {named}, {kept} AS kept, {alike} AS alike, {self.local_day} AS moved_on FROM {inner}) every_move"
         )
         sql = (
-            "WITH days (on_date, day_start, week_start, month_start, quarter_start, year_start) AS "
-            f"{materialized} (VALUES {self.starts}) SELECT flow, source, sink, kept, on_date, COUNT(*), {counts} "
-            f"FROM ({moves}) moves {join} days ON on_date = moved_on GROUP BY flow, source, sink, kept, on_date"
+            f"WITH days (day, week, month, quarter, year) AS {materialized} (VALUES {self.starts}) "
+            f"SELECT flow, source, sink, kept, day, COUNT(*), {counts} FROM ({moves}) moves {join} days "
+            "ON day = moved_on GROUP BY day, flow, source, sink, kept"
         )
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [*params, *params * 2, *wanted])
+            cursor.execute(sql, [*params, *more, *wanted])
             for flow, source, sink, value, day, count, *firsts in cursor:
                 name = value if facet is None else _value(value, facet[1])
-                on = self.by_date[date.fromisoformat(day) if isinstance(day, str) else day]
+                on = self.by_number[day]
                 yield Row((flow, source, sink), name, on, (count, *firsts[:5]), (count, *firsts[5:]))
 
     def _text(self, slug: str) -> tuple[str, list[Any]]:
