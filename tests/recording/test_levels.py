@@ -369,6 +369,18 @@ def test_facet_values_that_change_leave_restatements_too() -> None:
     assert set(changed) == {("plan", "Basic", midnight(2), 2, 1), ("plan", "Pro", midnight(2), 1, 2)}
 
 
+def test_final_facet_values_that_become_unknown_are_restated_as_such() -> None:
+    own, _, _ = declared(Facet("plan", "Plan", "plan__name", ["Basic", "Pro"]))
+    counted("cold", midnight(3) + HOUR, 3, plan={"Basic": 3, "Pro": 0})
+    recording.record_levels(own)
+    moved("cold", "warm", midnight(3) + 2 * HOUR, facets={})
+    for _ in range(2):
+        recording.record_levels(own)
+        changed = Restatement.objects.filter(slug="cold", start=midnight(2)).order_by("facet", "value")
+        numbers = changed.values_list("facet", "value", "old_count", "new_count")
+        assert list(numbers) == [("", "", 3, 2), ("plan", "Basic", 3, None), ("plan", "Pro", 0, None)]
+
+
 def test_an_event_of_an_open_transaction_does_not_slip_behind_the_watermark() -> None:
     own, _, _ = declared()
     counted("cold", midnight(5) + HOUR, 10)

@@ -128,16 +128,15 @@ def assert_changes_are_told(before: tuple[set[Key], Rows], known: set[int]) -> N
     periods, old = before
     _, new = final()
     nothing: Mapping[str, tuple[Any, ...]] = {"flow": (0, 0), "stock": (0, None)}
-    facets_known = {key[:4] for key in old if key[0] == "stock"} & {
-        key[:4] for key in new if key[0] == "stock"
-    }
+    was_known, is_known = ({key[:4] for key in rows if key[0] == "stock"} for rows in (old, new))
     expected = {}
     for key in old.keys() | new.keys():
         if (key[:6] if key[0] == "flow" else key[:3]) not in periods:
             continue
-        if key[0] == "stock" and key[:4] not in facets_known:
+        if key[0] == "stock" and key[:4] not in was_known:
             continue
-        numbers = old.get(key, nothing[key[0]]), new.get(key, nothing[key[0]])
+        lost = key[0] == "stock" and key[:4] not in is_known
+        numbers = old.get(key, nothing[key[0]]), (None, None) if lost else new.get(key, nothing[key[0]])
         if numbers[0] != numbers[1]:
             expected[key] = numbers
     told = {

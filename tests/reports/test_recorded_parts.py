@@ -147,7 +147,7 @@ def test_the_restatement_of_the_period_shown_stands_for_those_of_its_days(past: 
 
     found = reports.balance(past, *quarter, grain="month")
 
-    def of_flow(balance: reports.Balance) -> list[tuple[str, datetime, int]]:
+    def of_flow(balance: reports.Balance) -> list[tuple[str, datetime, int | None]]:
         return [
             (one.grain, one.start, one.new_count)
             for one in balance.stocks[0].restated

@@ -158,7 +158,7 @@ class Migration(migrations.Migration):
                 ('value', stockandflow.models.keys.KeyField(blank=True, max_length=200)),
                 ('revision', models.PositiveIntegerField(help_text='The revision that holds the new number.', verbose_name='revision')),
                 ('old_count', models.PositiveBigIntegerField(verbose_name='old count')),
-                ('new_count', models.PositiveBigIntegerField(verbose_name='new count')),
+                ('new_count', models.PositiveBigIntegerField(help_text="None where it isn't known any more.", null=True, verbose_name='new count')),
                 ('old_subjects', models.PositiveBigIntegerField(null=True, verbose_name='old subjects')),
                 ('new_subjects', models.PositiveBigIntegerField(null=True, verbose_name='new subjects')),
                 ('old_computed_at', models.DateTimeField(help_text="Since when the old number stood; None where that isn't known.", null=True, verbose_name='old computed at')),

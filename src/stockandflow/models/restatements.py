@@ -39,7 +39,9 @@ class Restatement(models.Model):
         gettext_lazy("revision"), help_text="The revision that holds the new number."
     )
     old_count = models.PositiveBigIntegerField(gettext_lazy("old count"))
-    new_count = models.PositiveBigIntegerField(gettext_lazy("new count"))
+    new_count = models.PositiveBigIntegerField(
+        gettext_lazy("new count"), null=True, help_text="None where it isn't known any more."
+    )
     old_subjects = models.PositiveBigIntegerField(gettext_lazy("old subjects"), null=True)
     new_subjects = models.PositiveBigIntegerField(gettext_lazy("new subjects"), null=True)
     old_computed_at = models.DateTimeField(

@@ -552,12 +552,16 @@ class _Difference:
     def _restatements(
         self, key: Known, level: Level, old: StockRecord, before: Mapping[str, Mapping[str, int]]
     ) -> Iterator[Restatement]:
-        """What changes of a final level: the count, and the values of those facets that were known and still are."""
+        """What changes of a final level: the count, and the values of those facets that were known.
+
+        A facet whose values aren't known any more, as after late events that kept none, is restated to None.
+        """
         slug, at = key
-        numbers = {("", ""): (old.count, level.count)}
-        for facet in before.keys() & level.facets.keys():
-            for value in before[facet].keys() | level.facets[facet].keys():
-                numbers[facet, value] = before[facet].get(value, 0), level.facets[facet].get(value, 0)
+        numbers: dict[tuple[str, str], tuple[int, int | None]] = {("", ""): (old.count, level.count)}
+        for facet, known in before.items():
+            now = level.facets.get(facet)
+            for value in known.keys() | (now or {}).keys():
+                numbers[facet, value] = known.get(value, 0), None if now is None else now.get(value, 0)
         cause = self.derived.cause(slug, at, old.carried_from)
         for (facet, value), (old_count, new_count) in sorted(numbers.items()):
             if old_count != new_count:
