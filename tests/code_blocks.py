@@ -46,8 +46,9 @@ FENCE = re.compile(
 )
 DIRECTIVE = re.compile(r"<!--\s*(?P<word>file|append|prints|at)\s*:?\s*(?P<value>[^\s>]*)\s*-->\s*\Z")
 MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+TIME = r"\d\d:\d\d(?::\d\d)?"
 TIMES = re.compile(
-    rf"\b(?:\d{{1,2}} (?:{MONTH})(?: \d{{4}})?(?:, \d\d:\d\d)?|\d{{4}}-\d\d-\d\d|\d\d:\d\d|\d+\.\d\d s)\b"
+    rf"\b(?:\d{{1,2}} (?:{MONTH})(?: \d{{4}})?(?:, {TIME})?|\d{{4}}-\d\d-\d\d|{TIME}|\d+\.\d\d s)\b"
 )
 NOT_CLONED = (".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "_build", "dist", "*.sqlite3*")
 
