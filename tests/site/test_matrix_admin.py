@@ -7,8 +7,6 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.db.models import QuerySet
-from django.http import HttpRequest
 from django.urls import reverse
 
 from example.admin_site import site
@@ -28,15 +26,9 @@ FLOWS = (LOGIN, NO, NO, NO, NO, NO, HERE)
 EXPORT = "/stockandflow/membership/objects/?kind=level&stock=active&format={}"
 
 
-def part(request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-    if queryset.model is Member and request.user.get_username() == "sees a part":
-        return queryset.filter(name="Ada")
-    return queryset
-
-
 @pytest.fixture(autouse=True)
 def members(settings: Any) -> None:
-    settings.STOCKANDFLOW = {"SCOPE": "tests.site.test_matrix_admin.part"}
+    settings.STOCKANDFLOW = {"SCOPE": "tests.site.test_matrix.part"}
     plan = Plan.objects.create(name="Basic", monthly_price=9)
     for name in ("Ada", "Somebody Else", "Somebody Else"):
         Member.objects.create(name=name, email="e@example.org", plan=plan, status="active")
