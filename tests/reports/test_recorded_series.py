@@ -9,7 +9,7 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from stockandflow import recording, reports
-from stockandflow.declarations import Process, Stock
+from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import FlowRecord, StockRecord
 from stockandflow.periods import Grain, Status
@@ -98,15 +98,6 @@ def test_a_rate_is_the_moves_as_a_share_of_the_opening(past: Process) -> None:
 
     assert found.points[0].value == moves / 40
     assert midnight(2025, 4, 1) in {gap.start for gap in found.gaps}, "a share of nothing is no number"
-
-
-@pytest.fixture
-def levels() -> Stock:
-    """Trial at the midnights from 1 to 10 June 2025: 1 to 10."""
-    StockRecord.objects.filter(stock="trial").delete()
-    for day in range(1, 11):
-        StockRecord.objects.create(stock="trial", timestamp=midnight(2025, 6, day), count=day)
-    return TRIAL
 
 
 def test_behind_each_point_is_a_list(past: Process) -> None:

@@ -24,15 +24,6 @@ TRIAL = SLUGS["trial"]
 SIGNING_UP, CANCELLING = registry.flow("signing-up"), registry.flow("cancelling")
 
 
-@pytest.fixture
-def levels() -> Stock:
-    """Trial at the midnights from 1 to 10 June 2025: 1 to 10."""
-    StockRecord.objects.filter(stock="trial").delete()
-    for day in range(1, 11):
-        StockRecord.objects.create(stock="trial", timestamp=midnight(2025, 6, day), count=day)
-    return TRIAL
-
-
 def test_a_stock_closes_with_the_level_at_the_end_unless_asked_otherwise(levels: Stock) -> None:
     week = midnight(2025, 6, 2), midnight(2025, 6, 9)  # levels 3 to 9 end its days
 
