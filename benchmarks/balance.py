@@ -182,7 +182,7 @@ def asked(way: Any) -> int:
 
 def same(found: Balance, size: int, queries: dict[int, int]) -> None:
     """Raises NumbersDiffer unless the moves are in the balance, by as many queries whatever the size."""
-    moves = sum(line.inflow + line.outflow for line in found.stocks)
+    moves = sum(one.count for line in found.stocks for one in (*line.inflows, *line.outflows))
     if abs(moves - (size + TODAY) * 3 / 2) > size / 100 + STEPS:
         raise NumbersDiffer(f"The balance has {moves} moves in and out, where {size} were made.")
     if len(set(queries.values())) > 1 or max(queries.values()) > MOST_QUERIES:

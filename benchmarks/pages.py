@@ -122,7 +122,7 @@ def same(processes: list[Process], today: datetime, a_day: float) -> None:
     since, days = today - timedelta(days=28), 28
     for process in processes:
         found = balance(process, since, today)
-        moves = sum(line.inflow + line.outflow for line in found.stocks)
+        moves = sum(one.count for line in found.stocks for one in (*line.inflows, *line.outflows))
         if abs(moves - a_day * days * 3 / 2) > a_day / 10 + 2 * STEPS:
             raise NumbersDiffer(
                 f"{process.slug} has {moves} moves in and out, where {a_day * days:.0f} were made."

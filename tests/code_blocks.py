@@ -50,7 +50,17 @@ TIME = r"\d\d:\d\d(?::\d\d)?"
 TIMES = re.compile(
     rf"\b(?:\d{{1,2}} (?:{MONTH})(?: \d{{4}})?(?:, {TIME})?|\d{{4}}-\d\d-\d\d|{TIME}|\d+\.\d\d s)\b"
 )
-NOT_CLONED = (".git", ".venv*", ".*_cache", ".hypothesis", "__pycache__", "_build", "dist", "*.sqlite3*")
+NOT_CLONED = (
+    ".git",
+    ".venv*",
+    ".*_cache",
+    ".hypothesis",
+    "__pycache__",
+    "_build",
+    "build",
+    "dist",
+    "*.sqlite3*",
+)
 
 DOCTEST_RUNNER = """
 import doctest, pathlib, sys

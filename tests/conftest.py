@@ -1,6 +1,7 @@
-"""What every test shares: how property tests search, which databases they are for, and the header's line."""
+"""What every test shares: how property tests search, on which database and worker it is run, and what it leaves."""
 
 import os
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,6 +22,33 @@ settings.register_profile("other-ci", settings.get_profile("ci"), max_examples=2
 if os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite":
     _USUAL = f"other-{_USUAL}"
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", _USUAL))
+
+
+TOGETHER = (
+    "tests/example/test_build.py",
+    "tests/example/test_demo.py",
+    "tests/recording/test_pruning.py",
+    "tests/reports/test_reading.py",
+    "tests/reports/test_recorded_lines.py",
+    "tests/reports/test_recorded_parts.py",
+    "tests/reports/test_recorded_series.py",
+    "tests/test_packaging.py",
+)
+"""Modules whose tests share what takes seconds to make: one worker makes it once for all of them."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give out ``TOGETHER`` by the module and first, since they take longest, and all else test by test."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    def scope_of(nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module in TOGETHER else nodeid
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = scope_of
+    return scheduling
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -46,3 +74,27 @@ def is_about_the_database(item: pytest.Item) -> bool:
         return True
     of_django = isinstance(item, pytest.Function) and issubclass(item.cls or object, TransactionTestCase)
     return of_django or "django_db_setup" in getattr(item, "fixturenames", ())
+
+
+_committing: Any = TransactionTestCase
+_flush = _committing._fixture_teardown
+
+
+def _empty(case: TransactionTestCase) -> None:
+    """After a test of pytest's that commits, rows are deleted, in a tenth of the time that a flush takes.
+
+    A flush is followed by all that follows a migration: permissions and triggers are looked at anew. Django's own test
+    cases, of which there are some for that, have it as ever.
+    """
+    if type(case).__module__ != "pytest_django.fixtures":
+        _flush(case)
+        return
+    from stockandflow.capture import open_trackers
+    from stockandflow.registry import registry
+    from tests.shared import empty
+
+    empty()
+    open_trackers(registry, "default")
+
+
+_committing._fixture_teardown = _empty

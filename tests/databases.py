@@ -23,6 +23,8 @@ from typing import Any
 
 NAMES = ("sqlite", "postgresql", "mariadb")
 PROBE_TIMEOUT_S = 5
+CONNECT_TIMEOUT_S = 30
+"""How long a test waits for its server, on a machine that has more to do."""
 NOTHING_TO_RUN = 5
 """pytest's exit code where no test was left."""
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,7 +57,7 @@ def settings_for(name: str) -> dict[str, Any]:
             "PORT": os.environ.get("PGPORT", "5432"),
             "USER": os.environ.get("PGUSER", "postgres"),
             "PASSWORD": os.environ.get("PGPASSWORD", ""),
-            "OPTIONS": {"connect_timeout": PROBE_TIMEOUT_S, "options": "-c synchronous_commit=off"},
+            "OPTIONS": {"connect_timeout": CONNECT_TIMEOUT_S, "options": "-c synchronous_commit=off"},
             "TEST": {"NAME": test_name},
         }
     if name == "mariadb":
@@ -66,7 +68,7 @@ def settings_for(name: str) -> dict[str, Any]:
             "PORT": os.environ.get("MARIADB_PORT", "3306"),
             "USER": os.environ.get("MARIADB_USER", "root"),
             "PASSWORD": os.environ.get("MARIADB_PASSWORD", ""),
-            "OPTIONS": {"connect_timeout": PROBE_TIMEOUT_S, "charset": "utf8mb4"},
+            "OPTIONS": {"connect_timeout": CONNECT_TIMEOUT_S, "charset": "utf8mb4"},
             "TEST": {"NAME": test_name, "CHARSET": "utf8mb4"},
         }
     raise ValueError(f"STOCKANDFLOW_TEST_DB is {name!r}, wanted one of {', '.join(NAMES)}.")
@@ -111,9 +113,11 @@ def why_left_out(name: str) -> str:
 def run_pytest(name: str, arguments: list[str]) -> tuple[int, str]:
     """Run pytest on one database; its exit code, and its closing line without the marks around it."""
     workers = os.environ.get("STOCKANDFLOW_TEST_WORKERS", "auto")
-    command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "loadgroup", *arguments]
+    command = [sys.executable, "-m", "pytest", "-n", workers, *arguments]
     environment = {**os.environ, "STOCKANDFLOW_TEST_DB": name, "PYTHONUNBUFFERED": "1"}
     environment.pop("STOCKANDFLOW_TEST_RUN", None)
+    # Hundreds of processes are started, and each would compile the whole project anew.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     closing = ""
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

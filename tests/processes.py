@@ -90,7 +90,7 @@ def begun(*codes: str, arguments: tuple[object, ...] = ()) -> subprocess.Popen[s
     )
 
 
-def said(process: subprocess.Popen[str], timeout_s: float = 60) -> str:
+def said(process: subprocess.Popen[str], timeout_s: float = 180) -> str:
     """What it wrote until it ended well."""
     written, failure = process.communicate(timeout=timeout_s)
     assert process.returncode == 0, written + failure

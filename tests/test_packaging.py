@@ -17,7 +17,6 @@ pytestmark = [
         os.environ.get("STOCKANDFLOW_TEST_DB", "sqlite") != "sqlite",
         reason="a package is the same on every database: one run shows it",
     ),
-    pytest.mark.xdist_group("packaging"),  # one worker builds and installs the wheel once for all of these
 ]
 
 PACKAGE = ROOT / "src" / "stockandflow"

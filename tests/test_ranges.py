@@ -14,8 +14,12 @@ LONDON = Calendar("Europe/London")
 NOW = datetime(2026, 11, 23, 18, 54, tzinfo=UTC)
 
 
-instants = st.integers(-631_152_000, 5_680_281_600).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-"""1950 to 2150, in whole seconds, as a described instant has them."""
+instants = st.builds(
+    lambda seconds, micros: datetime.fromtimestamp(seconds, UTC).replace(microsecond=micros),
+    st.integers(-631_152_000, 5_680_281_600),
+    st.sampled_from([0, 1, 682_001, 999_999]),
+)
+"""1950 to 2150."""
 zones = st.sampled_from(
     ["UTC", "Europe/London", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia", "Asia/Gaza"]
 )

@@ -241,4 +241,5 @@ def test_every_model_that_the_admin_shows_and_each_of_its_columns_can_be_transla
         columns = [one for one in model._meta.fields if one.editable and one.name not in ("id", "value")]
         names = [model._meta.verbose_name, model._meta.verbose_name_plural]
         names += [one.verbose_name for one in columns]
+        names += [one.help_text for one in columns if one.help_text]
         assert [name for name in names if not isinstance(name, Promise)] == [], model

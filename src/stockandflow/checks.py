@@ -91,9 +91,8 @@ def check_databases(
         found += [
             _warning(
                 "W005",
-                f"The triggers of the tracker {state.tracker.slug!r} are missing or stale in the database {using!r}, "
-                f"so moves of {state.tracker.model._meta.label} objects aren't recorded.",
-                "Run 'manage.py migrate', or 'manage.py stockandflow sync' where nothing is to be migrated.",
+                f"The triggers of the tracker {state.tracker.slug!r} {_what_they_are(state)}",
+                _AT_THE_END_OF_MIGRATE,
                 state.tracker,
             )
             for state in states
@@ -104,7 +103,7 @@ def check_databases(
                 "W007",
                 f"The triggers of the tracker {state.tracker.slug!r} wait for {', '.join(state.waiting)}, which the "
                 f"database {using!r} doesn't have; moves that they would see aren't recorded.",
-                "Run 'manage.py migrate'.",
+                "'manage.py migrate' brings these, and puts the triggers in place at its end.",
                 state.tracker,
             )
             for state in states
@@ -117,7 +116,7 @@ def check_databases(
                     "W009",
                     f"The database {using!r} has triggers of trackers that are gone, on {tables}; they still write "
                     "events, and fail when their event model goes.",
-                    "Run 'manage.py migrate', or 'manage.py stockandflow sync' where nothing is to be migrated.",
+                    _AT_THE_END_OF_MIGRATE,
                     using,
                 )
             )
@@ -125,6 +124,19 @@ def check_databases(
         found += _local_days_are_known(registry, using)
         found += _definitions_are_those_of_the_records(registry, using)
     return found
+
+
+def _what_they_are(state: TrackerStatus) -> str:
+    there, moves = f"in the database {state.using!r}", f"moves of {state.tracker.model._meta.label} objects"
+    if state.stale:
+        return f"are those of an earlier declaration {there}, so {moves} are recorded as that one meant them."
+    return f"are missing {there}, so {moves} aren't recorded."
+
+
+_AT_THE_END_OF_MIGRATE = (
+    "'manage.py migrate' mends that at its end, and 'manage.py stockandflow sync' at once."
+)
+"""As 'migrate' runs the checks first, it says this too."""
 
 
 def _definitions_are_those_of_the_records(registry: Registry, using: str) -> Messages:

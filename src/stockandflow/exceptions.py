@@ -51,15 +51,24 @@ class LeaseLost(StockAndFlowError):
     """A runner held something for too long, and another took it over; what it did in the database is taken back."""
 
 
+def closest(given: object, known: Iterable[str]) -> str:
+    """The one of those known that is most like what was given, "" where none is like it."""
+    return next(iter(get_close_matches(str(given), list(known), n=1, cutoff=0.5)), "")
+
+
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """`` Did you mean 'active'?`` where one of those known is like what was given, else ""."""
+    close = closest(given, known)
+    return f" Did you mean {close!r}?" if close else ""
+
+
 class UnknownSlug(InvalidInput, LookupError):
     """No declaration of that kind has that slug."""
 
     def __init__(self, kind: str, slug: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        close = get_close_matches(str(slug), known, n=1, cutoff=0.5)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         have = f"Registered: {', '.join(map(repr, known))}." if known else f"No {kind} is registered."
-        super().__init__(f"No {kind} has the slug {slug!r}.{hint} {have}")
+        super().__init__(f"No {kind} has the slug {slug!r}.{did_you_mean(slug, known)} {have}")
         self.kind, self.slug = kind, slug
 
 

@@ -11,6 +11,9 @@ from zoneinfo import ZoneInfo
 from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
 
+TICK = timedelta(microseconds=1)
+"""Instants are told no finer."""
+
 
 class Grain(StrEnum):
     """The length of a period."""
@@ -122,7 +125,7 @@ class Calendar:
         if second < first:
             # There is no midnight, and ``first`` may come after the instant at which the clocks were put forward.
             return self._jump(second - timedelta(days=1), first)
-        if second > first and self._wall(second - timedelta(microseconds=1)).date() < day:
+        if second > first and self._wall(second - TICK).date() < day:
             return second
         return first
 
@@ -143,7 +146,7 @@ class Calendar:
 
     def preceding(self, period: Period) -> Period:
         """The period right before; its end is the other's start."""
-        return self.period(period.grain, period.start - timedelta(microseconds=1))
+        return self.period(period.grain, period.start - TICK)
 
     def grain_of(self, since: datetime, until: datetime) -> Grain | None:
         """The grain of which ``since <= t < until`` is one whole period; None where it is none."""
@@ -189,7 +192,7 @@ class Calendar:
             if offset == found[-1][1]:
                 continue
             jump = self._jump(low, high)
-            ahead = self._wall(jump - timedelta(microseconds=1)).date()
+            ahead = self._wall(jump - TICK).date()
             if ahead > self._wall(jump).date():
                 midnight = datetime(ahead.year, ahead.month, ahead.day, tzinfo=self.zone)
                 jump = max(since, midnight.astimezone(UTC))

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 from stockandflow.exceptions import InvalidInput
-from stockandflow.periods import Calendar, checked_range
+from stockandflow.periods import TICK, Calendar, checked_range
 
 DEFAULT_DAYS = 30
 YEARS = range(1900, 2201)
@@ -43,13 +43,13 @@ def instant(text: str, calendar: Calendar, name: str) -> datetime:
 
 def last_days(days: int, calendar: Calendar, until: datetime) -> datetime:
     """Where the range begins that ends at ``until`` and touches that many local days, the last one perhaps in part."""
-    last = calendar.local_date(until - timedelta(microseconds=1))
+    last = calendar.local_date(until - TICK)
     return calendar.midnight(last - timedelta(days=days - 1))
 
 
 def last_year(calendar: Calendar, until: datetime) -> datetime:
     """Where the range begins that ends with the local day of ``until`` and holds that date's year: 12 months."""
-    following = calendar.local_date(until - timedelta(microseconds=1)) + timedelta(days=1)
+    following = calendar.local_date(until - TICK) + timedelta(days=1)
     try:
         return calendar.midnight(following.replace(year=following.year - 1))
     except ValueError:  # 29 February
@@ -91,11 +91,11 @@ def is_midnight(at: datetime, calendar: Calendar) -> bool:
 
 def last_date(until: datetime, calendar: Calendar) -> date:
     """The last local date that a range touches which ends at ``until``, excluded."""
-    return calendar.local_date(until - timedelta(microseconds=1))
+    return calendar.local_date(until - TICK)
 
 
 def described(at: datetime, calendar: Calendar) -> str:
     """An instant as ``instant`` reads it: a date where a local day begins, else an ISO datetime in the calendar."""
     if is_midnight(at, calendar):
         return calendar.local_date(at).isoformat()
-    return at.astimezone(calendar.zone).isoformat(timespec="seconds")
+    return at.astimezone(calendar.zone).isoformat()

@@ -12,12 +12,15 @@ from django.db import connection
 from django.http import HttpRequest
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent
 from stockandflow.api import asking
 from stockandflow.api.views import json_schema
-from stockandflow.models import Watermark
+from stockandflow.declarations import Process, Stock
+from stockandflow.models import StockRecord, Watermark
 from stockandflow.registry import registry
+from stockandflow.rendering.document import iso
 from tests.api.conftest import ROOT, Ask, bearer
 from tests.users import user_with
 
@@ -295,3 +298,102 @@ def test_the_queries_do_not_grow_with_the_range_or_the_rows(
         # SQLite's clock is asked until it has moved on.
         counts.append(len([one for one in queries if "strftime" not in one["sql"]]))
     assert counts[0] == counts[1] <= 20
+
+
+def torn() -> Stock:
+    """A stock whose table has lost a column that it asks for."""
+    return Stock(slug="torn-one", name="Torn one", queryset=Member.objects.extra(where=["gone_since = 1"]))
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch, viewer: User, members: None) -> None:
+    """A process with a stock that can't be counted beside one that can, and one with the first alone."""
+    half = Process("half", "Half", [registry.stock("trial"), torn()], flows=[])
+    monkeypatch.setattr(registry, "processes", [half, Process("torn", "Torn", [torn()], flows=[])])
+
+
+def test_a_stock_that_cannot_be_counted_is_told_beside_the_numbers_of_the_others(
+    ask: Ask, broken: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = ask("api/v1/processes/half/", per="day")
+    assert found["meta"]["uncounted"] == [
+        {
+            "stock": "torn-one",
+            "name": "Torn one",
+            "message": "This stock can't be counted, so it is left out. The server's log says why.",
+        }
+    ]
+    closing = [row for row in found["rows"] if row["kind"] == "closing" and row["scope"] == "range"]
+    assert [(row["stock"], row["value"]) for row in closing] == [("trial", 2)]
+    assert "The stock 'torn-one' can't be counted." in caplog.text
+    assert ask("api/v1/processes/half/stocks/trial/")["meta"]["uncounted"] == []
+
+
+def test_where_nothing_can_be_counted_the_api_says_so(ask: Ask, broken: None) -> None:
+    error = ask("api/v1/processes/torn/", status=503)["error"]
+    assert error["code"] == "uncounted"
+    assert error["message"] == "No stock of the process 'torn' can be counted; the server's log says why."
+
+
+def test_a_series_of_a_stock_that_cannot_be_counted_ends_with_what_is_recorded(
+    ask: Ask, broken: None
+) -> None:
+    today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    StockRecord.objects.create(stock="torn-one", timestamp=today - timedelta(hours=9), count=7)
+    found = ask("api/v1/processes/half/stocks/torn-one/", range="7d")
+    assert [row["value"] for row in found["rows"] if row["status"] != "gap"] == [7]
+    assert found["meta"]["until"] == iso(today)
+    assert [one["stock"] for one in found["meta"]["uncounted"]] == ["torn-one"]
+    error = ask("api/v1/processes/half/stocks/torn-one/", status=503, since=today.date().isoformat())["error"]
+    assert error["code"] == "uncounted"
+    assert "The stock 'torn-one' can't be counted, and no period of this range is over" in error["message"]
+
+
+def test_a_line_of_a_stock_that_cannot_be_counted_says_so(client: Client, broken: None) -> None:
+    line = client.get("/stockandflow/feeds/half/stocks/torn-one/").json()
+    assert [one["stock"] for one in line["uncounted"]] == ["torn-one"]
+    assert "item" in client.get("/stockandflow/feeds/half/stocks/torn-one/?shape=geckoboard").json()
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("processes/memberships/", "There is no process 'memberships'. Did you mean 'membership'?"),
+        (
+            "processes/membership/stocks/activ/",
+            "There is no stock 'activ' in the process 'membership'. Did you mean 'active'? There are 'trial', ",
+        ),
+        (
+            "processes/membership/flows/convertin/",
+            "There is no flow 'convertin' in the process 'membership'. Did you mean 'converting'? There are 'si",
+        ),
+        (
+            "processes/membership/flows/qqqq/",
+            "There is no flow 'qqqq' in the process 'membership'. There are 'sign",
+        ),
+    ],
+)
+def test_what_is_mistyped_is_told_what_may_be_meant(ask: Ask, viewer: User, path: str, told: str) -> None:
+    assert ask(f"api/v1/{path}", status=404)["error"]["message"].startswith(told)
+
+
+def test_a_process_that_is_hidden_is_never_what_may_be_meant(
+    ask: Ask, viewer: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = Process("secret", "Secret", [registry.stock("trial")], flows=[], permission="auth.view_group")
+    monkeypatch.setattr(registry, "processes", [secret, registry.process("membership")])
+    for slug in ("secret", "secrets"):
+        told = ask(f"api/v1/processes/{slug}/", status=404)["error"]["message"]
+        assert told == f"There is no process {slug!r}."
+
+
+def test_messages_are_in_the_callers_language_and_codes_stay(ask: Ask, viewer: User, settings: Any) -> None:
+    settings.LANGUAGE_CODE = "de"
+    error = ask("api/v1/processes/membership/flows/convertin/", status=404)["error"]
+    assert error["code"] == "not-found"
+    assert error["message"].startswith(
+        "Im Prozess 'membership' gibt es keinen Fluss 'convertin'. Meinten Sie 'converting'? Es gibt 'signing-up', "
+    )
+    error = ask("api/v1/processes/membership/", status=400, pre="day")["error"]
+    assert error["code"] == "invalid"
+    assert error["message"].startswith("Hier gibt es keinen Parameter 'pre'; es gibt range, since, ")

@@ -29,8 +29,8 @@ TIMEOUT_MS = 30_000
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All of them are slow, and run on one database, which is the example's.
 
-    They are no ``xdist_group``: each worker builds and serves an example of its own, in some seconds, and two workers
-    see all pages sooner than one that has nothing to build twice.
+    They aren't kept together: each worker builds and serves an example of its own, in some seconds, and two workers see
+    all pages sooner than one that has nothing to build twice.
     """
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):

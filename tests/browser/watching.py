@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -95,6 +96,14 @@ class Watcher:
 def settle(page: Page) -> None:
     """Have the page drawn as it is to stay: links in Django's admin fade from one colour to another."""
     page.evaluate(SETTLE)
+
+
+def at_widths(page: Page, *widths: int) -> Iterator[int]:
+    """Each of these widths in pixels, once the page has settled at it."""
+    for width in widths:
+        page.set_viewport_size({"width": width, "height": 900})
+        settle(page)
+        yield width
 
 
 def unusable(page: Page, *, colours_only: bool = False) -> list[str]:

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
-from django.apps import apps
-from django.db import connection, transaction
+from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from stockandflow import capture
 from stockandflow.declarations import Flow, ModelTracker, Process, Stock
-from stockandflow.models import Delivery, FlowEvent
 from stockandflow.registry import registry
+from tests.shared import empty
 
 Declare = Callable[..., None]
 
@@ -45,21 +44,6 @@ def transactional_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) 
             yield
         finally:
             empty()
-
-
-def empty() -> None:
-    """Delete all rows of the example and of the tests; events come last, since deleting subjects writes some."""
-    labels = ("stockandflow", "membership", "support", "leads", "testapp", "keyed")
-    tables = [
-        model
-        for label in labels
-        for model in apps.get_app_config(label).get_models(include_auto_created=True)
-    ]
-    tables.sort(key=lambda model: (issubclass(model, FlowEvent), model is Delivery))
-    with connection.constraint_checks_disabled(), transaction.atomic():
-        for model in tables:
-            if model._meta.managed and not model._meta.proxy:
-                model._base_manager.all()._raw_delete("default")
 
 
 @contextmanager

@@ -237,11 +237,12 @@ def test_triggers_of_a_tracker_that_signals_serve_now_are_stale(declare: Declare
         slug=slug,
     )
     another.register(*registry.trackers[:-1], by_function)
-    ids = {message.id for message in check_databases(databases=["default"], registry=another)}
+    messages = check_databases(databases=["default"], registry=another)
     stale = capture.status(another, "default")[-1].stale
     capture.install(another, "default")
 
-    assert "stockandflow.W005" in ids
+    (told,) = (message for message in messages if message.id == "stockandflow.W005")
+    assert "those of an earlier declaration in the database 'default', so moves of testapp.Item" in told.msg
     assert stale
     assert capture.status(another, "default")[-1].stale == ()
 
@@ -252,8 +253,11 @@ def test_a_missing_trigger_is_reported_with_what_to_do() -> None:
     call_command("migrate", verbosity=0)
 
     assert message.id == "stockandflow.W005"
-    assert "'leads.lead'" in message.msg
-    assert "migrate" in str(message.hint)
+    assert message.msg == (
+        "The triggers of the tracker 'leads.lead' are missing in the database 'default', so moves of leads.Lead "
+        "objects aren't recorded."
+    )
+    assert "'manage.py migrate' mends that at its end" in str(message.hint), "which shows it, too"
     assert check_databases(databases=["default"]) == []
 
 

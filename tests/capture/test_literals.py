@@ -14,7 +14,8 @@ from stockandflow.capture.triggers import compile_triggers
 from stockandflow.declarations import Facet, Flow, ModelTracker, Stock
 from stockandflow.exceptions import NotLocal
 from stockandflow.membership import compiled_where
-from tests.capture.conftest import declared, empty
+from tests.capture.conftest import declared
+from tests.shared import empty
 from tests.testapp.models import Item, ItemFlowEvent, Owner
 
 pytestmark = pytest.mark.usefixtures("transactional_db")

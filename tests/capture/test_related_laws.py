@@ -17,8 +17,9 @@ from stockandflow import capture
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.models import FlowEvent, Origin
 from stockandflow.registry import registry
-from tests.capture.conftest import declared, empty
+from tests.capture.conftest import declared
 from tests.capture.keyed.models import Badge, BigItemFlowEvent, Parcel, ParcelFlowEvent, PartFlowEvent
+from tests.shared import empty
 from tests.testapp.models import BigItem, Item, ItemFlowEvent, Label, Owner, Part
 from tests.writes import chosen, some
 

@@ -20,7 +20,8 @@ from pytest_django import DjangoDbBlocker
 
 from stockandflow import capture
 from stockandflow.declarations import ModelTracker, Stock
-from tests.capture.conftest import Declare, declared, empty
+from tests.capture.conftest import Declare, declared
+from tests.shared import empty
 from tests.testapp.models import BigTicket, Desk, LateTicket, Ticket, TicketFlowEvent
 from tests.threads import side_by_side
 
@@ -123,9 +124,12 @@ class Writer:
         with self.copy(place) as ticket:
             for name, value in values.items():
                 setattr(ticket, name, value)
-            # A copy of a ticket that is gone by now, whose code another one has since.
-            if ticket.code is None or not Ticket.objects.exclude(pk=ticket.pk).filter(code=ticket.code):
-                ticket.save()
+            self.save_if_free(ticket)
+
+    def save_if_free(self, ticket: Ticket) -> None:
+        """But for a copy of a ticket that is gone by now, whose code another one has since."""
+        if ticket.code is None or not Ticket.objects.exclude(pk=ticket.pk).filter(code=ticket.code):
+            ticket.save()
 
     def save_some(self, place: int, values: dict[str, Any], names: set[str]) -> None:
         with self.copy(place) as ticket:
@@ -148,7 +152,7 @@ class Writer:
     def move(self, place: int, there: bool) -> None:
         with self.copy(place) as ticket:
             ticket.desk = self.desk if there else None
-            ticket.save()
+            self.save_if_free(ticket)
 
     def delete(self, place: int) -> None:
         with self.copy(place) as ticket:

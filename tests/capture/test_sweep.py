@@ -22,9 +22,10 @@ from stockandflow.capture.sweep import Comparison, Swept, sweep, why_left_out
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.exceptions import InvalidInput, UnknownSlug
 from stockandflow.models import Delivery, FlowEvent, Origin, StockRecord, Sweep
+from stockandflow.models.clock import database_now
 from stockandflow.registry import Registry, registry
-from tests.capture.conftest import empty
 from tests.capture.keyed.models import Parcel, ParcelFlowEvent, Region, RegionFlowEvent
+from tests.shared import empty
 from tests.testapp.models import Item, ItemFlowEvent
 from tests.writes import PLANS, WRITES, Write, do
 
@@ -66,7 +67,7 @@ class TestOneSweep:
         assert {origin for *_, origin in moves_of()} == {Origin.INITIAL}
         row = Sweep.objects.get(tracker="swept", database="default")
         assert row.opened_at is not None
-        assert row.completed_at is not None
+        assert row.opened_at == row.completed_at
         assert (row.started_at, row.cursor, row.found) == (None, None, 2)
         assert str(row) == "swept on default"
 
@@ -278,6 +279,58 @@ class TestWhichTrackers:
             assert swept.moves == {}
         assert moves_of() == []
 
+    def test_what_is_left_out_notes_when_its_events_begin_to_tell(self) -> None:
+        """So that no level is carried back to before it, though no sweep opens it."""
+        tracker = self.function(lambda *_: ((None,), (None,)), draft=Item.objects.filter(text="draft"))
+        items = [Item.objects.create(text="draft") for _ in range(2)]
+        before = database_now("default")
+        sweep(tracker, "default")
+        row = Sweep.objects.get(tracker="swept")
+        assert row.told_since is not None
+        assert before <= row.told_since <= database_now("default")
+        assert (row.opened_at, row.completed_at, row.started_at) == (None, None, None)
+        sweep(tracker, "default")
+        assert Sweep.objects.get(tracker="swept").told_since == row.told_since
+
+        tracker.import_events([(items[0].pk, before - 2 * HOUR, "", "draft")])
+        assert Sweep.objects.get(tracker="swept").told_since == row.told_since, (
+            "of the other nothing is known yet"
+        )
+        tracker.import_events([(items[1].pk, before - 2 * HOUR, "", "draft")])
+        assert Sweep.objects.get(tracker="swept").told_since is None
+
+    def test_an_import_never_makes_its_events_begin_later(self) -> None:
+        """That of the last without events: another was first seen since, as it left."""
+        tracker = self.function(lambda *_: ((None,), (None,)), draft=Item.objects.filter(text="draft"))
+        first, last = (Item.objects.create(text="draft") for _ in range(2))
+        sweep(tracker, "default")
+        now = database_now("default")
+        Sweep.objects.filter(tracker="swept").update(told_since=now - 10 * HOUR)
+        left = now - 5 * HOUR
+        ItemFlowEvent.objects.create(
+            tracker="swept", source="draft", subject=first, timestamp=left, recorded_at=left
+        )
+        tracker.import_events([(last.pk, now - 20 * HOUR, "", "draft")])
+        assert Sweep.objects.get(tracker="swept").told_since == now - 10 * HOUR
+
+    def test_an_import_before_the_first_sweep_notes_it_as_well(self) -> None:
+        tracker = self.function(lambda *_: ((None,), (None,)), draft=Item.objects.filter(text="draft"))
+        first, _ = (Item.objects.create(text="draft") for _ in range(2))
+        before = database_now("default")
+        tracker.import_events([(first.pk, before - HOUR, "", "draft")])
+        sweep(tracker, "default")
+        told_since = Sweep.objects.get(tracker="swept").told_since
+        assert told_since is not None
+        assert told_since >= before
+
+    def test_what_is_left_out_with_a_history_tells_all_of_it(self) -> None:
+        tracker = self.function(lambda *_: ((None,), (None,)), draft=Item.objects.filter(text="draft"))
+        item = Item.objects.create(text="draft")
+        tracker.import_events([(item.pk, database_now("default") - HOUR, "", "draft")])
+        Item.objects.create(text="done").delete()
+        sweep(tracker, "default")
+        assert Sweep.objects.get(tracker="swept").told_since is None
+
 
 AGE = timedelta(days=30)
 
@@ -361,6 +414,7 @@ class TestMigrate:
         assert set(Sweep.objects.exclude(opened_at=None).values_list("tracker", flat=True)) == {
             tracker.slug for tracker in registry.trackers
         }
+        assert not Sweep.objects.exclude(completed_at=models.F("opened_at")).exists()
 
     def test_what_is_there_already_is_the_opening_balance(self) -> None:
         plan = Plan.objects.create(name="Solo", monthly_price=9)

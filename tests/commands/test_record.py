@@ -1,16 +1,26 @@
 """``stockandflow record`` counts what is registered, says so, and takes a range to compute anew."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan
 from stockandflow.models import FlowRecord, Origin, Restatement, StockRecord
 from stockandflow.registry import registry
+from tests.clock import clock_behind
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def in_august() -> Iterator[None]:
+    """When the days of early summer have become final; those after it would be computed, too."""
+    with clock_behind(timezone.now() - datetime(2026, 8, 20, tzinfo=UTC)):
+        yield
 
 
 def record(**options: object) -> str:
@@ -37,6 +47,7 @@ class Terminal(StringIO):
         return True
 
 
+@pytest.mark.usefixtures("in_august")
 def test_progress_goes_to_a_terminal_alone() -> None:
     err, piped = Terminal(), StringIO()
     call_command("stockandflow", "record", since="2026-07-01", stdout=StringIO(), stderr=err)
@@ -58,6 +69,7 @@ def sign_up(at: datetime) -> None:
     )
 
 
+@pytest.mark.usefixtures("in_august")
 def test_a_final_number_is_computed_anew_on_request_alone() -> None:
     sign_up(datetime(2026, 7, 1, 12, tzinfo=UTC))
     record()
@@ -73,6 +85,7 @@ def test_a_final_number_is_computed_anew_on_request_alone() -> None:
     assert Restatement.objects.get().cause == "recomputed"
 
 
+@pytest.mark.usefixtures("in_august")
 def test_levels_that_were_final_are_among_the_numbers_restated() -> None:
     StockRecord.objects.create(stock="trial", timestamp="2026-07-01T12:00:00Z", count=3)
     record(since="2026-07-01")
@@ -92,6 +105,7 @@ def test_quiet_says_nothing_and_records() -> None:
     assert StockRecord.objects.exists()
 
 
+@pytest.mark.usefixtures("in_august")
 def test_since_is_a_local_day() -> None:
     sign_up(datetime(2026, 6, 20, 12, tzinfo=UTC))
     record()

@@ -21,11 +21,7 @@ from stockandflow.periods import Calendar, Grain, Period
 from stockandflow.registry import registry
 from stockandflow.reports import balance
 
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.usefixtures("business"),
-    pytest.mark.xdist_group("example-build"),
-]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("business")]
 
 
 @pytest.fixture(scope="module")

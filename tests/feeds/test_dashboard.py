@@ -9,9 +9,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.test import RequestFactory
+from django.utils import timezone, translation
+from django.utils.formats import date_format
 
+from example.membership.models import Member, Plan
+from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.feeds import dashboard
+from stockandflow.registry import registry
 from tests.users import user_with
 
 pytestmark = pytest.mark.django_db
@@ -55,3 +60,29 @@ def test_what_the_user_may_not_see_or_sees_in_part_is_left_out(rf: RequestFactor
 def test_the_range_has_bounds(rf: RequestFactory, days: int) -> None:
     with pytest.raises(InvalidInput, match="give 1 to 366"):
         dashboard(request_of(user_with(), rf), "membership", days=days)
+
+
+def test_a_stock_that_cannot_be_counted_has_a_card_that_says_so(
+    rf: RequestFactory, members: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = request_of(user_with("view_process"), rf)
+    torn = Stock(slug="torn-one", name="Torn one", queryset=Member.objects.extra(where=["gone_since = 1"]))
+    for stocks in ([registry.stock("trial"), torn], [torn]):
+        monkeypatch.setattr(registry, "processes", [Process("half", "Half", stocks, flows=[])])
+        found = dashboard(viewer, "half", days=7)
+        assert found is not None
+        assert [card.title for card in found.cards] == [stock.name for stock in stocks]
+        assert (found.cards[-1].metric, found.cards[-1].footer) == ("–", "Can't be counted")
+        assert [one["label"] for one in found.datasets] == [stock.name for stock in stocks[:-1]]
+
+
+def test_what_people_read_is_in_their_language(rf: RequestFactory, members: None) -> None:
+    Member.objects.bulk_create(
+        Member(name="m", email="m@example.org", plan=Plan.objects.get(), status="active") for _ in range(1200)
+    )
+    with translation.override("de"):
+        found = dashboard(request_of(user_with("view_process"), rf), "membership", days=7)
+        today = date_format(timezone.localdate(), "j. M")
+    assert found is not None
+    assert (found.cards[1].metric, found.cards[1].footer) == ("1.201", "▲ von 0")
+    assert found.labels[-1] == today

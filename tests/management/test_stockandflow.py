@@ -45,7 +45,11 @@ def test_an_option_that_is_not_given_after_the_subcommand_keeps_what_was_given_b
 
 
 def test_without_a_subcommand_those_there_are_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CommandError, match="SUBCOMMAND"):
+    with pytest.raises(SystemExit) as left:
+        Command().run_from_argv(["manage.py", "stockandflow", "--no-color"])
+    assert left.value.code == 2
+    assert f"write one of {', '.join(SUBCOMMANDS)}, e.g." in capsys.readouterr().err
+    with pytest.raises(CommandError, match="No SUBCOMMAND was given"):
         call_command("stockandflow")
     with pytest.raises(CommandError, match="invalid choice: 'rport'"):
         call_command("stockandflow", "rport")

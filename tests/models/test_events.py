@@ -161,6 +161,10 @@ class TestRecordMove:
         with pytest.raises(InvalidInput, match="timestamp"):
             MemberFlowEvent.record_move(None, member, "", "active", AT.replace(tzinfo=None))
 
+    def test_a_year_that_recordings_cannot_reach_is_refused(self, member: Member) -> None:
+        with pytest.raises(InvalidInput, match="its year must be 1900 to 2200"):
+            MemberFlowEvent.record_move(None, member, "", "active", datetime.max.replace(tzinfo=UTC))
+
     @pytest.mark.parametrize("subject", [Member(), Member(pk=1), Member(name="Ada"), Plan(pk=1)], ids=repr)
     def test_what_cannot_flow_here_is_refused(self, subject: Any) -> None:
         with pytest.raises(

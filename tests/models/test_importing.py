@@ -19,6 +19,7 @@ from stockandflow.models import staging as staging_module
 from stockandflow.models.staging import PastMove
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
+from tests.clock import clock_behind
 from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db
@@ -459,7 +460,8 @@ class TestRecords:
 
     @staticmethod
     def _recorded() -> dict[tuple[str, date], int]:
-        recording.record_flows(registry, calendar=Calendar("UTC"))
+        with clock_behind(timezone.now() - day(40)):
+            recording.record_flows(registry, calendar=Calendar("UTC"))
         rows = FlowRecord.objects.filter(source=ALL, count__gt=0, grain="day")
         return {(row.flow, row.start.date()): row.count for row in rows}
 
@@ -478,7 +480,7 @@ class TestRecords:
         one = member(plan, opened=day(9))
         tracker.import_events(life(one)[:1])
         self._recorded()
-        MemberFlowEvent.objects.update(recorded_at=timezone.now() - 2 * DAY)
+        MemberFlowEvent.objects.update(recorded_at=day(38))
         self._recorded()  # now all of them are behind the watermark
         assert Watermark.objects.get(event_model="membership.memberflowevent").event_id > 0
 

@@ -6,13 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Ticket, TicketFlowEvent
 from stockandflow.declarations import Flow, ModelTracker, Stock
 from stockandflow.exceptions import InvalidInput, NotRegistered
-from stockandflow.models import Origin, Sweep
+from stockandflow.models import Origin, Sweep, last_first_seen
 from stockandflow.registry import Registry, registry
 from tests.testapp.models import Item, ItemFlowEvent
 
@@ -91,13 +93,20 @@ def test_now_is_what_the_tables_hold(trial: Stock) -> None:
     assert set(trial.members(at=at)) == set(trial.all())
 
 
-def test_it_takes_one_query_and_five_for_how_far_back(
+def test_it_takes_one_query_and_four_for_how_far_back(
     keys: list[int], trial: Stock, django_assert_num_queries: Any
 ) -> None:
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         trial.count(at=day(2))
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         list(trial.members(at=day(2)))
+
+
+def opened_anew() -> None:
+    """Have noted since when the tracker's events tell, as when it was opened with them."""
+    tracker = registry.tracker("membership.member")
+    known = Sweep.objects.filter(tracker=tracker.slug)
+    known.update(told_since=last_first_seen(tracker, known.get().opened_at))
 
 
 class TestExactness:
@@ -113,6 +122,7 @@ class TestExactness:
     def test_before_an_opening_balance_nobody_knows(self, keys: list[int], trial: Stock) -> None:
         mine = MemberFlowEvent.objects.filter(subject_id=keys[1])
         mine.update(origin=Origin.INITIAL, timestamp=day(4))
+        opened_anew()
 
         assert registry.tracker("membership.member").exact_since() == day(4)
         assert trial.count(at=day(4)) == 2
@@ -120,7 +130,27 @@ class TestExactness:
             trial.members(at=day(3.5))
 
         registry.tracker("membership.member").import_events([(keys[1], day(1), "", "trial")])
+        assert registry.tracker("membership.member").exact_since() == day(0)
         assert trial.count(at=day(3.5)) == 2
+
+    def test_each_history_tells_back_to_who_is_without_one(self, keys: list[int], trial: Stock) -> None:
+        """The events are read through for it only where the last first seen gets one."""
+        tracker = registry.tracker("membership.member")
+        for key, at in ((keys[1], day(4)), (keys[2], day(3))):
+            MemberFlowEvent.objects.filter(subject_id=key).update(origin=Origin.INITIAL, timestamp=at)
+        opened_anew()
+
+        def imported(key: int) -> bool:
+            with CaptureQueriesContext(connection) as queries:
+                tracker.import_events([(key, day(1), "", "trial")])
+            return any("MAX(" in query["sql"] and "initial" in query["sql"] for query in queries)
+
+        assert tracker.exact_since() == day(4)
+        other = Member.objects.create(name="m", email="m@example.org", plan=Plan.objects.get())
+        MemberFlowEvent.objects.filter(subject_id=other.pk).delete()
+        assert (imported(other.pk), tracker.exact_since()) == (False, day(4))
+        assert (imported(keys[1]), tracker.exact_since()) == (True, day(3))
+        assert (imported(keys[2]), tracker.exact_since()) == (True, day(0))
 
     def test_without_events_the_opening_is_where_it_begins(self, trial: Stock) -> None:
         tracker = registry.tracker("membership.member")
@@ -157,6 +187,7 @@ class TestExactness:
         MemberFlowEvent.objects.filter(subject_id=keys[1]).update(
             origin=Origin.LIVE, source="paused", timestamp=day(2.5)
         )
+        opened_anew()
         assert registry.tracker("membership.member").exact_since() == day(2.5)
 
     def test_the_future_and_naive_instants_are_refused(self, keys: list[int], trial: Stock) -> None:

@@ -106,14 +106,15 @@ def test_every_period_is_recorded_and_delivered_once(schedule: Schedule) -> None
 
 @pytest.mark.django_db
 def test_what_is_restated_of_levels_is_told_too() -> None:
-    StockRecord.objects.create(stock="trial", timestamp=AT, count=3)
+    long_ago = timezone.now() - 50 * 24 * HOUR
+    StockRecord.objects.create(stock="trial", timestamp=long_ago, count=3)
     builtin.record(registry)()
     MemberFlowEvent.objects.create(
         tracker="membership.member",
         flow="signing-up",
         sink="trial",
         subject_id=1,
-        timestamp=AT + 30 * HOUR,
+        timestamp=long_ago + 30 * HOUR,
         recorded_at=timezone.now(),
         origin=Origin.IMPORT,
     )

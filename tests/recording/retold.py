@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from example.membership.models import MemberFlowEvent
-from stockandflow.models import Origin, StockRecord
+from stockandflow.models import Origin, StockRecord, Sweep
 
 HOUR = timedelta(hours=1)
 Move = tuple[str, str, str]
@@ -21,6 +21,7 @@ class Retold:
         self.moves = [event for event in self.events if event.origin != Origin.INITIAL]
         self.counts: dict[str, list[StockRecord]] = defaultdict(list)
         self.records: dict[str, list[StockRecord]] = defaultdict(list)
+        self.begun = Sweep.objects.values_list("told_since", flat=True).first()
         for record in StockRecord.objects.order_by("timestamp"):
             self.records[record.stock].append(record)
             if record.method != "derived":
@@ -30,14 +31,27 @@ class Retold:
         within = [event for event in self.moves if low <= event.timestamp < high]
         return sum((event.sink == slug) - (event.source == slug) for event in within)
 
-    def level(self, slug: str, at: datetime, *, of: dict[str, list[StockRecord]] | None = None) -> int:
-        """The last count until then, or the first after, carried there by the moves between."""
+    def level(
+        self,
+        slug: str,
+        at: datetime,
+        *,
+        of: dict[str, list[StockRecord]] | None = None,
+        by: datetime | None = None,
+    ) -> int | None:
+        """The last count until then, or the first after, carried there by the moves between.
+
+        None where it would be carried back to before the capture began, unless that was before ``by``.
+        """
         known = (of or self.counts)[slug]
         record = max(
             (one for one in known if one.timestamp <= at),
             default=known[0],
             key=lambda one: one.timestamp,
         )
+        back = (record.carried_from or record.timestamp) > at
+        if back and self.begun is not None and (by or at) <= self.begun:
+            return None
         held = record.count + self._under_way(record)
         if record.timestamp <= at:
             return max(0, held + self.net(slug, record.timestamp, at))

@@ -23,8 +23,11 @@ pytestmark = pytest.mark.usefixtures("transactional_db")
 SHORT, LONG = 40, 400
 A_DAY = 20
 """Moves a day."""
-GENEROUS = 2
-"""How much more work ten times the history may make: trees grow deeper, and a few queries read each stock's days."""
+GENEROUS = {"sqlite": 2, "mysql": 2, "postgresql": 4}
+"""How much more work ten times the history may make: trees grow deeper, and a few queries read each stock's days.
+
+PostgreSQL counts the rows that it reads, and how many depends on the plan that its statistics of the moment suggest.
+"""
 
 
 def moved(at: datetime, subject: int, source: str, sink: str, flow: str) -> MemberFlowEvent:
@@ -98,4 +101,4 @@ def test_a_run_after_ten_times_the_history_takes_no_more() -> None:
     long = a_run_after(LONG)
     assert long[0] <= short[0]
     assert long[2] == pytest.approx(short[2], rel=0.5)
-    assert long[1] <= short[1] * GENEROUS, (short, long)
+    assert long[1] <= short[1] * GENEROUS[connection.vendor], (short, long)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent
@@ -17,6 +18,7 @@ from stockandflow.declarations import Facet, Flow, Process, Stock
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Origin, Restatement, Watermark
 from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry
+from tests.clock import clock_behind
 from tests.recording.test_laws import changed_in_place, stored
 
 pytestmark = pytest.mark.django_db
@@ -35,10 +37,9 @@ def own() -> Registry:
 
 def move(ago: timedelta, subject: int = 1, **fields: Any) -> MemberFlowEvent:
     now = timezone.now()
-    values = {"flow": "arriving", "sink": "near", "facets": {"plan": "Pro"}} | fields
-    return MemberFlowEvent.objects.create(
-        subject_id=subject, timestamp=now - ago, recorded_at=now - timedelta(days=2), **values
-    )
+    values: dict[str, Any] = {"flow": "arriving", "sink": "near", "facets": {"plan": "Pro"}}
+    values |= {"recorded_at": now - timedelta(days=2)} | fields
+    return MemberFlowEvent.objects.create(subject_id=subject, timestamp=now - ago, **values)
 
 
 def restated(**filters: Any) -> list[tuple[Any, ...]]:
@@ -91,6 +92,31 @@ def test_numbers_that_are_not_final_change_without(own: Registry) -> None:
     assert not Restatement.objects.exists()
     assert set(FlowRecord.objects.values_list("revision", flat=True)) == {1}
     assert FlowRecord.objects.get(grain=Grain.YEAR, source=ALL, count__gt=0).count == 2
+
+
+def test_days_become_final_where_events_may_come_less_late_than_before(own: Registry, settings: Any) -> None:
+    settings.STOCKANDFLOW = {"ALLOWED_LATENESS": timedelta(days=7)}
+    move(timedelta(days=6), recorded_at=timezone.now() - timedelta(days=6))
+    with clock_behind(timedelta(days=4)):
+        recording.record_flows(own)
+    settings.STOCKANDFLOW = {"ALLOWED_LATENESS": timedelta(days=1)}
+    recording.record_flows(own)
+
+    over = FlowRecord.objects.filter(end__lt=timezone.now() - timedelta(days=1))
+    assert over.exists()
+    assert not over.filter(computed_at__lt=F("end") + timedelta(days=1)).exists()
+
+
+def test_what_was_final_is_restated_also_where_events_may_come_later_than_before(
+    own: Registry, settings: Any
+) -> None:
+    move(timedelta(days=6))
+    recording.record_flows(own)
+    settings.STOCKANDFLOW = {"ALLOWED_LATENESS": timedelta(days=7)}
+    move(timedelta(days=6), subject=2)
+    recording.record_flows(own)
+
+    assert restated(facet="", source=ALL) == [(ALL, ALL, "", "", 1, 2, 1, 2)]
 
 
 def test_a_pair_that_had_no_moves_on_a_final_day_had_none(own: Registry) -> None:
@@ -190,13 +216,13 @@ def test_every_flow_is_kept_in_the_projects_calendar_and_a_process_in_its_own(ow
 
     kept = FlowRecord.objects.filter(count__gt=0, grain=Grain.DAY).exclude(source=ALL)
     default = Calendar.default().key
-    assert set(kept.values_list("calendar", "flow", "source")) == {
-        (default, "arriving", ""),
-        (default, "going", ""),
-        (default, "", "near"),
-        (default, "", "far"),
-        (abroad.key, "going", ""),
-        (abroad.key, "", "far"),
+    assert set(kept.values_list("calendar", "flow", "source", "count")) == {
+        (default, "arriving", "", 1),
+        (default, "going", "", 1),
+        (default, "", "near", 1),
+        (default, "", "far", 1),
+        (abroad.key, "going", "", 1),
+        (abroad.key, "", "far", 1),
     }
     year = FlowRecord.objects.get(calendar=abroad.key, grain=Grain.YEAR, flow="going", source=ALL)
     assert year.start == abroad.period(Grain.YEAR, timezone.now() - timedelta(days=2)).start
@@ -206,7 +232,8 @@ def test_a_date_that_a_zone_skipped_has_no_record(own: Registry) -> None:
     apia = Calendar("Pacific/Apia")
     day = datetime(2011, 12, 29, 12, tzinfo=UTC)
     move(timezone.now() - day)
-    recording.record_flows(own, calendar=apia)
+    with clock_behind(timezone.now() - day - timedelta(days=7)):
+        recording.record_flows(own, calendar=apia)
 
     totals = FlowRecord.objects.filter(grain=Grain.DAY, source=ALL, start__lt="2012-01-02T00:00Z")
     starts = [

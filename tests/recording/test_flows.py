@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -29,12 +30,15 @@ from stockandflow.models import (
 from stockandflow.models.clock import writing
 from stockandflow.periods import Calendar, Grain
 from stockandflow.registry import Registry, registry
+from tests.clock import clock_behind
 from tests.threads import side_by_side
 
 pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
 UTC_DAYS = Calendar("UTC")
+LATELY = UTC_DAYS.period(Grain.DAY, timezone.now() - 9 * DAY).start
+"""A midnight. Nearly all of a recording is the days from the first event until now."""
 
 
 @pytest.fixture
@@ -140,29 +144,28 @@ def test_a_record_of_the_same_instant_is_replaced(plans: list[Plan]) -> None:
 
 
 def test_every_computed_day_has_a_total_row_also_without_moves() -> None:
-    first = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    first = LATELY + DAY / 2
     past_event(1, first)
     past_event(2, first + 2 * DAY)
     recording.record_flows(registry, calendar=UTC_DAYS)
 
     totals = rows_of(flow="signing-up", source=ALL)
-    midnight = datetime(2026, 3, 1, tzinfo=UTC)
     assert totals[:3] == [
-        ("signing-up", ALL, ALL, midnight + n * DAY, midnight + (n + 1) * DAY, count, count)
+        ("signing-up", ALL, ALL, LATELY + n * DAY, LATELY + (n + 1) * DAY, count, count)
         for n, count in enumerate([1, 0, 1])
     ]
     today = UTC_DAYS.period(Grain.DAY, timezone.now())
     assert totals[-1][3:5] == (today.start, today.end)
-    assert len(totals) == (today.end - midnight).days
+    assert len(totals) == (today.end - LATELY).days
 
 
 def test_events_and_distinct_subjects_are_two_measures() -> None:
-    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    at = LATELY + DAY / 2
     for subject, source in ((1, "paused"), (1, "past-due"), (2, "past-due")):
         past_event(subject, at, flow="churning", source=source, sink="churned", facets={"plan": "Pro"})
     recording.record_flows(registry, calendar=UTC_DAYS)
 
-    day = {"start": datetime(2026, 3, 1, tzinfo=UTC), "flow": "churning"}
+    day = {"start": LATELY, "flow": "churning"}
     assert [(source, count, subjects) for _, source, _, _, _, count, subjects in rows_of(**day)] == [
         (ALL, 3, 2),
         ("past-due", 2, 2),
@@ -173,14 +176,11 @@ def test_events_and_distinct_subjects_are_two_measures() -> None:
 
 def test_running_twice_changes_nothing() -> None:
     for n in range(40):
-        past_event(
-            n % 7, datetime(2026, 3, 1, tzinfo=UTC) + n * timedelta(hours=9), facets={"plan": f"p{n % 3}"}
-        )
-    since = datetime(2026, 3, 1, tzinfo=UTC)
-    recording.record_flows(registry, since=since)
+        past_event(n % 7, LATELY + n * timedelta(hours=5), facets={"plan": f"p{n % 3}"})
+    recording.record_flows(registry, since=LATELY)
     before = rows_of(), facet_rows()
     recording.record_flows(registry)
-    recording.record_flows(registry, since=since)
+    recording.record_flows(registry, since=LATELY)
 
     assert (rows_of(), facet_rows()) == before
 
@@ -204,23 +204,24 @@ def test_days_before_the_first_event_are_not_computed(restate: bool) -> None:
 
 def test_a_late_event_lands_on_the_day_when_it_happened() -> None:
     long_ago = timezone.now() - 5 * DAY
-    past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), recorded_at=long_ago)
+    past_event(1, LATELY, recorded_at=long_ago)
     recording.record_flows(registry, calendar=UTC_DAYS)
     assert Watermark.objects.get(event_model="membership.memberflowevent").event_id > 0
 
-    past_event(2, datetime(2026, 5, 1, 10, tzinfo=UTC))
-    past_event(3, datetime(2026, 2, 1, 10, tzinfo=UTC))  # before everything computed so far
+    early = LATELY - 40 * DAY  # before everything computed so far
+    past_event(2, LATELY + DAY / 2)
+    past_event(3, early + DAY / 2)
     recording.record_flows(registry, calendar=UTC_DAYS)
 
     totals = rows_of(flow="signing-up", source=ALL)
-    assert {row[3].date(): row[5] for row in totals if row[5]} == {date(2026, 2, 1): 1, date(2026, 5, 1): 2}
-    assert totals[0][3].date() == date(2026, 2, 1)
+    assert {row[3]: row[5] for row in totals if row[5]} == {early: 1, LATELY: 2}
+    assert totals[0][3] == early
     assert len({row[3] for row in totals}) == (totals[-1][3] - totals[0][3]).days + 1
 
 
 def test_an_event_written_down_within_the_lag_is_read_again() -> None:
-    settled = past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), recorded_at=timezone.now() - 2 * DAY)
-    past_event(2, datetime(2026, 5, 1, 9, tzinfo=UTC))
+    settled = past_event(1, LATELY, recorded_at=timezone.now() - 2 * DAY)
+    past_event(2, LATELY)
     recording.record_flows(registry)
 
     assert Watermark.objects.get(event_model="membership.memberflowevent").event_id == settled.pk
@@ -229,7 +230,7 @@ def test_an_event_written_down_within_the_lag_is_read_again() -> None:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time")
 def test_an_event_of_an_open_transaction_does_not_slip_behind_the_watermark() -> None:
-    at = datetime(2026, 5, 1, 9, tzinfo=UTC)
+    at = LATELY + DAY / 2
     past_event(1, at, recorded_at=timezone.now() - 2 * DAY)
     written, may_commit = threading.Event(), threading.Event()
 
@@ -252,19 +253,19 @@ def test_an_event_of_an_open_transaction_does_not_slip_behind_the_watermark() ->
     thread.join()
     recording.record_flows(registry, calendar=UTC_DAYS)
 
-    day = {"flow": "signing-up", "source": ALL, "start": at.replace(hour=0)}
+    day = {"flow": "signing-up", "source": ALL, "start": LATELY}
     assert [row[5] for row in rows_of(**day)] == [2]
 
 
 def test_initial_events_are_no_flow() -> None:
-    past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), origin=Origin.INITIAL)
+    past_event(1, LATELY, origin=Origin.INITIAL)
     recording.record_flows(registry)
 
     assert not FlowRecord.objects.filter(count__gt=0).exists()
 
 
 def test_a_move_that_no_flow_covers_is_recorded_by_its_stocks() -> None:
-    past_event(1, datetime(2026, 5, 1, 9, tzinfo=UTC), flow="", source="paused", sink="past-due")
+    past_event(1, LATELY, flow="", source="paused", sink="past-due")
     recording.record_flows(registry, calendar=UTC_DAYS)
     recording.record_flows(registry, calendar=UTC_DAYS)
 
@@ -289,7 +290,8 @@ def test_a_move_that_no_flow_covers_is_recorded_by_its_stocks() -> None:
 def test_a_day_is_a_local_day(zone: str, at: datetime, day: date) -> None:
     past_event(1, at)
     calendar = Calendar(zone)
-    recording.record_flows(registry, calendar=calendar)
+    with clock_behind(timezone.now() - at - 2 * DAY):
+        recording.record_flows(registry, calendar=calendar)
 
     (row,) = (row for row in rows_of(flow="signing-up", source=ALL) if row[5])
     assert row[3] == calendar.midnight(day)
@@ -329,7 +331,8 @@ def test_a_flow_of_stand_ins_is_recorded() -> None:
 
 def test_until_without_since_is_refused() -> None:
     with pytest.raises(InvalidInput, match="since is missing"):
-        recording.record_flows(registry, until=timezone.now())
+        recording.record(registry, until=timezone.now())
+    assert not StockRecord.objects.exists()
 
 
 def test_what_is_no_calendar_is_refused() -> None:
@@ -383,13 +386,13 @@ def test_a_move_that_was_under_way_while_counting_is_explained_once_it_is_commit
 
 
 def test_the_last_instant_of_a_day_belongs_to_it() -> None:
-    midnight = datetime(2026, 3, 1, tzinfo=UTC)
-    past_event(1, midnight - timedelta(microseconds=1))
-    past_event(2, midnight)
+    day = Calendar.default().period(Grain.DAY, LATELY)
+    past_event(1, day.start - timedelta(microseconds=1))
+    past_event(2, day.start)
     recording.record(registry)
 
     found = rows_of(flow="signing-up", source=ALL, count__gt=0)
-    assert [(row[3], row[5]) for row in found] == [(midnight - DAY, 1), (midnight, 1)]
+    assert [(row[4], row[5]) for row in found] == [(day.start, 1), (day.end, 1)]
 
 
 def without(*slugs: str) -> tuple[Registry, Process]:
@@ -410,8 +413,18 @@ def without(*slugs: str) -> tuple[Registry, Process]:
     return found, process
 
 
-def test_moves_of_a_flow_that_is_declared_no_more_are_moves_that_no_flow_covers() -> None:
+@pytest.fixture
+def spring() -> Iterator[tuple[datetime, datetime]]:
+    """Two months, and the day after them is today."""
     since, until = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 5, 1, tzinfo=UTC)
+    with clock_behind(timezone.now() - until - DAY):
+        yield since, until
+
+
+def test_moves_of_a_flow_that_is_declared_no_more_are_moves_that_no_flow_covers(
+    spring: tuple[datetime, datetime],
+) -> None:
+    since, until = spring
     past_event(1, since)
     past_event(1, since + 3 * DAY, "converting", source="trial", sink="active")
     left, process = without("converting")

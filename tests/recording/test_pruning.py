@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from example.leads.models import LeadFlowEvent
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
@@ -33,6 +35,7 @@ from stockandflow.periods import Status as Certainty
 from stockandflow.recording import Pruned, Retention, prune
 from stockandflow.recording.horizons import computable_since, horizon_at
 from stockandflow.registry import Registry
+from tests.shared import kept_for_the_module
 
 pytestmark = pytest.mark.django_db
 
@@ -48,8 +51,7 @@ RETENTION = Retention(events=AGE)
 Step = tuple[timedelta, str]
 
 
-@pytest.fixture
-def shop() -> Registry:
+def declared() -> Registry:
     """Three stocks of members with their flows, in a registry of their own that no trigger serves."""
     plan = Facet("plan", "Plan", "plan__name")
     stocks = [
@@ -69,8 +71,17 @@ def shop() -> Registry:
     ]
     made = Registry()
     made.register(ModelTracker(slug="shop", stocks=stocks, flows=flows), Process("shop", "Shop", stocks))
-    Sweep.objects.create(tracker="shop", database="default", opened_at=START)
     return made
+
+
+def opened() -> None:
+    Sweep.objects.create(tracker="shop", database="default", opened_at=START)
+
+
+@pytest.fixture
+def shop() -> Registry:
+    opened()
+    return declared()
 
 
 def lived(*steps: Step, gone: bool = False) -> int:
@@ -224,118 +235,6 @@ def test_balances_records_and_sweeps_are_as_before(shop: Registry) -> None:
     assert not prune(shop, retention=retention)
 
 
-def test_before_the_horizon_nothing_is_computed_from_events(shop: Registry) -> None:
-    history(8)
-    recorded(shop)
-    prune(shop, retention=RETENTION)
-    tracker, active, process = shop.trackers[0], shop.stock("active"), shop.process("shop")
-
-    assert tracker.exact_since() == HORIZON
-    with pytest.raises(InvalidInput, match="the events before it were pruned"):
-        active.count(at=HORIZON - DAY)
-    for restate in (True, False):
-        with pytest.raises(InvalidInput, match=r"from before .* were pruned, so that its records can't be"):
-            recording.record(shop, since=LAST_YEAR.start - DAY, restate=restate, calendar=CALENDAR)
-    with pytest.raises(InvalidInput, match=r"those before .* were pruned; ask for whole days"):
-        reports.balance(process, HORIZON - 3.3 * DAY, LAST_YEAR.end)
-    balance = reports.balance(process, START - 30 * DAY, LAST_YEAR.end)
-    inflow = balance.number(balance.stocks[0], "inflow")
-    with pytest.raises(InvalidInput, match=r"those before .* were pruned"):
-        reports.members(inflow)
-    with pytest.raises(InvalidInput, match=r"those before .* were pruned"):
-        reports.net(process, HORIZON - DAY, LAST_YEAR.end)
-    with pytest.raises(InvalidInput, match=r"those before .* were pruned"):
-        reports.series(active, HORIZON - DAY, HORIZON, "hour")
-
-
-def test_late_events_before_the_horizon_change_no_record(shop: Registry) -> None:
-    history(8)
-    recorded(shop)
-    prune(shop, retention=RETENTION)
-    rows = facts()
-    lived((5 * DAY, "trial"))
-    MemberFlowEvent.objects.filter(timestamp__lt=HORIZON).update(recorded_at=timezone.now() - 2 * DAY)
-    recording.record(shop, calendar=CALENDAR)
-
-    assert facts() == rows
-
-
-def test_a_calendar_that_comes_later_begins_at_the_horizon(shop: Registry) -> None:
-    history(8)
-    recorded(shop)
-    prune(shop, retention=RETENTION)
-    tokyo = Calendar("Asia/Tokyo")
-    recording.record_flows(shop, calendar=tokyo)
-
-    first = FlowRecord.objects.filter(calendar=tokyo.key, grain=Grain.DAY).earliest("start").start
-    assert first >= tokyo.midnight(tokyo.local_date(LAST_YEAR.start))
-    process = Process("tokyo", "Tokyo", [shop.stock("trial")], calendar=tokyo)
-    shop.register(process)
-    with pytest.raises(InvalidInput, match="were pruned"):
-        reports.balance(process, START, HORIZON)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "reason"),
-    [
-        (lambda: Watermark.objects.update(event_id=0), "aren't in the flow records of"),
-        (lambda: Watermark.objects.update(anew_since=START), "aren't in the flow records of"),
-        (
-            lambda: FlowRecord.objects.filter(grain="day", start__lt=HORIZON).update(
-                computed_at=HORIZON - 9 * DAY
-            ),
-            "not all days before",
-        ),
-        (
-            lambda: FlowRecord.objects.filter(grain="day", start=CALENDAR.midnight(HORIZON.date())).delete(),
-            "not all days before",
-        ),
-        (
-            lambda: StockRecord.objects.filter(
-                stock="active", timestamp__range=(HORIZON, LAST_YEAR.start)
-            ).delete(),
-            "the stock 'active' has no count between",
-        ),
-        (
-            lambda: Delivery.objects.create(
-                event_model="membership.memberflowevent",
-                event_id=MemberFlowEvent.objects.earliest().pk,
-                flow="coming",
-                due_at=START,
-            ),
-            "have deliveries that aren't done",
-        ),
-    ],
-)
-def test_events_stay_where_a_balance_would_become_wrong(shop: Registry, spoil: Any, reason: str) -> None:
-    lived((1 * DAY, "trial"), (2 * DAY, "active"))
-    lived((1 * DAY, "trial"))
-    recorded(shop)
-    spoil()
-    before = kept()
-    done = prune(shop, retention=RETENTION)
-
-    assert (done.events, bool(done)) == ({}, False)
-    assert reason in done.refused["membership.memberflowevent"][0]
-    assert kept() == before
-    assert Watermark.horizon_of(MemberFlowEvent) is None
-
-
-def test_a_delivery_that_is_done_goes_with_its_event(shop: Registry) -> None:
-    lived((1 * DAY, "trial"), (2 * DAY, "active"))
-    for event in MemberFlowEvent.objects.all():
-        Delivery.objects.create(
-            event_model="membership.memberflowevent",
-            event_id=event.pk,
-            flow=event.flow,
-            due_at=START,
-            status=Delivery.Status.DONE,
-        )
-    recorded(shop)
-    prune(shop, retention=RETENTION)
-    assert list(Delivery.objects.values_list("flow", flat=True)) == ["converting"]
-
-
 def test_a_function_of_several_dimensions_keeps_what_led_to_each_state(shop: Registry) -> None:
     key = lived((1 * DAY, "trial"))
     MemberFlowEvent.objects.all().delete()
@@ -360,56 +259,6 @@ def test_a_function_of_several_dimensions_keeps_what_led_to_each_state(shop: Reg
 
     events = MemberFlowEvent.objects.order_by("timestamp")
     assert list(events.values_list("source", "sink")) == [("", "gold"), ("loud", "quiet")]
-
-
-def test_a_dry_run_says_the_same_and_deletes_nothing(shop: Registry) -> None:
-    history(8)
-    recorded(shop)
-    retention = Retention(AGE, {Grain.DAY: 30 * DAY}, {Grain.DAY: AGE})
-    before = kept(), facts(), StockRecord.objects.count()
-    planned = prune(shop, retention=retention, dry_run=True)
-    assert (kept(), facts(), StockRecord.objects.count()) == before
-    assert Watermark.horizon_of(MemberFlowEvent) is None
-
-    done = prune(shop, retention=retention)
-    assert planned.dry_run
-    assert str(planned) == str(done)
-    assert done.events
-    assert done.flow_records
-    assert done.stock_records
-
-
-def test_flow_records_go_with_the_events_of_their_days(shop: Registry) -> None:
-    history(8)
-    recorded(shop)
-    whole = {
-        "calendar": CALENDAR.key,
-        "grain": Grain.DAY,
-        "source": ALL,
-        "sink": ALL,
-        "computed_at": LAST_YEAR.end,
-    }
-    for start in (START, HORIZON):
-        FlowRecord.objects.create(flow="no-more", start=start, end=start + DAY, count=1, subjects=1, **whole)
-    prune(shop, retention=Retention(AGE, flow_records={Grain.DAY: AGE, Grain.WEEK: AGE}))
-    declared_no_more = FlowRecord.objects.filter(flow="no-more")
-    assert [one.start for one in declared_no_more] == [HORIZON]
-    declared_no_more.delete()
-
-    def first(grain: Grain) -> datetime:
-        return FlowRecord.objects.filter(grain=grain).earliest("start").start
-
-    assert first(Grain.DAY) == first(Grain.WEEK) == HORIZON
-    assert first(Grain.MONTH) < HORIZON
-    rows = facts()
-    recording.record(shop, calendar=CALENDAR)
-    recording.record(shop, since=LAST_YEAR.start, restate=True, calendar=CALENDAR)
-    assert facts() == rows
-    with pytest.raises(InvalidInput, match=r"were pruned; ask for whole days"):
-        reports.balance(
-            shop.process("shop"), CALENDAR.period(Grain.DAY, START + 3.5 * DAY).start, LAST_YEAR.end
-        )
-    assert reports.balance(shop.process("shop"), START, LAST_YEAR.end).stocks[0].inflow
 
 
 def test_the_first_month_and_year_are_told_whole_though_their_days_are_gone(shop: Registry) -> None:
@@ -472,6 +321,182 @@ def test_events_that_were_just_written_are_told_when_they_count_as_recorded(shop
     ) in reason
 
 
+@pytest.fixture(scope="class")
+def past(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with kept_for_the_module(django_db_blocker):
+        opened()
+        history(8)
+        recorded(declared())
+        yield
+
+
+@pytest.mark.usefixtures("past")
+class TestARecordedPast:
+    """It is made once for all of these, and whatever they change is undone."""
+
+    @pytest.fixture
+    def shop(self) -> Registry:
+        return declared()
+
+    def test_before_the_horizon_nothing_is_computed_from_events(self, shop: Registry) -> None:
+        prune(shop, retention=RETENTION)
+        tracker, active, process = shop.trackers[0], shop.stock("active"), shop.process("shop")
+
+        assert tracker.exact_since() == HORIZON
+        with pytest.raises(InvalidInput, match="the events before it were pruned"):
+            active.count(at=HORIZON - DAY)
+        for restate in (True, False):
+            with pytest.raises(
+                InvalidInput, match=r"from before .* were pruned, so that its records can't be"
+            ):
+                recording.record(shop, since=LAST_YEAR.start - DAY, restate=restate, calendar=CALENDAR)
+        with pytest.raises(InvalidInput, match=r"those before .* were pruned; ask for whole days"):
+            reports.balance(process, HORIZON - 3.3 * DAY, LAST_YEAR.end)
+        balance = reports.balance(process, START - 30 * DAY, LAST_YEAR.end)
+        inflow = balance.number(balance.stocks[0], "inflow")
+        with pytest.raises(InvalidInput, match=r"those before .* were pruned"):
+            reports.members(inflow)
+        with pytest.raises(InvalidInput, match=r"those before .* were pruned"):
+            reports.net(process, HORIZON - DAY, LAST_YEAR.end)
+        with pytest.raises(InvalidInput, match=r"those before .* were pruned"):
+            reports.series(active, HORIZON - DAY, HORIZON, "hour")
+
+    def test_late_events_before_the_horizon_change_no_record(self, shop: Registry) -> None:
+        prune(shop, retention=RETENTION)
+        rows = facts()
+        lived((5 * DAY, "trial"))
+        MemberFlowEvent.objects.filter(timestamp__lt=HORIZON).update(recorded_at=timezone.now() - 2 * DAY)
+        recording.record(shop, calendar=CALENDAR)
+
+        assert facts() == rows
+
+    def test_a_calendar_that_comes_later_begins_at_the_horizon(self, shop: Registry) -> None:
+        prune(shop, retention=RETENTION)
+        tokyo = Calendar("Asia/Tokyo")
+        recording.record_flows(shop, calendar=tokyo)
+
+        first = FlowRecord.objects.filter(calendar=tokyo.key, grain=Grain.DAY).earliest("start").start
+        assert first >= tokyo.midnight(tokyo.local_date(LAST_YEAR.start))
+        process = Process("tokyo", "Tokyo", [shop.stock("trial")], calendar=tokyo)
+        shop.register(process)
+        with pytest.raises(InvalidInput, match="were pruned"):
+            reports.balance(process, START, HORIZON)
+
+    @pytest.mark.parametrize(
+        ("spoil", "reason"),
+        [
+            (lambda: Watermark.objects.update(event_id=0), "aren't in the flow records of"),
+            (lambda: Watermark.objects.update(anew_since=START), "aren't in the flow records of"),
+            (
+                lambda: FlowRecord.objects.filter(grain="day", start__lt=HORIZON).update(
+                    computed_at=HORIZON - 9 * DAY
+                ),
+                "not all days before",
+            ),
+            (
+                lambda: FlowRecord.objects.filter(
+                    grain="day", start=CALENDAR.midnight(HORIZON.date())
+                ).delete(),
+                "not all days before",
+            ),
+            (
+                lambda: StockRecord.objects.filter(
+                    stock="active", timestamp__range=(HORIZON, LAST_YEAR.start)
+                ).delete(),
+                "the stock 'active' has no count between",
+            ),
+            (
+                lambda: Delivery.objects.create(
+                    event_model="membership.memberflowevent",
+                    event_id=MemberFlowEvent.objects.earliest().pk,
+                    flow="coming",
+                    due_at=START,
+                ),
+                "have deliveries that aren't done",
+            ),
+        ],
+    )
+    def test_events_stay_where_a_balance_would_become_wrong(
+        self, shop: Registry, spoil: Any, reason: str
+    ) -> None:
+        spoil()
+        before = kept()
+        done = prune(shop, retention=RETENTION)
+
+        assert (done.events, bool(done)) == ({}, False)
+        assert reason in done.refused["membership.memberflowevent"][0]
+        assert kept() == before
+        assert Watermark.horizon_of(MemberFlowEvent) is None
+
+    def test_a_delivery_that_is_done_goes_with_its_event(self, shop: Registry) -> None:
+        events = MemberFlowEvent.objects.filter(tracker="shop")
+        done = Delivery.objects.bulk_create(
+            Delivery(
+                event_model="membership.memberflowevent",
+                event_id=event.pk,
+                flow=event.flow,
+                due_at=START,
+                status=Delivery.Status.DONE,
+            )
+            for event in events
+        )
+        prune(shop, retention=RETENTION)
+        left = Delivery.objects.values_list("event_id", flat=True)
+        assert 0 < len(left) < len(done)
+        assert set(left) == set(events.values_list("pk", flat=True))
+
+    def test_a_dry_run_says_the_same_and_deletes_nothing(self, shop: Registry) -> None:
+        retention = Retention(AGE, {Grain.DAY: 30 * DAY}, {Grain.DAY: AGE})
+        before = kept(), facts(), StockRecord.objects.count()
+        planned = prune(shop, retention=retention, dry_run=True)
+        assert (kept(), facts(), StockRecord.objects.count()) == before
+        assert Watermark.horizon_of(MemberFlowEvent) is None
+
+        done = prune(shop, retention=retention)
+        assert planned.dry_run
+        assert str(planned) == str(done)
+        assert done.events
+        assert done.flow_records
+        assert done.stock_records
+
+    def test_flow_records_go_with_the_events_of_their_days(self, shop: Registry) -> None:
+        whole = {
+            "calendar": CALENDAR.key,
+            "grain": Grain.DAY,
+            "source": ALL,
+            "sink": ALL,
+            "computed_at": LAST_YEAR.end,
+        }
+        for start in (START, HORIZON):
+            FlowRecord.objects.create(
+                flow="no-more", start=start, end=start + DAY, count=1, subjects=1, **whole
+            )
+        prune(shop, retention=Retention(AGE, flow_records={Grain.DAY: AGE, Grain.WEEK: AGE}))
+        declared_no_more = FlowRecord.objects.filter(flow="no-more")
+        assert [one.start for one in declared_no_more] == [HORIZON]
+        declared_no_more.delete()
+
+        def first(grain: Grain) -> datetime:
+            return FlowRecord.objects.filter(grain=grain).earliest("start").start
+
+        assert first(Grain.DAY) == first(Grain.WEEK) == HORIZON
+        assert first(Grain.MONTH) < HORIZON
+        rows = facts()
+        recording.record(shop, calendar=CALENDAR)
+        recording.record(shop, since=LAST_YEAR.start, restate=True, calendar=CALENDAR)
+        assert facts() == rows
+        with pytest.raises(InvalidInput, match=r"were pruned; ask for whole days"):
+            reports.balance(
+                shop.process("shop"), CALENDAR.period(Grain.DAY, START + 3.5 * DAY).start, LAST_YEAR.end
+            )
+        assert reports.balance(shop.process("shop"), START, LAST_YEAR.end).stocks[0].inflow
+
+    def test_nothing_is_deleted_without_the_setting(self, shop: Registry) -> None:
+        before = kept(), facts(), StockRecord.objects.count()
+        assert prune(shop) == Pruned()
+        assert (kept(), facts(), StockRecord.objects.count()) == before
+
+
 def test_of_old_counts_the_last_of_each_day_week_or_month_stays() -> None:
     now = datetime.now(UTC)
     first = now - 400 * DAY
@@ -514,14 +539,6 @@ def test_of_old_counts_the_last_of_each_day_week_or_month_stays() -> None:
     assert StockRecord.objects.filter(method="derived").exists()
     assert not StockFacetRecord.objects.filter(stock_record_id=one.pk).exists()
     assert not prune(Registry(), retention=retention)
-
-
-def test_nothing_is_deleted_without_the_setting(shop: Registry) -> None:
-    history(3)
-    recorded(shop)
-    before = kept(), facts(), StockRecord.objects.count()
-    assert prune(shop) == Pruned()
-    assert (kept(), facts(), StockRecord.objects.count()) == before
 
 
 @pytest.mark.parametrize(

@@ -186,8 +186,8 @@ class World:
             TRACKER.import_events(rows, allow_missing_subjects=True)
 
     def change(self, which: int, hours: int) -> None:
-        """An event is moved in time where it stands, and the watermarks are told, as by an import."""
-        events = MemberFlowEvent.objects.order_by("pk")
+        """A move is set to another time where it stands, and the watermarks are told, as by an import."""
+        events = MemberFlowEvent.objects.exclude(origin=Origin.INITIAL).order_by("pk")
         if event := events[which % max(1, events.count()) :].first():
             at = min(event.timestamp + timedelta(hours=hours), self.now())
             changed_in_place(min(at, event.timestamp))

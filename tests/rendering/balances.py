@@ -52,6 +52,7 @@ def stock_balance(
         inflows=tuple(map(line, inflows)),
         outflows=tuple(map(line, outflows)),
         tracked=unexplained is not None,
+        flows_known=unexplained is not None or bool(inflows or outflows),
         **values,
     )
 

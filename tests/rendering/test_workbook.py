@@ -8,6 +8,8 @@ from typing import Any
 
 import openpyxl
 import pytest
+from django.utils import translation
+from django.utils.formats import date_format
 from hypothesis import given, settings
 
 from stockandflow.exceptions import InvalidInput
@@ -164,3 +166,17 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
     with pytest.raises(InvalidInput, match=r"XlsxWriter; pip install 'django-stockandflow\[xlsx\]'"):
         to_xlsx([], LONDON)
+
+
+def test_the_ledger_and_what_it_is_of_are_in_the_readers_language_and_columns_for_programs_stay() -> None:
+    with translation.override("de"):
+        book = opened(business())
+        months = date_format(date(2026, 10, 1), "M")
+    assert book.sheetnames == ["Ledger", "Stocks", "Flows", "About"]
+    ledger = sheet_rows(book["Ledger"])
+    head = next(row for row in ledger if row[0] == "Bestand")
+    assert head[1:5] == ("Anfangsbestand", "Zufluss", "Abfluss", "Saldo")
+    assert head[-1] == "Status"
+    assert f"25 {months}" in str(ledger)
+    assert dict(sheet_rows(book["About"]))["Zeitzone"] == "Europe/London"
+    assert sheet_rows(book["Stocks"])[0] == COLUMNS

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow.models import Origin, StockRecord
+from stockandflow.periods import Calendar
 from stockandflow.registry import registry
 
 SLUGS = {stock.slug: stock for stock in registry.process("membership").stocks}
@@ -24,6 +26,16 @@ STATUSES: dict[str, Status] = {
 
 Step = tuple[datetime, str]
 """When a member came to a stock, and its slug; "" for one that was erased."""
+
+LONDON = Calendar("Europe/London")
+
+
+def midnight(year: int, month: int, day: int) -> datetime:
+    return LONDON.midnight(datetime(year, month, day, tzinfo=UTC).date())
+
+
+SINCE, UNTIL = midnight(2025, 1, 1), midnight(2026, 9, 1)
+"""The past that the fixture ``past`` has."""
 
 
 def written(histories: Sequence[Sequence[Step]], plan: Plan | None = None, **facets: Any) -> list[int]:
@@ -74,3 +86,24 @@ def counted(histories: Sequence[Sequence[Step]], at: datetime) -> None:
     StockRecord.objects.bulk_create(
         StockRecord(stock=slug, timestamp=at, count=found[slug]) for slug in SLUGS
     )
+
+
+def histories(number: int, since: datetime, until: datetime) -> list[list[Step]]:
+    """Members who come and move at random, the same ones every time."""
+    chance = Random(7)
+    span = (until - since).total_seconds()
+    found = []
+    for _ in range(number):
+        times = sorted(
+            since + timedelta(seconds=chance.randrange(int(span))) for _ in range(chance.randrange(1, 6))
+        )
+        slugs: list[str] = []
+        for _ in times:
+            slugs.append(chance.choice([slug for slug in SLUGS if slug != (slugs or [""])[-1]]))
+        found.append(list(zip(times, slugs, strict=True)))
+    return found
+
+
+def recorded_long_ago() -> None:
+    """Have the events written down long before now, so that the watermark passes them."""
+    MemberFlowEvent.objects.update(recorded_at=timezone.now() - timedelta(days=2))

@@ -26,11 +26,6 @@ def plan() -> Plan:
     return Plan.objects.create(name="Basic", monthly_price=9)
 
 
-@pytest.fixture
-def membership() -> Process:
-    return registry.process("membership")
-
-
 def join(plan: Plan, number: int = 1, **fields: Any) -> list[Member]:
     return Member.objects.bulk_create(
         [Member(name=f"m{n}", email="m@example.org", plan=plan, **fields) for n in range(number)]

@@ -1,12 +1,14 @@
 """What pages of one stock or flow work out of a balance: its pairs, and its extremes."""
 
+from datetime import timedelta
+
 import pytest
 
 from example.support.models import TicketFlowEvent
 from stockandflow import recording, reports
 from stockandflow.models import StockRecord
 from stockandflow.registry import registry
-from tests.reports.test_reading import DAY, midnight
+from tests.reports.history import midnight
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +22,7 @@ def test_a_flow_that_touches_none_of_the_stocks_has_its_moves_all_the_same() -> 
         tracker="support.escalation", flow=flow.slug, source="", sink="urgent", subject_id=1,
         timestamp=at, recorded_at=at,
     )  # fmt: skip
-    for when in (JUNE, (at, at + DAY / 4)):
+    for when in (JUNE, (at, at + timedelta(hours=6))):
         balance = reports.balance(process, *when)
         (line,) = reports.lines_of(balance, flow)
         assert (line.source, line.sink_name, line.count) == ("", "urgent", 1)

@@ -1,15 +1,12 @@
 """Whole days are read from records, the rest from events, and the two never disagree about what was recorded."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from random import Random
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from pytest_django import DjangoDbBlocker
 
 from example.membership.models import MemberFlowEvent
 from stockandflow import recording, reports
@@ -18,39 +15,12 @@ from stockandflow.models import FlowRecord, Origin, Restatement, StockRecord, Wa
 from stockandflow.periods import Calendar, Grain, Status
 from stockandflow.registry import registry
 from stockandflow.reports import Balance
-from tests.reports.history import SLUGS, Step, counted, written
-from tests.shared import kept_for_the_module
+from tests.reports.history import LONDON, SINCE, SLUGS, UNTIL, histories, midnight, written
 
 pytestmark = pytest.mark.django_db
 
-LONDON = Calendar("Europe/London")
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def membership() -> Process:
-    return registry.process("membership")
-
-
-def midnight(year: int, month: int, day: int) -> datetime:
-    return LONDON.midnight(datetime(year, month, day, tzinfo=UTC).date())
-
-
-def histories(number: int, since: datetime, until: datetime) -> list[list[Step]]:
-    """Members who come and move at random, the same ones every time."""
-    chance = Random(7)
-    span = (until - since).total_seconds()
-    found = []
-    for _ in range(number):
-        times = sorted(
-            since + timedelta(seconds=chance.randrange(int(span))) for _ in range(chance.randrange(1, 6))
-        )
-        slugs: list[str] = []
-        for _ in times:
-            slugs.append(chance.choice([slug for slug in SLUGS if slug != (slugs or [""])[-1]]))
-        found.append(list(zip(times, slugs, strict=True)))
-    return found
 
 
 def numbers(balance: Balance) -> Any:
@@ -63,13 +33,6 @@ def numbers(balance: Balance) -> Any:
     ]  # fmt: skip
 
 
-def recorded_long_ago() -> None:
-    """Have the events written down long before now, so that the watermark passes them."""
-    MemberFlowEvent.objects.update(recorded_at=timezone.now() - 2 * DAY)
-
-
-SINCE, UNTIL = midnight(2025, 1, 1), midnight(2026, 9, 1)
-
 RANGES = [
     (midnight(2025, 1, 1), midnight(2026, 1, 1)),
     (midnight(2025, 2, 1), midnight(2026, 8, 14)),
@@ -79,23 +42,6 @@ RANGES = [
     (midnight(2025, 5, 5) + HOUR, midnight(2025, 5, 5) + 20 * HOUR),
     (midnight(2025, 12, 20), midnight(2196, 1, 1)),
 ]
-
-
-@pytest.fixture(scope="module")
-def recorded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    with kept_for_the_module(django_db_blocker):
-        moves = histories(120, SINCE, UNTIL)
-        written(moves)
-        for at in (SINCE, midnight(2025, 7, 4) + 3 * HOUR, midnight(2026, 1, 1), UNTIL):
-            counted(moves, at)
-        recorded_long_ago()
-        recording.record(registry)
-        yield
-
-
-@pytest.fixture
-def past(recorded: None, membership: Process) -> Process:
-    return membership
 
 
 def test_what_is_read_from_records_is_what_events_say(past: Process) -> None:
@@ -138,7 +84,7 @@ def test_a_late_event_changes_a_final_number_by_a_restatement_alone(past: Proces
     recording.record(registry)
     after = reports.balance(past, *month)
 
-    assert after.stocks[0].inflow == trial.inflow + 1
+    assert after.stocks[0].inflow == (trial.inflow or 0) + 1
     signing_up = [one for one in after.restated if one.slug == "signing-up"]
     assert [(one.new_count, one.cause) for one in signing_up] == [
         (one.old_count + 1, "imported events") for one in signing_up
@@ -181,7 +127,7 @@ def test_a_day_that_is_not_final_and_got_events_since_is_read_from_events(past: 
     )  # fmt: skip
     after = reports.balance(past, *span)
 
-    assert after.stocks[0].inflow == before.stocks[0].inflow + 1
+    assert after.stocks[0].inflow == (before.stocks[0].inflow or 0) + 1
     assert after.status is Status.PROVISIONAL
 
 

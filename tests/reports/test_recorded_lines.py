@@ -1,42 +1,21 @@
 """What pages work out of a balance of a past that was recorded."""
 
 from collections import Counter
-from collections.abc import Iterator
 from statistics import median
 
 import pytest
-from pytest_django import DjangoDbBlocker
 
 from example.membership.models import MemberFlowEvent
-from stockandflow import recording, reports
+from stockandflow import reports
 from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.registry import registry
-from tests.reports.history import SLUGS, counted, levels, written
-from tests.reports.test_reading import SINCE, UNTIL, histories, midnight, recorded_long_ago
-from tests.shared import kept_for_the_module
+from tests.reports.history import SINCE, SLUGS, UNTIL, histories, levels, midnight
 
 pytestmark = pytest.mark.django_db
 
 JUNE = midnight(2025, 6, 1), midnight(2025, 7, 1)
 TRIAL = SLUGS["trial"]
-
-
-@pytest.fixture(scope="module")
-def recorded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    with kept_for_the_module(django_db_blocker):
-        moves = histories(120, SINCE, UNTIL)
-        written(moves)
-        for at in (SINCE, UNTIL):
-            counted(moves, at)
-        recorded_long_ago()
-        recording.record(registry)
-        yield
-
-
-@pytest.fixture
-def past(recorded: None) -> Process:
-    return registry.process("membership")
 
 
 def test_the_pairs_of_a_flow_are_what_its_events_say_each_once(past: Process) -> None:
@@ -56,7 +35,7 @@ def test_the_pairs_of_a_flow_are_what_its_events_say_each_once(past: Process) ->
 def test_the_extremes_are_those_of_the_levels_at_the_ends_of_the_parts(past: Process) -> None:
     balance = reports.balance(past, *JUNE, grain="day")
     midnights = [JUNE[0], *(part.until for part in balance.parts)]
-    told = {at: levels(histories(120, SINCE, UNTIL), at)["trial"] for at in midnights}
+    told = {at: levels(histories(90, SINCE, UNTIL), at)["trial"] for at in midnights}
 
     found = reports.extremes(balance, TRIAL)
     assert found is not None

@@ -1,22 +1,18 @@
 """Series of a past that was recorded: their points are what balances say, with a list behind each."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
-from pytest_django import DjangoDbBlocker
 
-from stockandflow import recording, reports
+from stockandflow import reports
 from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import FlowRecord, StockRecord
 from stockandflow.periods import Grain, Status
 from stockandflow.registry import registry
-from tests.reports.history import SLUGS, counted, written
-from tests.reports.test_reading import LONDON, SINCE, UNTIL, histories, midnight, recorded_long_ago
-from tests.shared import kept_for_the_module
+from tests.reports.history import LONDON, SLUGS, midnight
 
 pytestmark = pytest.mark.django_db
 
@@ -24,23 +20,6 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 TRIAL = SLUGS["trial"]
 SIGNING_UP, CANCELLING = registry.flow("signing-up"), registry.flow("cancelling")
 MONTHS = midnight(2025, 3, 1), midnight(2025, 7, 1)
-
-
-@pytest.fixture(scope="module")
-def recorded(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    with kept_for_the_module(django_db_blocker):
-        moves = histories(60, SINCE, UNTIL)
-        written(moves)
-        for at in (SINCE, midnight(2025, 7, 4) + 3 * HOUR, UNTIL):
-            counted(moves, at)
-        recorded_long_ago()
-        recording.record(registry)
-        yield
-
-
-@pytest.fixture
-def past(recorded: None) -> Process:
-    return registry.process("membership")
 
 
 def starts(found: reports.Series) -> list[str]:

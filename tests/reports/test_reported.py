@@ -7,13 +7,22 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from stockandflow import reports
 from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, StockFacetRecord, StockRecord
+from stockandflow.models import (
+    ALL,
+    FlowFacetRecord,
+    FlowRecord,
+    Restatement,
+    StockFacetRecord,
+    StockRecord,
+    Watermark,
+)
 from stockandflow.periods import Calendar, Grain
 from stockandflow.recording import record_flows, record_levels
 from stockandflow.registry import registry
@@ -233,6 +242,19 @@ def recorded_process() -> Process:
     )
 
 
+def watermarked(process: Process) -> Process:
+    """The process, of which two days are known to be recorded, with first moves."""
+    FlowRecord.objects.update(first_in_month=F("subjects"))
+    Watermark.objects.create(
+        event_model=CONVERTING.flow_event_model._meta.label_lower,
+        calendar=CALENDAR.key,
+        since=day(0),
+        until=day(2),
+        computed_at=FINAL,
+    )
+    return process
+
+
 def test_a_balance_is_told_number_by_number() -> None:
     process = recorded_process()
     balance = reports.balance(process, day(0), day(2))
@@ -249,6 +271,39 @@ def test_a_balance_is_told_number_by_number() -> None:
     assert [now["trial", kind] for kind in ("outflow", "net", "unexplained")] == [2, -2, 0]
     assert [then["active", kind] for kind in ("inflow", "net", "unexplained")] == [1, 1, 1]
     assert set(told(day(0) - DAY).values()) == {None}
+
+
+def test_each_number_of_a_balance_is_told_once() -> None:
+    """A pair stands with both its stocks, or beside those of the process."""
+    process = watermarked(recorded_process())
+    churned = Process("churned", "Churned", [SLUGS["churned"]], flows=process.flows)
+    for some in (process, churned):
+        balance = reports.balance(some, day(0), day(2), grain="day")
+        told = [known.number for known in reports.as_reported(balance, day(10))]
+        assert len(told) == len(set(told))
+        pairs = [number for number in told if number.flow]
+        assert [(number.measure, number.until, number.value) for number in pairs] == [
+            ("count", day(2), 2),
+            ("subjects", day(2), 2),
+            ("count", day(1), 2),
+            ("subjects", day(1), 2),
+        ]
+
+
+def test_what_was_known_and_is_not_any_more_is_told() -> None:
+    """Late events can make the values of a facet unknown."""
+    process = recorded_process()
+    now = StockRecord.objects.get(stock="trial", timestamp=day(0))
+    Restatement.objects.create(
+        kind="stock", slug="trial", start=day(0), end=day(0), facet="plan", value="(none)", revision=2,
+        old_count=4, new_count=None, old_computed_at=day(2), at=RESTATED, cause="late events",
+    )  # fmt: skip
+    now.computed_at = day(2)
+    now.save()
+    balance = reports.balance(process, day(0), day(2), facets={"plan": "(none)"})
+    assert balance.stocks[0].opening is None
+    told = {known.number: known.value for known in reports.as_reported(balance, day(10))}
+    assert told[balance.number(balance.stocks[0], "opening")] == 4
 
 
 def test_other_moves_of_a_process_are_those_of_no_flow_of_it() -> None:

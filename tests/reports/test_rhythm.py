@@ -15,11 +15,11 @@ from stockandflow.exceptions import InvalidInput, UnknownFacetValue
 from stockandflow.models import Origin, Watermark
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
-from tests.reports.history import written
-from tests.reports.test_reading import HOUR, LONDON, histories, midnight
+from tests.reports.history import LONDON, histories, midnight, written
 
 pytestmark = pytest.mark.django_db
 
+HOUR = timedelta(hours=1)
 YEAR = midnight(2025, 1, 1), midnight(2026, 1, 1)
 CALENDARS = [
     Calendar("Europe/London"),
@@ -28,11 +28,6 @@ CALENDARS = [
     Calendar("Pacific/Apia"),
     Calendar(),
 ]
-
-
-@pytest.fixture
-def membership() -> Process:
-    return registry.process("membership")
 
 
 def signing_up() -> Flow:

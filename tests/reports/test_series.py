@@ -14,8 +14,7 @@ from stockandflow.models import Definition, StockRecord
 from stockandflow.periods import Calendar, Grain, Status
 from stockandflow.registry import registry
 from stockandflow.rendering import series_rows, series_to_table
-from tests.reports.history import SLUGS
-from tests.reports.test_reading import LONDON, SINCE, UNTIL, midnight
+from tests.reports.history import LONDON, SINCE, SLUGS, UNTIL, midnight
 
 pytestmark = pytest.mark.django_db
 

@@ -21,7 +21,7 @@ from stockandflow.exceptions import InvalidInput
 from stockandflow.models import StockRecord
 from stockandflow.periods import Calendar
 from stockandflow.registry import registry
-from stockandflow.reports import series
+from stockandflow.reports import Hidden, series
 from stockandflow.site import exports
 from stockandflow.site.exports import file_name, list_file, list_of, series_file
 from tests.users import user_with
@@ -93,7 +93,7 @@ def test_the_file_has_the_filters_of_the_page(exporter: Client, members: None) -
 
 def test_a_formula_is_defused(members: None) -> None:
     Member.objects.filter(name="m0").update(name="=1+1")
-    columns, rows = list_of(Member.objects.filter(name="=1+1"))
+    columns, rows = list_of(Member.objects.filter(name="=1+1"), Hidden())
     assert content(list_file("n", columns, rows, {}, "csv")).decode().splitlines()[1].endswith(",'=1+1")
 
 
@@ -209,7 +209,7 @@ def test_a_series_is_named_after_what_it_is_of() -> None:
 
 
 def test_a_list_has_the_key_and_the_name_of_each_object_and_no_field_of_it(members: None) -> None:
-    columns, rows = list_of(Member.objects.order_by("pk"))
+    columns, rows = list_of(Member.objects.order_by("pk"), Hidden())
     assert columns == ("key", "object")
     assert [name for _, name in rows] == ["m0", "m1", "m2"]
 
@@ -217,7 +217,7 @@ def test_a_list_has_the_key_and_the_name_of_each_object_and_no_field_of_it(membe
 def test_a_list_of_events_names_what_moved_and_who_is_gone_by_the_key(members: None) -> None:
     keys = {member.name: str(member.pk) for member in Member.objects.all()}
     Member.objects.filter(name="m2").delete()
-    columns, rows = list_of(MemberFlowEvent.objects.filter(flow="signing-up").order_by("id"))
+    columns, rows = list_of(MemberFlowEvent.objects.filter(flow="signing-up").order_by("id"), Hidden())
     found = [dict(zip(columns, row, strict=True)) for row in rows]
     assert [(row["subject"], row["object"]) for row in found] == [
         (keys["m0"], "m0"),
@@ -229,7 +229,7 @@ def test_a_list_of_events_names_what_moved_and_who_is_gone_by_the_key(members: N
 
 @pytest.mark.parametrize("kind", ["csv", "xlsx", "json"])
 def test_a_list_can_be_had_in_every_format(members: None, kind: str) -> None:
-    columns, rows = list_of(MemberFlowEvent.objects.order_by("id"))
+    columns, rows = list_of(MemberFlowEvent.objects.order_by("id"), Hidden())
     response = list_file("events", columns, rows, {"Process": "Membership"}, kind)
     assert response["Content-Disposition"] == f'attachment; filename="events.{kind}"'
     made = content(response)
@@ -249,7 +249,7 @@ def test_a_list_that_is_too_long_for_a_file_is_refused(
 ) -> None:
     monkeypatch.setattr(exports, "MOST_OBJECTS", 2)
     with pytest.raises(InvalidInput, match=r"has 3 rows, and a file holds 2; .* API"):
-        list_of(Member.objects.all())
+        list_of(Member.objects.all(), Hidden())
 
 
 def test_a_long_list_is_sent_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,26 @@ def test_the_bars_have_a_moving_average_from_fourteen_periods_on(lister: Client,
     assert "Mean of 7 periods" not in page(lister, SIGNING_UP, range="7d")
 
 
+def test_what_came_before_its_first_recorded_day_is_not_known(lister: Client, moves: datetime) -> None:
+    recording.record(registry)
+    first = LONDON.midnight(LONDON.local_date(moves - 20 * DAY))
+    day = f"{first.astimezone(LONDON.zone):%-d %b %Y}"
+    html = page(lister, SIGNING_UP, range="30d")
+    text = text_of(html)
+    assert f"Moves 20 Known since {day} Per day" in text, "there is nothing to compare it with"
+    assert f"Per day {20 / ((timezone.now() - first) / DAY):.1f}" in text
+    table = html[html.index('class="sf-data"') : html.index("</details>", html.index('class="sf-data"'))]
+    rows = re.findall(r"<td>([^<]+)</td><td class=.sf-muted.>([^<]+)", table)
+    assert rows == [("0", "in progress"), *[("–", "not known")] * 9]
+    assert 'class="sf-gap"' in html
+
+    by_month = page(lister, SIGNING_UP, range="12mo")
+    assert f"partial, since {day}</td>" in by_month
+    assert f"(partial, since {day})</title>" in by_month
+    before = page(lister, SIGNING_UP, since="2020-01-01", until="2020-02-01")
+    assert f"Not known Known since {day}" in text_of(before)
+
+
 def test_the_hours_of_the_week_lead_to_their_moves(lister: Client, moves: datetime) -> None:
     html = page(lister, SIGNING_UP)
     day = (moves - DAY / 2).astimezone(LONDON.zone).weekday()

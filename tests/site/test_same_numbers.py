@@ -17,8 +17,7 @@ from django.utils import timezone
 from example.membership.models import MemberFlowEvent
 from stockandflow import recording, reports
 from stockandflow.registry import registry
-from tests.reports.history import counted, written
-from tests.reports.test_reading import histories, midnight, recorded_long_ago
+from tests.reports.history import counted, histories, midnight, recorded_long_ago, written
 from tests.users import user_with
 
 pytestmark = pytest.mark.django_db

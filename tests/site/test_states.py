@@ -105,6 +105,9 @@ def test_there_is_no_file_that_would_lack_a_stock_without_a_word(
             response = client.get(TORN, {"format": kind})
             assert response.status_code == 400
             assert "these stocks can't be counted: Torn one." in response.content.decode()
+            response = client.get(f"{TORN}stocks/torn-one/", {"format": kind})
+            assert response.status_code == 400
+            assert "these stocks can't be counted: Torn one." in response.content.decode()
         monkeypatch.undo()
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from example.membership.models import Member, Plan
 from stockandflow import recording
-from stockandflow.models import StockRecord
+from stockandflow.models import StockRecord, Sweep
 from stockandflow.registry import registry
 from tests.site.test_views import MEMBERSHIP, page, queries, text_of
 
@@ -241,3 +241,45 @@ def test_a_panel_shows_the_stock_of_now_by_its_first_facet_and_each_value_leads_
 def test_the_page_of_a_process_makes_fifteen_queries_at_most(lister: Client, members: None) -> None:
     page(lister, MEMBERSHIP)
     assert queries(lister, MEMBERSHIP) <= 15
+
+
+def test_before_the_capture_began_nothing_is_said_of_what_came_and_went(
+    viewer: Client, members: list[Member]
+) -> None:
+    Sweep.objects.update(told_since=timezone.now())
+    days: dict[str, Any] = {"range": "custom", "since": day_before(30), "until": day_before(20)}
+    text = text_of(page(viewer, TRIAL, **days))
+    assert text.count("– What came and went isn't known: the capture began later.") == 2
+    assert "Nothing came" not in text
+
+    html = page(viewer, MEMBERSHIP, **days)
+    assert "Nothing moved in this range" not in html
+    assert text_of(html).count("What came and went isn't known: the capture began later.") == 5
+    assert 'href="#sf-untracked"' not in html
+    assert "Signing up –, from outside to Trial" in html
+    assert re.search(r"Trial – – – – – –", text_of(html))
+    assert "in no tracker" not in text_of(html)
+
+    for flow in ("signing-up", "-"):
+        text = text_of(page(viewer, f"/stockandflow/membership/flows/{flow}/", **days))
+        assert "Nothing moved" not in text
+        assert "Not known Known since " in text
+    text = text_of(page(viewer, "/stockandflow/membership/unexplained/", **days))
+    assert "All is explained" not in text
+    assert "Not known What came and went isn't known" in text
+
+
+def test_a_flow_isnt_compared_with_what_is_not_known(viewer: Client, members: list[Member]) -> None:
+    Sweep.objects.update(told_since=timezone.now() - 2 * DAY)
+    days: dict[str, Any] = {"range": "custom", "since": day_before(2), "until": day_before(-1)}
+    text = text_of(page(viewer, "/stockandflow/membership/flows/signing-up/", **days))
+    assert "Moves 5 " in text
+    assert "against 0" not in text
+
+
+def test_a_slice_of_what_is_tracked_says_nothing_of_trackers(viewer: Client, members: list[Member]) -> None:
+    assert "in no tracker" not in page(viewer, MEMBERSHIP, **PRO)
+
+
+def day_before(days: int) -> str:
+    return (timezone.localdate() - days * DAY).isoformat()

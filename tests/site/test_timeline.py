@@ -17,6 +17,7 @@ from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from example.support.models import Ticket
 from stockandflow.models import Origin
 from stockandflow.registry import registry
+from stockandflow.reports import Hidden
 from stockandflow.site.lifelines import lasting, lifelines, standing_in, strip
 from stockandflow.site.links import timeline_url
 from tests.reports.history import Step, written
@@ -111,7 +112,7 @@ def test_every_dimension_has_a_line_of_its_own(reader: Client) -> None:
     (key,) = written([LIFE])
     ticket = Ticket.objects.create(title="Help", member_id=key, priority="urgent")
     support = registry.process("support")
-    lines = lifelines(support, Ticket, ticket.pk)
+    lines = lifelines(support, Ticket, ticket.pk, Hidden())
     assert [(line.name, line.state) for line in lines] == [
         ("support.ticket", "ticket-new"),
         ("support.escalation", "urgent"),
@@ -205,7 +206,7 @@ def test_a_length_is_told_in_its_two_largest_units(length: timedelta, said: str)
 
 def test_a_strip_of_an_instant_is_no_division_by_zero() -> None:
     (key,) = written([[(START, "trial")]])
-    (line,) = lifelines(membership, Member, key)
+    (line,) = lifelines(membership, Member, key, Hidden())
     (one,) = strip(line, START, {}, str)
     assert (one.x, one.state) == ("0.000%", "trial")
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from example.membership.models import Member, MemberFlowEvent, Plan, Status
 from stockandflow.capture import repair
@@ -116,5 +117,47 @@ def test_a_stock_of_a_hidden_process_isnt_named(unseen: Member, monkeypatch: pyt
     secret = Process("secret", "Secret", [registry.stock("active")], flows=[], permission="auth.view_group")
     monkeypatch.setattr(registry, "processes", [seen, secret])
     text = text_of(page(client_of(*SEES), "/stockandflow/seen/unexplained/"))
-    assert "Trial → a process that you may not see 1 move" in text
+    assert "Trial → elsewhere 1 move" in text
     assert "Active" not in text
+
+
+def test_its_form_asks_for_a_range_alone_and_keeps_the_rest(unseen: Member) -> None:
+    client = client_of(*SEES)
+    asked = "per=week&compare=previous&facet-plan=Basic"
+    html = page(client, f"{PAGE}?range=7d&{asked}")
+    form = re.search(r'<form class="sf-filters".*?</form>', html, re.DOTALL)
+    assert form
+    assert "<select" not in form[0]
+    assert "Apply" not in text_of(form[0])
+    assert "Trial → Active 1 move" in text_of(html)
+    assert f'href="/stockandflow/membership/?range=7d&amp;{asked.replace("&", "&amp;")}"' in html
+    html = page(client, f"{PAGE}?since=2026-01-01&{asked}")
+    form = re.search(r'<form class="sf-filters".*?</form>', html, re.DOTALL)
+    assert form
+    assert re.findall(r'name="([^"]*)"', form[0]) == ["since", "until", "per", "compare", "facet-plan"]
+    assert "Apply" in text_of(form[0])
+
+
+def test_a_stock_is_unexplained_whatever_facet_the_page_came_from(unseen: Member) -> None:
+    html = page(client_of(*SEES), f"{PAGE}?facet-plan=Basic")
+    assert "When it arose" in text_of(html)
+
+
+def test_what_is_known_of_a_deleted_object_is_told(unseen: Member) -> None:
+    repair(registry, slugs=[MEMBERS.slug])
+    key, day = unseen.pk, date_format(timezone.localtime())
+    unseen.delete()
+    MemberFlowEvent.objects.filter(subject_id=key, sink="").delete()
+    html = page(client_of(*SEES), PAGE)
+    assert f"Active → outside 1 move Member #{key} (deleted, in Active since {day}, Plan Basic)" in text_of(
+        html
+    )
+    assert f'href="/stockandflow/membership/objects/membership.member/{key}/"' in html
+
+
+def test_of_a_deleted_object_no_facet_and_no_name_is_told_to_who_may_not_list(unseen: Member) -> None:
+    unseen.delete()
+    MemberFlowEvent.objects.filter(subject_id=unseen.pk, sink="").delete()
+    text = text_of(page(client_of("view_process"), PAGE))
+    assert "1 move" in text
+    assert "deleted" not in text

@@ -383,7 +383,7 @@ class ScheduleEntryAdmin(StoredAdmin):
 class SweepAdmin(StoredAdmin):
     """The sweeps of each tracker: since when it is open, how the last one went, and how far one has come."""
 
-    list_display = ("tracker", "database", "opened_at", "completed_at", "found", "started_at", "cursor")
+    list_display = ("tracker", "completed_at", "found", "opened_at", "started_at", "cursor", "database")
     list_filter = ("database",)
     search_fields = ("tracker",)
 
@@ -392,10 +392,15 @@ class SweepAdmin(StoredAdmin):
 class ScheduleRunAdmin(StoredAdmin):
     """The runs of the schedule's entries, latest period first."""
 
-    list_display = ("period_start", "entry", "status", "outcome")
+    list_display = ("period_start", "breakable_entry", "status", "outcome")
     list_filter = ("status", "entry")
     list_select_related = ("entry",)
     date_hierarchy = "period_start"
+
+    @admin.display(description=gettext_lazy("entry"), ordering="entry")
+    def breakable_entry(self, run: ScheduleRun) -> str:
+        """A long dotted path gives way to the message."""
+        return breakable(run.entry.name)
 
     @admin.display(description=gettext_lazy("message"), ordering="message")
     def outcome(self, run: ScheduleRun) -> str:

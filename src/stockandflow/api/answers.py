@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
 from stockandflow.api.callers import identify
@@ -40,7 +41,8 @@ def answering(*, basic: bool = False) -> Callable[[View], Callable[..., HttpResp
         def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 if request.method not in ("GET", "HEAD"):
-                    raise Refused(405, "method", f"The method is {request.method}; ask with GET.")
+                    text = _("The method is %(method)s; ask with GET.")
+                    raise Refused(405, "method", text % {"method": request.method})
                 identify(request, basic=basic)
                 found = view(request, *args, **kwargs)
             except REFUSED as error:

@@ -7,11 +7,14 @@ from datetime import datetime
 from typing import TypeVar
 
 from django.http import Http404, HttpRequest
+from django.utils.translation import gettext as _
 
 from stockandflow.api.refusals import Refused, invalid
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.periods import Grain
 from stockandflow.site.filters import Asked, read_filters
+from stockandflow.site.naming import meant
+from stockandflow.site.words import grouped
 
 RANGE = ("range", "since", "until")
 MOST_ROWS = 25_000
@@ -38,7 +41,8 @@ def strays(parameters: Mapping[str, str], known: Iterable[str]) -> dict[str, str
     known = list(known)
     names = [f"{name}<slug>" if name == "facet-" else name for name in known]
     return {
-        name: f"There is no parameter {name!r} here; there are {', '.join(names)}."
+        name: _("There is no parameter %(name)r here; there are %(known)s.")
+        % {"name": name, "known": ", ".join(names)}
         for name in parameters
         if name not in known and not (name.startswith("facet-") and "facet-" in known)
     }
@@ -51,11 +55,29 @@ def grain_of(request: HttpRequest, asked: Asked) -> Grain:
 
 
 def declared(process: Process, kind: str, known: Iterable[Declared], slug: str) -> Declared:
-    """The stock or flow of the process with that slug. Raises Http404."""
-    for one in known:
-        if one.slug == slug:
-            return one
-    raise Http404(f"There is no {kind} {slug!r} in the process {process.slug!r}.")
+    """The stock or flow of the process with that slug. Raises Http404, which names those there are."""
+    by_slug = {one.slug: one for one in known}
+    if slug in by_slug:
+        return by_slug[slug]
+    none = {
+        "stock": _("There is no stock %(slug)r in the process %(process)r."),
+        "flow": _("There is no flow %(slug)r in the process %(process)r."),
+    }[kind]
+    text = none % {"slug": slug, "process": process.slug}
+    there = _("There are %(known)s.") % {"known": ", ".join(map(repr, by_slug))} if by_slug else ""
+    raise Http404(" ".join(filter(None, (text, meant(slug, by_slug), there))))
+
+
+def uncounted(broken: Iterable[Stock]) -> list[dict[str, str]]:
+    """What an answer says of the stocks of a process that can't be counted."""
+    return [
+        {
+            "stock": stock.slug,
+            "name": str(stock.name),
+            "message": _("This stock can't be counted, so it is left out. The server's log says why."),
+        }
+        for stock in broken
+    ]
 
 
 def whole_number(parameters: Mapping[str, str], name: str, default: int, most: int) -> int:
@@ -64,7 +86,8 @@ def whole_number(parameters: Mapping[str, str], name: str, default: int, most: i
     if not text:
         return default
     if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
-        raise invalid({name: f"{name} is {text!r}; write a whole number from 1 to {most:,}."})
+        told = _("%(name)s is %(given)r; write a whole number from 1 to %(most)s.")
+        raise invalid({name: told % {"name": name, "given": text, "most": grouped(most, 0)}})
     return int(text)
 
 
@@ -74,6 +97,9 @@ def checked_rows(number: int) -> None:
         raise Refused(
             400,
             "too-many",
-            f"The answer would have {number:,} rows, and {MOST_ROWS:,} are the most; ask for a shorter range, a "
-            "coarser grain, or without a split.",
+            _(
+                "The answer would have %(number)s rows, and %(most)s are the most; ask for a shorter range, a coarser "
+                "grain, or without a split."
+            )
+            % {"number": grouped(number, 0), "most": grouped(MOST_ROWS, 0)},
         )

@@ -9,6 +9,7 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from stockandflow.api.refusals import Refused
@@ -17,8 +18,6 @@ from stockandflow.models import ApiToken
 from stockandflow.registry import registry
 from stockandflow.site.access import EXPORTING, is_scoped, may_export, process_or_404
 from stockandflow.site.frames import page_url
-
-WANTED = "log in, or send the header 'Authorization: Bearer' with a token for this path"
 
 
 def identify(request: HttpRequest, *, basic: bool = False) -> None:
@@ -31,7 +30,7 @@ def identify(request: HttpRequest, *, basic: bool = False) -> None:
     if header := request.headers.get("Authorization", ""):
         request.user = _user_of(request, _shown(header, basic=basic))
     elif not getattr(request, "user", None) or not request.user.is_authenticated:
-        raise Refused(401, "unauthorized", f"Nobody is logged in, and no token was sent; {WANTED}.")
+        raise _unknown(_("Nobody is logged in, and no token was sent."))
 
 
 def whole(request: HttpRequest, slug: str) -> Process:
@@ -43,13 +42,19 @@ def whole(request: HttpRequest, slug: str) -> Process:
     process = process_or_404(request.user, registry, slug)
     if not may_export(request.user, process):
         raise PermissionDenied(
-            f"You may see the pages of the process {slug!r}, but not take its numbers away; ask for {EXPORTING} and "
-            "the permission to view the models of its stocks."
+            _(
+                "You may see the pages of the process %(process)r, but not take its numbers away; ask for "
+                "%(permission)s and the permission to view the models of its stocks."
+            )
+            % {"process": slug, "permission": EXPORTING}
         )
     if is_scoped(request, process):
         raise PermissionDenied(
-            f"You see a part of the objects of the process {slug!r}, and its records aren't kept for a part; ask "
-            "as somebody who sees them all."
+            _(
+                "You see a part of the objects of the process %(process)r, and its records aren't kept for a part; ask "
+                "as somebody who sees them all."
+            )
+            % {"process": slug}
         )
     return process
 
@@ -57,17 +62,21 @@ def whole(request: HttpRequest, slug: str) -> Process:
 @sensitive_variables()
 def _shown(header: str, *, basic: bool) -> str:
     """The token in the header."""
-    scheme, _, rest = header.partition(" ")
+    scheme, _space, rest = header.partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip()
     if basic and scheme.lower() == "basic":
         try:
             return b64decode(rest.strip(), validate=True).decode().partition(":")[0]
         except ValueError as error:  # no base64, no UTF-8, or no ASCII to begin with
-            raise Refused(
-                401, "unauthorized", f"The header 'Authorization' can't be read; {WANTED}."
-            ) from error
-    raise Refused(401, "unauthorized", f"The header 'Authorization' has the scheme {scheme!r}; {WANTED}.")
+            raise _unknown(_("The header 'Authorization' can't be read.")) from error
+    raise _unknown(_("The header 'Authorization' has the scheme %(scheme)r.") % {"scheme": scheme})
+
+
+def _unknown(text: str) -> Refused:
+    """The refusal of a caller who isn't known, with what to do."""
+    cure = _("Log in, or send the header 'Authorization: Bearer' with a token for this path.")
+    return Refused(401, "unauthorized", f"{text} {cure}")
 
 
 @sensitive_variables()
@@ -80,13 +89,16 @@ def _user_of(request: HttpRequest, shown: str) -> Any:
         raise Refused(
             401,
             "unauthorized",
-            "The token isn't known, was revoked or has expired, or its user is gone; make another one.",
+            _("The token isn't known, was revoked or has expired, or its user is gone; make another one."),
         )
     path = request.path.removeprefix(page_url(request, "index"))
     if not token.covers(path):
         covered = ", ".join(map(repr, token.paths.splitlines()))
         raise Refused(
-            403, "forbidden", f"The path is {path!r}, and the token is for {covered}; make one for this path."
+            403,
+            "forbidden",
+            _("The path is %(path)r, and the token is for %(covered)s; make one for this path.")
+            % {"path": path, "covered": covered},
         )
     ApiToken.objects.used(token, now)
     return user

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.core import signing
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
 from stockandflow.api.refusals import invalid
 from stockandflow.rendering.document import iso
@@ -42,7 +43,10 @@ def read_cursor(text: str) -> Place | None:
     except (signing.BadSignature, ValueError, TypeError) as error:
         raise invalid(
             {
-                "cursor": f"cursor is {text[:40]!r}, which no answer gave; send meta.next as it came, or leave it out."
+                "cursor": _(
+                    "cursor is %(given)r, which no answer gave; send meta.next as it came, or leave it out."
+                )
+                % {"given": text[:40]}
             }
         ) from error
 

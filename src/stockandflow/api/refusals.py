@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 from django.core.exceptions import PermissionDenied
 from django.http import Http404
+from django.utils.translation import gettext as _
 
 from stockandflow.exceptions import InvalidInput, UnknownSlug
+from stockandflow.site.reporting import Uncounted
 
 
 class Refused(Exception):
@@ -24,7 +26,7 @@ class Refused(Exception):
         self.parameters = dict(parameters or {})
 
 
-REFUSED = (Refused, Http404, PermissionDenied, UnknownSlug, InvalidInput)
+REFUSED = (Refused, Http404, PermissionDenied, UnknownSlug, InvalidInput, Uncounted)
 """What ``refusal`` understands."""
 
 
@@ -35,7 +37,9 @@ def refusal(error: Exception) -> Refused:
     if isinstance(error, Http404 | UnknownSlug):
         return Refused(404, "not-found", str(error))
     if isinstance(error, PermissionDenied):
-        return Refused(403, "forbidden", str(error) or "You may not see this.")
+        return Refused(403, "forbidden", str(error) or _("You may not see this."))
+    if isinstance(error, Uncounted):
+        return Refused(503, "uncounted", str(error))
     return Refused(400, "invalid", str(error))
 
 

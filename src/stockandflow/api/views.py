@@ -13,9 +13,10 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from stockandflow.api.answers import Document, answers
-from stockandflow.api.asking import checked_rows, declared, grain_of, read, strays, whole_number
+from stockandflow.api.asking import checked_rows, declared, grain_of, read, strays, uncounted, whole_number
 from stockandflow.api.callers import whole
 from stockandflow.api.events import page, read_cursor, row
 from stockandflow.api.refusals import invalid
@@ -24,10 +25,12 @@ from stockandflow.registry import registry
 from stockandflow.rendering import balance_rows, series_rows
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import Row
+from stockandflow.reports import Balance
 from stockandflow.reports.events import models_of, moves_within, refuse_pruned, touching
-from stockandflow.site.access import may_list, process_or_404, scoped_events, visible
+from stockandflow.site.access import LISTING, hidden_from, may_list, process_or_404, scoped_events, visible
 from stockandflow.site.frames import page_url
-from stockandflow.site.telling import balance, least_told, series
+from stockandflow.site.reporting import NothingCounted, counted, counted_series
+from stockandflow.site.telling import balance, least_told
 
 DEFAULT_EVENTS, MOST_EVENTS = 100, 1000
 
@@ -67,20 +70,29 @@ def _declarations(request: HttpRequest, process: Process) -> Iterable[dict[str, 
 def process(request: HttpRequest, slug: str) -> Document:
     """One process over a range: its numbers in long form, with those of parts and slices where these are asked for.
 
-    Those queries of ``reports.balance``, and one for each facet whose values are a queryset.
+    Those queries of ``reports.balance``, and one for each facet whose values are a queryset. A stock that can't be
+    counted is left out, and told.
     """
     shown = whole(request, slug)
     asked = read(request, shown, timezone.now(), ("per", "facet-", "split", "compare"))
-    found = balance(
-        request.user,
-        shown,
-        asked.since,
-        asked.until,
-        grain=grain_of(request, asked) if request.GET.get("per") else None,
-        facets=asked.slice,
-        split_by=asked.split_by,
-        compare=asked.compare,
-    )
+    grain = grain_of(request, asked) if request.GET.get("per") else None
+
+    def answer(sound: Process) -> Balance:
+        return balance(
+            request.user,
+            sound,
+            asked.since,
+            asked.until,
+            grain=grain,
+            facets=asked.slice,
+            split_by=asked.split_by,
+            compare=asked.compare,
+            known=asked.known,
+        )
+
+    found, broken = counted(shown, answer)
+    if found is None:
+        raise NothingCounted(shown, asked)
     rows = [_flat(one) for one in balance_rows(found, shown.calendar)]
     checked_rows(len(rows))
     meta = {
@@ -94,6 +106,7 @@ def process(request: HttpRequest, slug: str) -> Document:
         "status": found.status.value,
         "min_cell": found.least or None,
         "suppressed": found.suppressed,
+        "uncounted": uncounted(broken),
         "restated": len(found.restated),
         "slice": dict(found.slice),
         "split": asked.split_by,
@@ -121,8 +134,8 @@ def _series(request: HttpRequest, process: Process, of: Stock | Flow) -> Documen
     asked = read(request, process, timezone.now(), ("per", "measure"), hours=True)
     measure: Any = request.GET.get("measure", "").strip() or None
     kind = "aggregate" if isinstance(of, Stock) else "measure"
-    found = series(
-        request.user, process, of, asked.since, asked.until, grain_of(request, asked), **{kind: measure}
+    found, broken = counted_series(
+        request.user, process, of, asked, grain_of(request, asked), **{kind: measure}
     )
     meta = {
         "process": process.slug,
@@ -136,6 +149,7 @@ def _series(request: HttpRequest, process: Process, of: Stock | Flow) -> Documen
         "until": iso(found.until),
         "min_cell": least_told(request.user, process) or None,
         "suppressed": found.suppressed,
+        "uncounted": uncounted(broken),
         "breaks": [{"since": iso(one.at), "text": one.text} for one in found.breaks],
     }
     return {
@@ -162,12 +176,16 @@ def events(request: HttpRequest, slug: str) -> Document:
         subject = _subject_of(model)
         if not may_list(request.user, shown, subject):
             raise PermissionDenied(
-                f"You may see the numbers of the process {shown.slug!r}, but not the {subject._meta.label} objects "
-                "that moved; ask for stockandflow.list_objects and the permission to view them."
+                _(
+                    "You may see the numbers of the process %(process)r, but not the %(model)s objects that moved; ask "
+                    "for %(permission)s and the permission to view them."
+                )
+                % {"process": shown.slug, "model": subject._meta.label, "permission": LISTING}
             )
     refuse_pruned(models, asked.since)
     querysets = [_moves(request, shown, model, flow, asked.since, asked.until) for model in models]
     found, after = page(querysets, after, limit)
+    hidden = hidden_from(request.user, registry)
     meta = {
         "process": shown.slug,
         "since": iso(asked.since),
@@ -176,7 +194,7 @@ def events(request: HttpRequest, slug: str) -> Document:
         "limit": limit,
         "next": after and after.cursor,
     }
-    return {"kind": "events", "meta": meta, "rows": [row(event) for event in found]}
+    return {"kind": "events", "meta": meta, "rows": [row(hidden.told(event)) for event in found]}
 
 
 def _moves(
@@ -209,7 +227,10 @@ def schema(request: HttpRequest) -> Document:  # noqa: ARG001
 @answers
 def nowhere(request: HttpRequest, rest: str) -> Document:
     """What is asked below the API and isn't there."""
-    raise Http404(f"There is no {rest!r} in the API; begin with {page_url(request, 'api-processes')!r}.")
+    raise Http404(
+        _("There is no %(path)r in the API; begin with %(first)r.")
+        % {"path": rest, "first": page_url(request, "api-processes")}
+    )
 
 
 @cache

@@ -16,12 +16,12 @@ from stockandflow.capture.sweep import (
     checked,
     chosen,
     rows_of,
-    sweeps,
     why_left_out,
 )
 from stockandflow.declarations import ModelTracker
 from stockandflow.membership import count_memberships, members_of_exactly
 from stockandflow.membership.overlap import unheld_choices
+from stockandflow.models import sweeps
 from stockandflow.registry import Registry
 
 NAMED = 5
@@ -158,7 +158,7 @@ def audit_tracker(
     """
     if reason := why_left_out(tracker, using):
         return Audit(tracker.slug, using, left_out=reason)
-    known = sweeps(using).filter(tracker=tracker.slug, database=using)
+    known = sweeps(using).filter(tracker=tracker.slug)
     opened_at = known.values_list("opened_at", flat=True).first()
     comparison = Comparison(tracker, using, opened_at=opened_at)
     found = _compared(comparison, chunk, named, progress)

@@ -8,9 +8,9 @@ from django.db import DatabaseError, connections
 
 from stockandflow.capture.install import Strangers, TrackerStatus, status, strangers
 from stockandflow.capture.methods import Method, blind_spots, cures, database_of, method_for
-from stockandflow.capture.sweep import opened, sweeps
+from stockandflow.capture.sweep import opened
 from stockandflow.declarations import ModelTracker
-from stockandflow.models import Sweep
+from stockandflow.models import Sweep, sweeps
 from stockandflow.registry import Registry
 
 MIGRATE = "Run 'manage.py migrate'."
@@ -51,7 +51,7 @@ def explain(registry: Registry, using: str) -> tuple[list[Explanation], Stranger
         states = {state.tracker: state for state in status(registry, using)}
         others = strangers(registry, using)
         if opened(using) is not None:
-            swept = {sweep.tracker: sweep for sweep in sweeps(using).filter(database=using)}
+            swept = {sweep.tracker: sweep for sweep in sweeps(using)}
     except DatabaseError as raised:
         error = " ".join(str(raised).split())
     told = []

@@ -13,10 +13,11 @@ from django.db import connections
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from stockandflow.capture import values
-from stockandflow.capture.sweep import Comparison, sweeps
+from stockandflow.capture.sweep import Comparison
 from stockandflow.capture.values import Snapshot
 from stockandflow.declarations import ModelTracker
 from stockandflow.membership import literal
+from stockandflow.models import sweeps
 
 
 def recorded(tracker: ModelTracker, keys: Collection[Any], using: str) -> dict[Any, Snapshot]:
@@ -67,7 +68,7 @@ def _write_missing(tracker: ModelTracker, moved: Collection[Any], gone: Collecti
     """Write the missing moves of these subjects, with the origin that a sweep would give them."""
     if not moved and not gone:
         return
-    opened = sweeps(using).filter(tracker=tracker.slug, database=using, opened_at__isnull=False).exists()
+    opened = sweeps(using).filter(tracker=tracker.slug, opened_at__isnull=False).exists()
     comparison = Comparison(tracker, using, opening=not opened)
     moves, statements = comparison.moves, []
     if moved:

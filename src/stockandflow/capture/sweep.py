@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import DatabaseError, connections, models, router
+from django.db import DatabaseError, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_noop
 
 from stockandflow.batches import batched
@@ -30,8 +29,8 @@ from stockandflow.capture.sums import EVERYWHERE, Span, doubtful
 from stockandflow.declarations import ModelTracker, State, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, crossings_sql, literal, text_literal
-from stockandflow.models import Origin, StockRecord, Sweep
-from stockandflow.models.clock import DatabaseNow, fresh, move_sql, utc_of, writing
+from stockandflow.models import Origin, StockRecord, Sweep, last_first_seen, sweeps, told_unopened
+from stockandflow.models.clock import DatabaseNow, database_now, fresh, move_sql, utc_of, writing
 from stockandflow.registry import Registry
 
 logger = logging.getLogger(__name__)
@@ -106,7 +105,7 @@ def repair_due(registry: Registry) -> list[Swept]:
         if not _is_there(connection):
             continue
         fresh = {"completed_at__gt": DatabaseNow() - RESWEPT_AFTER, "started_at": None}
-        settled = set(sweeps(alias).filter(database=alias, **fresh).values_list("tracker", flat=True))
+        settled = set(sweeps(alias).filter(**fresh).values_list("tracker", flat=True))
         done += [
             sweep(tracker, alias)
             for tracker in trackers_on(registry, connection)
@@ -147,7 +146,10 @@ def sweep(
     Where another has completed meanwhile what was begun, the rest has been seen to, and is left alone.
     """
     checked(chunk)
-    if reason := why_left_out(tracker, using):
+    if reason := _why_not_yet(tracker, using):
+        return Swept(tracker, using, {}, left_out=reason)
+    if reason := _why_not_by_stocks(tracker, using):
+        _note_beginning(tracker, using)
         return Swept(tracker, using, {}, left_out=reason)
     row = sweeps(using).get_or_create(tracker=tracker.slug, database=using)[0]
     if row.started_at is None:
@@ -177,11 +179,20 @@ def sweep(
         if not under_way:
             break
     else:
+        now = database_now(using)  # read once: what opens a tracker is no sweep since
+        known: dict[str, Any] = {"completed_at": now, "started_at": None, "cursor": None}
         if opening:
+            known |= {"opened_at": now, "told_since": last_first_seen(tracker, None)}
             StockRecord.objects.take(tracker.stocks)  # what is missed from now on shows beside a later count
-        opened_at = Coalesce("opened_at", DatabaseNow())
-        state.update(completed_at=DatabaseNow(), opened_at=opened_at, started_at=None, cursor=None)
+        state.update(**known)
     return Swept(tracker, using, dict(counted), opened=opening)
+
+
+def _note_beginning(tracker: ModelTracker, using: str) -> None:
+    """Note once since when the events of a tracker that can't be opened tell what moved."""
+    with writing(using):
+        told: dict[str, Any] = {"told_since": lambda: told_unopened(tracker)}
+        sweeps(using).get_or_create(tracker=tracker.slug, database=using, defaults=told)
 
 
 def checked(chunk: int) -> int:
@@ -196,7 +207,7 @@ def checked(chunk: int) -> int:
 def open_trackers(registry: Registry, using: str, progress: Progress | None = None) -> list[Swept]:
     """Open the trackers of a database that aren't yet; for ``migrate``, once the triggers are in place.
 
-    Two queries where all are open; where a tracker has neither subjects nor events, two more for it and one to note it.
+    Two queries where all are open; where a tracker has neither subjects nor events, two more for it and two to note it.
     One that can't be opened is logged, and opened by the next sweep.
     """
     connection = connections[using]
@@ -210,10 +221,9 @@ def open_trackers(registry: Registry, using: str, progress: Progress | None = No
         try:
             if not any(rows_of(model, using).exists() for model in (tracker.model, tracker.events)):
                 with writing(using):
+                    now = database_now(using)
                     sweeps(using).update_or_create(
-                        tracker=tracker.slug,
-                        database=using,
-                        defaults={"opened_at": DatabaseNow(), "completed_at": DatabaseNow()},
+                        tracker=tracker.slug, database=using, defaults={"opened_at": now, "completed_at": now}
                     )
             else:
                 done.append(sweep(tracker, using, progress=progress))
@@ -230,7 +240,7 @@ def opened(using: str) -> set[str] | None:
     """The slugs of that database's trackers which have been opened; None where no table tells yet. Two queries."""
     if not _is_there(connections[using]):
         return None
-    found = sweeps(using).filter(database=using, opened_at__isnull=False)
+    found = sweeps(using).filter(opened_at__isnull=False)
     return set(found.values_list("tracker", flat=True))
 
 
@@ -240,6 +250,11 @@ def why_left_out(tracker: ModelTracker, using: str) -> str:
     A tracker by function is swept by its stocks' querysets, where these say what the function says. One query for
     the tables and two for each; for a tracker by function one pass over its table too, and a look at 100 objects.
     """
+    return _why_not_yet(tracker, using) or _why_not_by_stocks(tracker, using)
+
+
+def _why_not_yet(tracker: ModelTracker, using: str) -> str:
+    """Why nothing can be compared, whatever the tracker's function says."""
     connection = connections[using]
     if not tracker.stocks:
         return gettext_noop("it has no stocks, so no queryset says where its objects are")
@@ -247,10 +262,13 @@ def why_left_out(tracker: ModelTracker, using: str) -> str:
         return f"the database {using!r} has no table for sweeps yet; run 'migrate'"
     if waiting := missing(tracker, columns_of([tracker], connection)):
         return f"the database {using!r} lacks {', '.join(waiting)}; run 'migrate'"
-    return "" if tracker.derived else _why_not_by_stocks(tracker, using)
+    return ""
 
 
 def _why_not_by_stocks(tracker: ModelTracker, using: str) -> str:
+    """Why the querysets of its stocks don't tell where its objects are; "" where they do."""
+    if tracker.derived:
+        return ""
     states: Any = tracker.states_to_stocks_func
     rows = rows_of(tracker.model, using).values_list("pk", *tracker.fields_to_track)
     by_key = {stock.slug: stock for stock in tracker.stocks}
@@ -282,12 +300,6 @@ def _why_not_by_stocks(tracker: ModelTracker, using: str) -> str:
             "tracker for each"
         )
     return ""
-
-
-def sweeps(using: str) -> models.QuerySet[Sweep]:
-    """What is known of the sweeps of that database: kept there, unless a router keeps it elsewhere."""
-    here = router.allow_migrate_model(using, Sweep)
-    return Sweep.objects.using(using if here else router.db_for_write(Sweep))
 
 
 @dataclass(frozen=True)

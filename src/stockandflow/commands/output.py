@@ -9,12 +9,20 @@ from pathlib import Path
 from django.core.management.base import BaseCommand, CommandParser
 
 from stockandflow.exceptions import InvalidInput
+from stockandflow.rendering import Signs
 
 STANDARD = "-"
+WIDTH = 80
 
 
 def add_output(parser: CommandParser) -> None:
-    """Declare ``--output``."""
+    """Declare ``--format`` and ``--output``."""
+    parser.add_argument(
+        "--format",
+        choices=("table", "json", "csv", "xlsx"),
+        default="table",
+        help="A table to read (default), JSON or CSV for other programs, or a workbook for Excel and its like.",
+    )
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -29,6 +37,16 @@ class Surface:
 
     encoding: str
     columns: int | None
+
+    @property
+    def signs(self) -> Signs:
+        """What can be drawn here."""
+        return Signs.for_encoding(self.encoding)
+
+    def width(self, most: int | None = None) -> int:
+        """How many columns a table has: those of the terminal, from WIDTH to ``most``; elsewhere WIDTH."""
+        width = max(self.columns or WIDTH, WIDTH)
+        return width if most is None else min(width, most)
 
     def shown(self, text: str) -> str:
         """The text with ``?`` for what the encoding can't hold."""

@@ -17,7 +17,6 @@ from stockandflow.registry import registry
 from stockandflow.rendering import (
     PLAIN,
     Paint,
-    Signs,
     as_document,
     balance_rows,
     to_csv,
@@ -31,9 +30,8 @@ from stockandflow.reports import Balance, Compare, as_reported, balance, causes
 
 HELP = "Show how a process moved: opening + in - out + unexplained = closing, for each of its stocks."
 
-WIDTHS = range(80, 101)
-"""The table follows the terminal within these; elsewhere it has DEFAULT_WIDTH columns."""
-DEFAULT_WIDTH = 80
+MOST_WIDE = 100
+"""A wider terminal has a table of so many columns."""
 NAMED = 3
 """How many windows and objects of a kind are shown where something is unexplained."""
 
@@ -83,12 +81,6 @@ def add_arguments(parser: CommandParser) -> None:
         dest="causes",
         help="Don't look for where something unexplained comes from: that compares whole tables with their events.",
     )
-    parser.add_argument(
-        "--format",
-        choices=("table", "json", "csv", "xlsx"),
-        default="table",
-        help="A table to read (default), JSON or CSV for other programs, or a workbook for Excel and its like.",
-    )
     add_output(parser)
 
 
@@ -136,14 +128,13 @@ def _refuse_with_reported(options: dict[str, Any]) -> None:
 
 def _reported(command: BaseCommand, found: Balance, at: datetime, options: dict[str, Any]) -> str:
     """What was known of the numbers of a balance at that instant, with the queries of ``as_reported``."""
-    calendar, known = found.process.calendar, as_reported(found, at)
+    known = as_reported(found, at)
     if options["format"] == "json":
-        document = as_document(found, calendar) | {"as_reported": known_document(known, at)}
+        document = as_document(found, found.process.calendar) | {"as_reported": known_document(known, at)}
         return f"{json.dumps(document, indent=2)}\n"
     surface = surface_of(command, options["output"])
-    width = min(max(surface.columns or DEFAULT_WIDTH, WIDTHS[0]), WIDTHS[-1])
-    signs = Signs.for_encoding(surface.encoding)
-    return surface.shown(known_text(known, at, calendar, width=width, signs=signs))
+    text = known_text(found, known, at, width=surface.width(MOST_WIDE), signs=surface.signs)
+    return surface.shown(text)
 
 
 def _content(
@@ -169,8 +160,7 @@ def _facet(given: str | None) -> dict[str, str] | None:
 
 def _table(command: BaseCommand, found: Balance, calendar: Calendar, options: dict[str, Any]) -> str:
     surface = surface_of(command, options["output"])
-    width = min(max(surface.columns or DEFAULT_WIDTH, WIDTHS[0]), WIDTHS[-1])
-    signs = Signs.for_encoding(surface.encoding)
+    width, signs = surface.width(MOST_WIDE), surface.signs
     text = to_table(
         found,
         calendar,

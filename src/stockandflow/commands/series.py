@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, get_args
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -11,10 +11,10 @@ from django.utils import timezone
 from stockandflow.commands.output import add_output, deliver, surface_of
 from stockandflow.declarations import Flow, Stock
 from stockandflow.exceptions import UnknownSlug
-from stockandflow.periods import Calendar, Grain
+from stockandflow.periods import TICK, Calendar, Grain
 from stockandflow.ranges import instant
 from stockandflow.registry import Registry, registry
-from stockandflow.rendering import Signs, series_rows, series_to_json, series_to_table, to_csv, to_xlsx
+from stockandflow.rendering import series_rows, series_to_json, series_to_table, to_csv, to_xlsx
 from stockandflow.reports import Series, series
 from stockandflow.reports.series import Aggregate, Measure
 
@@ -22,7 +22,6 @@ HELP = "Show the numbers of stocks and flows period by period, those that can st
 
 PERIODS = 12
 """How many there are without ``--since``, the one under way among them."""
-DEFAULT_WIDTH = 80
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -56,12 +55,6 @@ def add_arguments(parser: CommandParser) -> None:
         "--aggregate",
         choices=get_args(Aggregate),
         help="Of stocks: the level at the end (default) or beginning of each period, or what those of its days give.",
-    )
-    parser.add_argument(
-        "--format",
-        choices=("table", "json", "csv", "xlsx"),
-        default="table",
-        help="A table to read (default), JSON or CSV for other programs, or a workbook for Excel and its like.",
     )
     add_output(parser)
 
@@ -111,7 +104,7 @@ def _range(options: dict[str, Any], calendar: Calendar, now: datetime) -> tuple[
     end = calendar.period(options["grain"], now).end if until is None else until
     if since is not None:
         return since, end
-    first = calendar.period(options["grain"], end - timedelta(microseconds=1))
+    first = calendar.period(options["grain"], end - TICK)
     for _ in range(PERIODS - 1):
         first = calendar.preceding(first)
     return first.start, end
@@ -133,5 +126,4 @@ def _content(
     if options["format"] == "xlsx":
         return to_xlsx(series_rows(found, process), calendar)
     surface = surface_of(command, options["output"])
-    width = max(surface.columns or DEFAULT_WIDTH, DEFAULT_WIDTH)
-    return surface.shown(series_to_table(found, width=width, signs=Signs.for_encoding(surface.encoding)))
+    return surface.shown(series_to_table(found, width=surface.width(), signs=surface.signs))

@@ -24,6 +24,8 @@ State = Any
 
 ANY: Final = "*"
 """Every source, or every sink; no slug can be this."""
+ELSEWHERE: Final = "~"
+"""What a reader is told of a stock that is hidden from him; no slug can be this."""
 
 EventCallable = Callable[..., Any]
 
@@ -80,10 +82,10 @@ class Flow:
             object.__setattr__(self, side, tuple(states))
         for state in (*self.sources, *self.sinks):
             key = state_key(state)
-            if state is not None and (not key or len(key) > LENGTH or key == ANY):
+            if state is not None and (not key or len(key) > LENGTH or key in (ANY, ELSEWHERE)):
                 raise DeclarationError(
                     f"{owner} has the state {state!r}, kept as the text {key!r}; a state needs 1 to {LENGTH} "
-                    f"characters and can't be {ANY!r}."
+                    f"characters and can't be {ANY!r} or {ELSEWHERE!r}."
                 )
         self._check_keys(owner)
         models = {stock.model._meta.concrete_model: stock for stock in self.stocks}

@@ -206,7 +206,7 @@ class Stock:
     def member_keys(self, *, at: datetime) -> QuerySet[Any]:
         """The keys of the members at a past instant, also of those that are gone by now, in no order.
 
-        Raises as ``members(at=…)`` does. Five queries, and one when it is evaluated.
+        Raises as ``members(at=…)`` does. Four queries, and one when it is evaluated.
         """
         standing: QuerySet[Any] = self._tracker.events.standing(self._tracker, self.slug, at)
         return standing.values_list("subject_id", flat=True)
@@ -215,7 +215,7 @@ class Stock:
         """How many members there are now; one query. Or how many there were at a past instant, told by events.
 
         Moves at that instant count, and so do objects that are gone by now. Raises as ``members(at=…)`` does.
-        One query, and five for how far back the events tell it.
+        One query, and four for how far back the events tell it.
         """
         return (self.all().order_by() if at is None else self.member_keys(at=at)).count()
 

@@ -179,7 +179,7 @@ class ModelTracker:
         )
 
     def exact_since(self) -> datetime | None:
-        """Since when the events tell where each subject stood; None while they can't. Four queries, or five.
+        """Since when the events tell where each subject stood; None while they can't. Three queries, or six.
 
         That is the last opening balance: where its subjects were before isn't known. Where there is none, the first
         event, or the opening of a tracker that had no subjects yet. Importing the history of all subjects in the

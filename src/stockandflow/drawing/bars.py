@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from stockandflow.drawing.layers import Layer, highest, piled
@@ -40,17 +40,21 @@ def columns(
     *,
     ticks: Iterable[tuple[int, str, bool]] = (),
     open_from: int | None = None,
+    partial: Collection[int] = (),
     average: Sequence[float | None] = (),
     height: int = 148,
 ) -> Columns:
-    """Bars of so many periods, ``height`` px high; those of which no layer knows anything are gaps."""
-    open_from = periods if open_from is None else open_from
+    """Bars of so many periods, ``height`` px high; those of which no layer knows anything are gaps.
+
+    Those from ``open_from`` on and those that are ``partial`` are paler.
+    """
+    pale = {*partial, *range(periods if open_from is None else open_from, periods)}
     top = nice(max(highest(layers), round(max((value or 0 for value in average), default=0))))
     unknown = [at for at in range(periods) if layers and all(layer.values[at] is None for layer in layers)]
     bottom = LABEL + height
     return Columns(
         height=number(bottom + 22),
-        pile=pile(LABEL, height, periods, piled(layers, top, height, upward=True, open_from=open_from)),
+        pile=pile(LABEL, height, periods, piled(layers, top, height, upward=True, pale=pale)),
         average=line(average, Axis(0, top), height, shift=0.5),
         average_box=f"0 0 {periods * STEP} {height}",
         top=top,

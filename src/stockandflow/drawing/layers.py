@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -38,7 +38,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Bars:
-    """The bars of one layer; ``open`` is the path of those whose period is in progress, to be drawn paler."""
+    """The bars of one layer; ``open`` is the path of those whose period isn't told whole, to be drawn paler."""
 
     name: str
     shade: str
@@ -97,11 +97,11 @@ def piled(
     height: float,
     *,
     upward: bool,
-    open_from: int,
+    pale: Container[int],
 ) -> tuple[Bars, ...]:
     """The layers as bars over ``height`` px, where ``top`` fills all of it; the first layer is next to the base.
 
-    ``upward`` they stand on the bottom, else they hang from the top. Periods from ``open_from`` on are in progress.
+    ``upward`` they stand on the bottom, else they hang from the top. ``pale`` are the periods that aren't told whole.
     """
     periods = len(layers[0].values) if layers else 0
     share = bar_share(periods)
@@ -117,7 +117,7 @@ def piled(
             reached[period] = base + size
             drawn = max(size - SEPARATOR, THINNEST)
             y = height - base - drawn if upward else base
-            paths[period >= open_from] += (
+            paths[period in pale] += (
                 f"M{number(period * UNIT + left, 1)} {number(y)}h{number(width, 1)}v{number(drawn)}"
                 f"h-{number(width, 1)}Z"
             )

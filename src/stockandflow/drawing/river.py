@@ -145,6 +145,7 @@ def river(
     """
     periods = len(levels) - 1
     open_from = periods if open_from is None else open_from
+    pale = range(open_from, periods)
     full = top or nice(max(highest(inflows), highest(outflows)))
     compared = list(compared[: len(levels)])
     scale = axis or count_axis([*levels, *compared])
@@ -156,9 +157,7 @@ def river(
     reach = {float(scale.y(level, size.count)) + y.count for level in (low, high) if level is not None}
     return River(
         height=number(y.height),
-        inflows=pile(
-            y.inflows, size.bars, periods, piled(inflows, full, size.bars, upward=True, open_from=open_from)
-        ),
+        inflows=pile(y.inflows, size.bars, periods, piled(inflows, full, size.bars, upward=True, pale=pale)),
         count=Count(
             y=number(y.count),
             height=number(size.count),
@@ -172,7 +171,7 @@ def river(
             y.outflows,
             size.bars,
             periods,
-            piled(outflows, full, size.bars, upward=False, open_from=open_from),
+            piled(outflows, full, size.bars, upward=False, pale=pale),
         ),
         top=full,
         lowest=low,

@@ -9,18 +9,21 @@ from typing import Any
 from django.http import Http404, HttpRequest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
-from stockandflow.declarations import Process
+from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Grain
 from stockandflow.ranges import end_of_day, last_days
 from stockandflow.registry import Registry
 from stockandflow.registry import registry as project_registry
-from stockandflow.rendering.words import UNICODE, arrow, count, percent, periods
-from stockandflow.reports import Balance
+from stockandflow.rendering.words import arrow, percent
+from stockandflow.reports import Balance, StockBalance
 from stockandflow.site.access import is_scoped, process_or_404
+from stockandflow.site.dates import short_day
+from stockandflow.site.reporting import counted
 from stockandflow.site.telling import balance
-from stockandflow.site.words import hidden
+from stockandflow.site.words import count, grouped, hidden
 
 COLOURS = ("#27496d", "#0b6e7a", "#a8481b", "#6399ae", "#7a4b00", "#566473")
 MOST_DAYS = 366
@@ -59,7 +62,8 @@ def dashboard(
     """The process over its last days, today among them, for the request's user.
 
     None for a process that there isn't or that the user may not see, and where the request sees but a part of its
-    objects, so that a dashboard of several leaves it out. The queries are those of ``reports.balance``. Raises
+    objects, so that a dashboard of several leaves it out. What people read is in their language; the card of a stock
+    that can't be counted says so, and the chart leaves it out. The queries are those of ``reports.balance``. Raises
     InvalidInput for other than 1 to 366 days.
     """
     if not 1 <= days <= MOST_DAYS:
@@ -72,31 +76,45 @@ def dashboard(
         return None
     calendar = process.calendar
     until = end_of_day(calendar, timezone.now())
-    found = balance(request.user, process, last_days(days, calendar, until), until, grain=Grain.DAY)
+    since = last_days(days, calendar, until)
+    found, _broken = counted(
+        process, lambda sound: balance(request.user, sound, since, until, grain=Grain.DAY)
+    )
     return _shown(process, found)
 
 
-def _shown(process: Process, found: Balance) -> Dashboard:
+def _shown(process: Process, found: Balance | None) -> Dashboard:
+    """``found`` lacks the stocks that can't be counted, and is None where none can."""
     url = reverse("stockandflow:process", args=[process.slug])
+    lines = found.stocks if found else ()
+    parts = found.parts if found else ()
+    ours = {line.stock: line for line in lines}
+    years = {process.calendar.local_date(part.since).year for part in parts}
     return Dashboard(
         title=str(process.name),
         url=url,
-        cards=tuple(
-            Card(
-                title=str(line.stock.name),
-                metric=hidden(line, "closing") or count(line.closing),
-                footer=f"{arrow(line.change)} {percent(line.opening, line.closing)}".strip(),
-                url=url,
-            )
-            for line in found.stocks
+        cards=tuple(_card(stock, ours.get(stock), url) for stock in process.stocks),
+        labels=tuple(
+            short_day(process.calendar.local_date(part.since), year=len(years) > 1) for part in parts
         ),
-        labels=tuple(periods([(part.since, part.until) for part in found.parts], process.calendar, UNICODE)),
         datasets=tuple(
             {
                 "label": str(line.stock.name),
-                "data": [part.stocks[place].closing for part in found.parts],
+                "data": [part.stocks[place].closing for part in parts],
                 "borderColor": COLOURS[place % len(COLOURS)],
             }
-            for place, line in enumerate(found.stocks)
+            for place, line in enumerate(lines)
         ),
+    )
+
+
+def _card(stock: Stock, line: StockBalance | None, url: str) -> Card:
+    if line is None:
+        return Card(str(stock.name), count(None), _("Can't be counted"), url)
+    change = percent(line.opening, line.closing, grouped, from_zero=_("from 0"))
+    return Card(
+        title=str(stock.name),
+        metric=hidden(line, "closing") or count(line.closing),
+        footer=f"{arrow(line.change)} {change}".strip(),
+        url=url,
     )

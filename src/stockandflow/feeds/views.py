@@ -7,9 +7,10 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from stockandflow.api.answers import Document, answering, private
-from stockandflow.api.asking import declared, grain_of, read
+from stockandflow.api.asking import declared, grain_of, read, uncounted
 from stockandflow.api.callers import whole
 from stockandflow.api.refusals import Refused, invalid
 from stockandflow.declarations import Flow, Process, Stock
@@ -18,7 +19,8 @@ from stockandflow.feeds.lines import SHAPES
 from stockandflow.feeds.metrics import exposition
 from stockandflow.registry import registry
 from stockandflow.site.access import is_scoped, visible
-from stockandflow.site.telling import least_told, series
+from stockandflow.site.reporting import counted_series
+from stockandflow.site.telling import least_told
 
 READING = "stockandflow.view_metrics"
 """Needed to read the metrics, with the permissions of the processes that they are of."""
@@ -28,7 +30,7 @@ READING = "stockandflow.view_metrics"
 def metrics(request: HttpRequest) -> HttpResponse:
     """The metrics of all processes that the caller may see, and sees as a whole. Three queries beside the caller's."""
     if not request.user.has_perm(READING):
-        raise PermissionDenied(f"You may not read the metrics; ask for {READING}.")
+        raise PermissionDenied(_("You may not read the metrics; ask for %s.") % READING)
     shown = [one for one in visible(request.user, registry) if not is_scoped(request, one)]
     least = {one: least_told(request.user, one) for one in shown}
     try:
@@ -56,9 +58,11 @@ def _line(request: HttpRequest, process: Process, of: Stock | Flow) -> Document:
     asked = read(request, process, timezone.now(), ("per", "measure", "shape"), hours=True)
     shape = request.GET.get("shape", "").strip() or "plain"
     if shape not in SHAPES:
-        raise invalid({"shape": f"shape is {shape!r}; choose one of {', '.join(SHAPES)}."})
+        told = _("%(name)s is %(given)r; choose one of %(known)s.")
+        raise invalid({"shape": told % {"name": "shape", "given": shape, "known": ", ".join(SHAPES)}})
     measure: Any = request.GET.get("measure", "").strip() or None
     kind = "aggregate" if isinstance(of, Stock) else "measure"
     grain = grain_of(request, asked)
-    found = series(request.user, process, of, asked.since, asked.until, grain, **{kind: measure})
-    return SHAPES[shape](found)
+    found, broken = counted_series(request.user, process, of, asked, grain, **{kind: measure})
+    line = SHAPES[shape](found)
+    return {**line, "uncounted": uncounted(broken)} if shape == "plain" else line

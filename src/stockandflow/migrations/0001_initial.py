@@ -1,5 +1,6 @@
 # The schema of 1.0 in one migration.
 
+import datetime
 import django.db.models.deletion
 import stockandflow.models.keys
 from django.db import migrations, models
@@ -204,6 +205,7 @@ class Migration(migrations.Migration):
                 ('tracker', models.CharField(max_length=100, verbose_name='tracker')),
                 ('database', models.CharField(help_text='Alias in DATABASES.', max_length=100, verbose_name='database')),
                 ('opened_at', models.DateTimeField(blank=True, help_text='When the first complete sweep had written the opening balance.', null=True, verbose_name='opened at')),
+                ('told_since', models.DateTimeField(blank=True, help_text="When subjects were last first seen whose past is unknown. Empty where each one's history begins outside.", null=True, verbose_name='told since')),
                 ('completed_at', models.DateTimeField(blank=True, help_text='When the last complete sweep ended.', null=True, verbose_name='completed at')),
                 ('found', models.PositiveBigIntegerField(default=0, help_text='Missing moves that the last sweep found, or the one under way so far.', verbose_name='found')),
                 ('started_at', models.DateTimeField(blank=True, help_text='When the sweep began that is under way, or was interrupted.', null=True, verbose_name='started at')),
@@ -227,6 +229,7 @@ class Migration(migrations.Migration):
                 ('since', models.DateTimeField(null=True)),
                 ('until', models.DateTimeField(null=True)),
                 ('computed_at', models.DateTimeField(null=True)),
+                ('lateness', models.DurationField(default=datetime.timedelta(0), help_text='How late events might come when days were computed the last time.')),
                 ('version', models.PositiveBigIntegerField(default=0)),
                 ('anew_since', models.DateTimeField(help_text='Events from here on were changed in place, so these days are computed anew.', null=True)),
                 ('horizon', models.DateTimeField(help_text='Events before it were pruned, but for the last one of each subject.', null=True)),

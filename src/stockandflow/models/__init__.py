@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stockandflow.models.definitions import Break, Definition
 from stockandflow.models.delivery import Delivery
-from stockandflow.models.events import FlowEvent, SubjectForeignKey
+from stockandflow.models.events import FlowEvent, SubjectForeignKey, stored_events
 from stockandflow.models.flow_records import FlowFacetRecord, FlowRecord, Watermark
 from stockandflow.models.keys import ALL
 from stockandflow.models.origin import Origin
@@ -18,7 +18,8 @@ from stockandflow.models.records import (
 )
 from stockandflow.models.restatements import Restatement
 from stockandflow.models.schedule import ScheduleEntry, ScheduleRun
-from stockandflow.models.sweeps import Sweep
+from stockandflow.models.standing import last_first_seen, told_since, told_since_of, told_unopened
+from stockandflow.models.sweeps import Sweep, sweeps
 from stockandflow.models.tokens import ApiToken
 
 __all__ = [
@@ -40,7 +41,13 @@ __all__ = [
     "SubjectForeignKey",
     "Sweep",
     "Watermark",
+    "last_first_seen",
     "recent_moves",
     "settled_moves",
     "settling",
+    "stored_events",
+    "sweeps",
+    "told_since",
+    "told_since_of",
+    "told_unopened",
 ]

@@ -32,7 +32,9 @@ class Definition(models.Model):
         choices=[("stock", "stock"), ("flow", "flow"), ("calendar", "calendar")],
     )
     slug = models.CharField(gettext_lazy("slug"), max_length=100)
-    since = models.DateTimeField(gettext_lazy("since"), help_text="The first recording that used it.")
+    since = models.DateTimeField(
+        gettext_lazy("since"), help_text=gettext_lazy("The first recording that used it.")
+    )
     digest = models.CharField(gettext_lazy("digest"), max_length=64)
     text = models.TextField(gettext_lazy("text"))
 

@@ -19,19 +19,19 @@ class Delivery(models.Model):
     event_model = models.CharField(
         _("event model"),
         max_length=200,
-        help_text="Label of the event's model, e.g. shop.saleevent.",
+        help_text=_("Label of the event's model, e.g. shop.saleevent."),
     )
     event_id = models.BigIntegerField(_("event id"))
     flow = models.CharField(_("flow"), max_length=100)
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.PENDING)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     done_calls = models.PositiveIntegerField(
-        _("done calls"), default=0, help_text="How many of the callables have succeeded."
+        _("done calls"), default=0, help_text=_("How many of the callables have succeeded.")
     )
     due_at = models.DateTimeField(_("due at"))
     leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
     finished_at = models.DateTimeField(
-        _("finished at"), null=True, blank=True, help_text="When it was done, or given up."
+        _("finished at"), null=True, blank=True, help_text=_("When it was done, or given up.")
     )
     owner = models.CharField(_("owner"), max_length=100, blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")

@@ -16,6 +16,7 @@ from stockandflow.models.importing import Imported, import_moves
 from stockandflow.models.origin import Origin
 from stockandflow.models.standing import Exactness, exactness, standing
 from stockandflow.periods import aware
+from stockandflow.ranges import YEARS
 
 if TYPE_CHECKING:
     from stockandflow.declarations import AppliedFacet, Flow, ModelTracker
@@ -121,7 +122,8 @@ class FlowEvent(models.Model):
 
         ``source`` and ``sink`` are keys. ``facets`` are the subject's facet values as text; where they aren't given,
         those of the flow are read from the database. At most four queries: the facets, the database's clock, the
-        event, the delivery. Raises InvalidInput for a subject that isn't saved or isn't of this model's kind.
+        event, the delivery. Raises InvalidInput for a subject that isn't saved or isn't of this model's kind, and for a
+        timestamp outside of the years that calendars reach.
         """
         field: Any = cls._meta.get_field("subject")
         expected: Any = field.remote_field.model
@@ -134,6 +136,8 @@ class FlowEvent(models.Model):
                 f"{subject!r} can't flow here: {cls.__name__} holds moves of saved {expected._meta.label} objects."
             )
         at = None if timestamp is None else aware(timestamp, "timestamp")
+        if at is not None and at.year not in YEARS:
+            raise InvalidInput(f"timestamp is {timestamp!r}; its year must be {YEARS[0]} to {YEARS[-1]}.")
         using = using or router.db_for_write(cls, instance=subject)
         if facets is None:
             applied = flow.applied_facets if flow else ()
@@ -175,13 +179,19 @@ class FlowEvent(models.Model):
 
     @classmethod
     def exactness(cls, tracker: ModelTracker) -> Exactness:
-        """Since when a tracker's events tell where each of its subjects stood, and why not before. One query."""
+        """Since when a tracker's events tell where each of its subjects stood, and why not before."""
         return exactness(tracker)
 
     @classmethod
     def standing(cls, tracker: ModelTracker, slug: str, at: datetime) -> models.QuerySet[Any]:
         """The events by which subjects came to the stock where they stood at ``at``: see ``Stock.members``."""
         return standing(tracker, slug, at)
+
+
+def stored_events(model: type[Any]) -> models.QuerySet[Any]:
+    """All events of the model where they are read, opening balances too, in no order. No query yet."""
+    events: models.QuerySet[Any] = model._default_manager.using(router.db_for_read(model))
+    return events.order_by()
 
 
 def facet_values(

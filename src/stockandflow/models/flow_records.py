@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
@@ -44,7 +44,9 @@ class FlowRecord(Moves):
     source = models.CharField(gettext_lazy("source"), max_length=100, blank=True)
     sink = models.CharField(gettext_lazy("sink"), max_length=100, blank=True)
     calendar = models.CharField(
-        gettext_lazy("calendar"), max_length=100, help_text="Time zone, first day of the week, first month."
+        gettext_lazy("calendar"),
+        max_length=100,
+        help_text=gettext_lazy("Time zone, first day of the week, first month."),
     )
     grain = models.CharField(
         gettext_lazy("grain"), max_length=10, choices=[(grain.value, grain.value) for grain in Grain]
@@ -53,7 +55,9 @@ class FlowRecord(Moves):
     end = models.DateTimeField(gettext_lazy("end"))
     computed_at = models.DateTimeField(
         gettext_lazy("computed at"),
-        help_text="The instant as of which the events were read; of a final number, the first since which it stands.",
+        help_text=gettext_lazy(
+            "The instant as of which the events were read; of a final number, the first since which it stands."
+        ),
     )
     revision = models.PositiveIntegerField(gettext_lazy("revision"), default=1)
     imported = models.PositiveBigIntegerField(gettext_lazy("imported"), default=0)
@@ -102,9 +106,10 @@ class Watermark(models.Model):
     """How far a calendar's flow records have read the events of one model: all up to ``event_id`` are in them.
 
     ``since`` and ``until`` bound the days computed so far, without gap between them, the last time as of
-    ``computed_at``. ``version`` grows with every recording and every change in place, so that a recording notices
-    what came between its reading and its writing. With the calendar "" it tells what the derived levels of stocks
-    have read, of events and of counts; ``LevelWatermark`` tells how far they reach.
+    ``computed_at``; those that had ended ``lateness`` before are final. ``version`` grows with every recording and
+    every change in place, so that a recording notices what came between its reading and its writing. With the
+    calendar "" it tells what the derived levels of stocks have read, of events and of counts; ``LevelWatermark``
+    tells how far they reach.
     """
 
     event_model = models.CharField(max_length=200)
@@ -113,14 +118,19 @@ class Watermark(models.Model):
     since = models.DateTimeField(null=True)
     until = models.DateTimeField(null=True)
     computed_at = models.DateTimeField(null=True)
+    lateness = models.DurationField(
+        default=timedelta(0),
+        help_text=gettext_lazy("How late events might come when days were computed the last time."),
+    )
     version = models.PositiveBigIntegerField(default=0)
     anew_since = models.DateTimeField(
-        null=True, help_text="Events from here on were changed in place, so these days are computed anew."
+        null=True,
+        help_text=gettext_lazy("Events from here on were changed in place, so these days are computed anew."),
     )
 
     horizon = models.DateTimeField(
         null=True,
-        help_text="Events before it were pruned, but for the last one of each subject.",
+        help_text=gettext_lazy("Events before it were pruned, but for the last one of each subject."),
     )
 
     class Meta:

@@ -14,14 +14,15 @@ from typing import Any
 
 from django.apps import apps
 from django.db import connections, router
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
 from stockandflow.declarations import ModelTracker
 from stockandflow.exceptions import HistoryRefused
 from stockandflow.models.clock import database_now, fresh, utc_of
 from stockandflow.models.origin import Origin
 from stockandflow.models.staging import SHOWN, TABLE, Problems, drop, shown, staged
-from stockandflow.models.sweeps import Sweep
+from stockandflow.models.standing import last_first_seen, told_unopened
+from stockandflow.models.sweeps import Sweep, sweeps
 from stockandflow.periods import Calendar
 
 MEETINGS = "sf_history_meetings"
@@ -233,7 +234,8 @@ class _History:
         if router.allow_migrate_model(self.using, Sweep):
             # As a sweep does: subjects that are gone have no row to be locked.
             turns = Sweep.objects.using(self.using)
-            row, _ = turns.get_or_create(tracker=self.tracker.slug, database=self.using)
+            told: dict[str, Any] = {"told_since": lambda: told_unopened(self.tracker)}
+            row, _ = turns.get_or_create(tracker=self.tracker.slug, database=self.using, defaults=told)
             turns.select_for_update().values_list("pk").get(pk=row.pk)
         ours = f"FROM {self.objects} WHERE {self.key} IN (SELECT subject FROM {TABLE}) FOR UPDATE"
         if self.connection.vendor == "postgresql":
@@ -326,8 +328,11 @@ class _History:
         done = Imported(rows, written, subjects, dropped, turned, dry_run)
         if written and not dry_run:
             at = self.timestamp.get_db_prep_value(now, self.connection)
+            retold = self._retold()
             self._close_gaps(at)
             self._write(at)
+            if retold:
+                self._tell_since(*retold)
         return done
 
     def _check_overlap(self) -> None:
@@ -469,6 +474,31 @@ class _History:
         mine = marks.filter(event_model=self.tracker.events._meta.label_lower)
         mine.update(version=F("version") + 1)  # a recording that reads meanwhile begins again
         mine.filter(Q(anew_since=None) | Q(anew_since__gt=since)).update(anew_since=since)
+
+    def _retold(self) -> tuple[datetime | None, datetime] | None:
+        """When the tracker was opened, and since when events tell where subjects stood; None if they tell no more.
+
+        They do only where the last first seen gets a history.
+        """
+        known: Any = self._sweeps().values_list("opened_at", "told_since").first()
+        if known is None:
+            return None
+        opened, since = known
+        more = opened is None or self._number(
+            f"SELECT COUNT(*) FROM {self.events} WHERE tracker = %s AND {self.subject} IN "
+            f"(SELECT subject FROM {TABLE}) AND timestamp = %s",
+            [self.tracker.slug, self.timestamp.get_db_prep_value(since, self.connection)],
+        )
+        return (opened, since) if more else None
+
+    def _tell_since(self, opened: datetime | None, since: datetime) -> None:
+        """Note since when the events tell where subjects stood."""
+        told = last_first_seen(self.tracker, opened) if opened else told_unopened(self.tracker, since)
+        self._sweeps().update(told_since=told)
+
+    def _sweeps(self) -> QuerySet[Sweep]:
+        """What is known of the tracker's sweeps, where the past of some subjects was unknown."""
+        return sweeps(self.using).filter(tracker=self.tracker.slug, told_since__isnull=False)
 
     def _write(self, at: Any) -> None:
         _execute(

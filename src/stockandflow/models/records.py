@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from stockandflow.batches import batched
 from stockandflow.membership.counting import StockCount, count_stocks
 from stockandflow.models.clock import SETTLING, snapshot, writing
+from stockandflow.models.events import stored_events
 from stockandflow.models.keys import KeyField
 from stockandflow.models.origin import Origin
 from stockandflow.periods import aware
@@ -102,7 +103,7 @@ class StockRecordManager(models.Manager["StockRecord"]):
             batch_size=1000,
             update_conflicts=True,
             update_fields=["count", "method", "computed_at", "carried_from", "revision", "recent_net"],
-            unique_fields=_conflict_target(self.db, ["stock", "timestamp"]),
+            unique_fields=conflict_target(self.db, "stock", "timestamp"),
         )
 
 
@@ -141,7 +142,7 @@ def recent_moves(stocks: Sequence[Stock], at: datetime) -> dict[str, int]:
     known = [stock for stock in stocks if stock.is_registered]
     found = {stock.slug: 0 for stock in known}
     for model in {model for stock in known for model in stock.registry.event_models_of(stock)}:
-        events = model._default_manager.using(router.db_for_read(model)).filter(settling(at)).order_by()
+        events = stored_events(model).filter(settling(at))
         for source, sink, number in events.values_list("source", "sink").annotate(
             sf_count=models.Count("pk")
         ):
@@ -173,7 +174,7 @@ def settled_moves(stocks: Iterable[Stock], instants: Iterable[datetime]) -> dict
         sums = {f"at_{index}": models.Count("pk", filter=settling(at)) for index, at in enumerate(ordered)}
         windows = models.Q(*(settling(at) for at in ordered), _connector=models.Q.OR)
         for model in event_models:
-            events = model._default_manager.using(router.db_for_read(model)).filter(windows).order_by()
+            events = stored_events(model).filter(windows)
             for source, sink, *counts in events.values_list("source", "sink").annotate(**sums):
                 for at, number in zip(ordered, counts, strict=True):
                     found[at][source] -= number
@@ -181,9 +182,9 @@ def settled_moves(stocks: Iterable[Stock], instants: Iterable[datetime]) -> dict
     return found
 
 
-def _conflict_target(using: str, names: list[str]) -> list[str] | None:
-    # MariaDB upserts on any unique key and takes no list of them.
-    return names if connections[using].features.supports_update_conflicts_with_target else None
+def conflict_target(using: str, *names: str) -> list[str] | None:
+    """The ``unique_fields`` of an upsert there: MariaDB upserts on any unique key and takes no list of them."""
+    return list(names) if connections[using].features.supports_update_conflicts_with_target else None
 
 
 class StockRecord(models.Model):
@@ -201,19 +202,25 @@ class StockRecord(models.Model):
     computed_at = models.DateTimeField(
         gettext_lazy("computed at"),
         null=True,
-        help_text="When it was derived; of a final level, since when it stands. None where it was counted.",
+        help_text=gettext_lazy(
+            "When it was derived; of a final level, since when it stands. None where it was counted."
+        ),
     )
     carried_from = models.DateTimeField(
         gettext_lazy("carried from"),
         null=True,
-        help_text="The instant of the count that the events between carried here; None where it was counted.",
+        help_text=gettext_lazy(
+            "The instant of the count that the events between carried here; None where it was counted."
+        ),
     )
     revision = models.PositiveIntegerField(gettext_lazy("revision"), default=1)
     recent_net = models.BigIntegerField(
         gettext_lazy("recent net"),
         null=True,
         editable=False,
-        help_text="In less out by the events of the hour before that the count's snapshot held.",
+        help_text=gettext_lazy(
+            "In less out by the events of the hour before that the count's snapshot held."
+        ),
     )
 
     objects = StockRecordManager()
@@ -256,7 +263,7 @@ class StockFacetRecord(models.Model):
     multi_valued = models.BooleanField(
         gettext_lazy("multi valued"),
         default=False,
-        help_text="An object may have several of these values, so their counts don't sum.",
+        help_text=gettext_lazy("An object may have several of these values, so their counts don't sum."),
     )
 
     class Meta:

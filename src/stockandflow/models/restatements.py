@@ -20,7 +20,7 @@ class Restatement(models.Model):
         gettext_lazy("kind"), max_length=10, choices=[("stock", "stock"), ("flow", "flow")]
     )
     slug = models.CharField(
-        gettext_lazy("slug"), max_length=100, blank=True, help_text="Of the stock or flow."
+        gettext_lazy("slug"), max_length=100, blank=True, help_text=gettext_lazy("Of the stock or flow.")
     )
     source = models.CharField(gettext_lazy("source"), max_length=100, blank=True)
     sink = models.CharField(gettext_lazy("sink"), max_length=100, blank=True)
@@ -36,20 +36,20 @@ class Restatement(models.Model):
     facet = models.CharField(gettext_lazy("facet"), max_length=100, blank=True)
     value = KeyField(max_length=200, blank=True)
     revision = models.PositiveIntegerField(
-        gettext_lazy("revision"), help_text="The revision that holds the new number."
+        gettext_lazy("revision"), help_text=gettext_lazy("The revision that holds the new number.")
     )
     old_count = models.PositiveBigIntegerField(gettext_lazy("old count"))
     new_count = models.PositiveBigIntegerField(
-        gettext_lazy("new count"), null=True, help_text="None where it isn't known any more."
+        gettext_lazy("new count"), null=True, help_text=gettext_lazy("None where it isn't known any more.")
     )
     old_subjects = models.PositiveBigIntegerField(gettext_lazy("old subjects"), null=True)
     new_subjects = models.PositiveBigIntegerField(gettext_lazy("new subjects"), null=True)
     old_computed_at = models.DateTimeField(
         gettext_lazy("old computed at"),
         null=True,
-        help_text="Since when the old number stood; None where that isn't known.",
+        help_text=gettext_lazy("Since when the old number stood; None where that isn't known."),
     )
-    at = models.DateTimeField(gettext_lazy("at"), help_text="When it was restated.")
+    at = models.DateTimeField(gettext_lazy("at"), help_text=gettext_lazy("When it was restated."))
     cause = models.CharField(gettext_lazy("cause"), max_length=200)
 
     class Meta:

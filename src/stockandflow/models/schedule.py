@@ -16,19 +16,19 @@ class ScheduleEntry(models.Model):
         _("high water"),
         null=True,
         blank=True,
-        help_text="The start of the latest period that was run or passed over.",
+        help_text=_("The start of the latest period that was run or passed over."),
     )
     kept_since = models.DateTimeField(
         _("kept since"),
         null=True,
         blank=True,
-        help_text="Runs for periods that ended before are deleted, and none of these is run any more.",
+        help_text=_("Runs for periods that ended before are deleted, and none of these is run any more."),
     )
     seen_at = models.DateTimeField(
         _("seen at"),
         null=True,
         blank=True,
-        help_text="When a run of the schedule last looked at it.",
+        help_text=_("When a run of the schedule last looked at it."),
     )
 
     class Meta:
@@ -71,7 +71,7 @@ class ScheduleRun(models.Model):
         _("missed since"),
         null=True,
         blank=True,
-        help_text="Start of the first period before this one that was never run for.",
+        help_text=_("Start of the first period before this one that was never run for."),
     )
     status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.WAITING)
     attempt = models.PositiveIntegerField(_("attempt"), default=0)

@@ -28,6 +28,7 @@ from stockandflow.models import ScheduleEntry, ScheduleRun, turns
 from stockandflow.models.clock import DatabaseNow, fresh
 from stockandflow.periodic.entries import Entry, alike
 from stockandflow.periodic.frequencies import Bounds
+from stockandflow.periods import TICK
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def passed_over(entry: Entry, state: ScheduleEntry | None, current: Bounds) -> b
     """
     if entry.catch_up != "skip":
         return False
-    before = entry.period(current.start - timedelta(microseconds=1))
+    before = entry.period(current.start - TICK)
     seen = None if state is None else state.seen_at
     return before is None or seen is None or seen < before.start
 

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-from stockandflow.exceptions import DeclarationError, InvalidInput
+from stockandflow.exceptions import DeclarationError, InvalidInput, did_you_mean
 from stockandflow.periodic.cron import Cron, bounds_of, frequency_of
 from stockandflow.periodic.frequencies import Bounds, Frequency
 from stockandflow.periods import Calendar
@@ -148,10 +147,8 @@ class Schedule:
         found = self._entries.get(alike(name))
         if found is None:
             known = sorted(entry.name for entry in self.entries)
-            close = get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             have = f"It has {', '.join(map(repr, known))}." if known else "It is empty."
-            raise InvalidInput(f"The schedule has no entry {name!r}.{hint} {have}")
+            raise InvalidInput(f"The schedule has no entry {name!r}.{did_you_mean(name, known)} {have}")
         return found
 
     def chosen(self, only: Sequence[str] | None) -> list[Entry]:

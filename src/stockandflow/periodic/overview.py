@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import router
 from django.db.models import OuterRef, Q, Subquery
@@ -16,7 +16,7 @@ from stockandflow.periodic.claims import last_seen_to, states
 from stockandflow.periodic.entries import Entry, Schedule
 from stockandflow.periodic.frequencies import Bounds
 from stockandflow.periodic.running import Look, looked
-from stockandflow.periods import aware
+from stockandflow.periods import TICK, aware
 
 SHOWN = 24
 """So many runs of an entry are shown."""
@@ -175,4 +175,4 @@ def _gaps(
 
 
 def _before(entry: Entry, instant: datetime) -> Bounds | None:
-    return entry.period(instant - timedelta(microseconds=1))
+    return entry.period(instant - TICK)

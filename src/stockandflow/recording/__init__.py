@@ -10,8 +10,9 @@ from stockandflow.periods import Calendar, checked_calendar
 from stockandflow.recording.counting import Counted, count, store
 from stockandflow.recording.definitions import changed_definitions, note_definitions
 from stockandflow.recording.dirty import LAG
-from stockandflow.recording.flows import Computed, Progress, record_flows
-from stockandflow.recording.levels import Kept, derive, keep, record_levels
+from stockandflow.recording.flows import Computed, Progress, checked_days, record_flows
+from stockandflow.recording.keeping import Kept, keep
+from stockandflow.recording.levels import derive, record_levels
 from stockandflow.recording.pruning import Pruned, prune
 from stockandflow.recording.retention import Retention
 from stockandflow.registry import Registry
@@ -87,9 +88,10 @@ def record(
     never computed, and that overlap ``since <= t < until`` where given; final days among these only with
     ``restate``, which without ``since`` stands for all days. Days before the first event aren't computed, however early
     ``since`` is. ``progress`` is called after each year of days. Running twice changes nothing but adds the stock
-    records of another instant.
+    records of another instant. Raises InvalidInput, before it counts, for days that can't be computed.
     """
     calendar = checked_calendar(calendar)
+    since, until = checked_days(registry, since, until, calendar)
     counted = count(registry.stocks)
     note_definitions(registry, counted.at if counted else None)
     store(counted)

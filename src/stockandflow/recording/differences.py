@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from django.db import connections
-
 from stockandflow.batches import batched
 from stockandflow.conf import conf
 from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement
+from stockandflow.models.records import conflict_target
 from stockandflow.periods import Grain, Period
 from stockandflow.recording.ledgers import Ledger, Pair
 from stockandflow.recording.moves import NOTHING, Line
@@ -212,7 +211,7 @@ class Differences:
                 ],
                 update_conflicts=True,
                 update_fields=[*MEASURES, *ORIGINS, "computed_at", "revision"],
-                unique_fields=self._target("calendar", "grain", "start", "flow", "source", "sink"),
+                unique_fields=conflict_target(using, "calendar", "grain", "start", "flow", "source", "sink"),
             )
             facets.bulk_create(
                 self._facets(
@@ -222,14 +221,9 @@ class Differences:
                 batch_size=AT_ONCE,
                 update_conflicts=True,
                 update_fields=MEASURES,
-                unique_fields=self._target("flow_record", "facet", "value"),
+                unique_fields=conflict_target(using, "flow_record", "facet", "value"),
             )
         Restatement.objects.using(using).bulk_create(self.restatements, batch_size=AT_ONCE)
-
-    def _target(self, *names: str) -> list[str] | None:
-        # MariaDB upserts on any unique key and takes no list of them.
-        features = connections[self.ledger.writing].features
-        return list(names) if features.supports_update_conflicts_with_target else None
 
     def _record(
         self, period: Period, pair: Pair, line: Line, revision: int, known: Stored | None = None

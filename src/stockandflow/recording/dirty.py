@@ -14,7 +14,7 @@ from django.utils.translation import gettext_noop
 from stockandflow.conf import conf
 from stockandflow.models import ALL, Origin, Watermark
 from stockandflow.models.clock import SETTLING
-from stockandflow.periods import Calendar, Grain, Period
+from stockandflow.periods import TICK, Calendar, Grain, Period
 from stockandflow.recording.buckets import LocalDate
 from stockandflow.recording.horizons import computable_since
 from stockandflow.recording.ledgers import Ledger
@@ -29,7 +29,6 @@ CAUSES = {
     Origin.IMPORT.value: gettext_noop("imported events"),
     Origin.SWEEP.value: gettext_noop("found by a sweep"),
 }
-TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -87,10 +86,11 @@ def dirty(ledger: Ledger, mark: Watermark, at: datetime, asked: Asked) -> Dirty:
         found.add(first, mark.since)
         found.add(mark.until, today.end)
         lateness = conf().allowed_lateness
-        late = timedelta(0) if not lateness else lateness + TICK
-        for period in calendar.periods(Grain.DAY, max(mark.since, mark.computed_at - late), today.end):
+        # Where the setting has become shorter, some days have become final by that.
+        late = max(lateness, mark.lateness)
+        for period in calendar.periods(Grain.DAY, max(mark.since, mark.computed_at - late - TICK), today.end):
             was_open = period.end > mark.computed_at
-            if was_open or mark.computed_at < period.end + lateness <= at:
+            if was_open or (mark.computed_at < period.end + late and period.end + lateness <= at):
                 found.add_day(period)
         _add_asked(found, asked, mark, today, at)
         if _lacks_a_flow(ledger, max(mark.since, kept_since or mark.since), mark.until):

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from stockandflow.batches import batched
-from stockandflow.conf import conf
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Watermark
 from stockandflow.models.clock import snapshot, writing
@@ -50,17 +49,29 @@ def record_flows(
 ) -> list[Computed]:
     """Bring the flow records up to date: see ``recording.record``. Each ledger is one transaction.
 
-    Raises InvalidInput for a ``since`` whose events were pruned.
+    Raises InvalidInput for days that can't be computed.
     """
+    since, until = checked_days(registry, since, until, calendar)
+    asked = Asked(since, until, restate)
+    return [_record(ledger, asked, progress) for ledger in ledgers(registry, calendar)]
+
+
+def checked_days(
+    registry: Registry, since: datetime | None, until: datetime | None, calendar: Calendar | None = None
+) -> tuple[datetime | None, datetime | None]:
+    """``(since, until)`` in UTC, of days to be computed anew.
+
+    Raises InvalidInput for an ``until`` without ``since`` or not after it, and for a ``since`` whose events were
+    pruned. With ``since`` one query for each ledger.
+    """
+    if since is None and until is not None:
+        raise InvalidInput(f"until is {until!s} and since is missing; give both, or since alone.")
     if since is not None and until is not None:
         since, until = checked_range(since, until)
-    elif until is not None:
-        raise InvalidInput(f"until is {until!r} and since is missing; give both, or since alone.")
-    asked = Asked(aware(since) if since else None, until, restate)
-    found = ledgers(registry, calendar)
-    if asked.since is not None:
-        _refuse_pruned(found, asked.since)
-    return [_record(ledger, asked, progress) for ledger in found]
+    if since is not None:
+        since = aware(since, "since")
+        _refuse_pruned(ledgers(registry, calendar), since)
+    return since, until
 
 
 def _refuse_pruned(found: Iterable[Ledger], since: datetime) -> None:
@@ -116,12 +127,11 @@ def _by_year(ledger: Ledger, days: Iterable[Period]) -> Iterator[list[Period]]:
 
 def _cause(mark: Watermark, found: Dirty) -> Cause:
     """Why numbers of a period change, None for one that wasn't final as of the last recording."""
-    lateness = conf().allowed_lateness
 
     def why(period: Period) -> str | None:
         if mark.since is None or mark.computed_at is None:
             return None
-        if period.end <= mark.since or period.end + lateness > mark.computed_at:
+        if period.end <= mark.since or period.end + mark.lateness > mark.computed_at:
             return None
         days = [period] if period.grain is Grain.DAY else (day for day in found.days if day.start in period)
         return ", ".join(sorted({cause for day in days for cause in found.days[day]})) or CHANGED
@@ -157,6 +167,7 @@ def _write(mark: Watermark, found: Dirty, days: Differences) -> tuple[int, int] 
             since=found.since,
             until=found.until,
             computed_at=at,
+            lateness=days.lateness,
             anew_since=None,
             version=mark.version + 1,
         )

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models, router
 
 from stockandflow.declarations import Flow, Process
-from stockandflow.models import FlowRecord
+from stockandflow.models import FlowRecord, stored_events
 from stockandflow.periods import Calendar
 from stockandflow.registry import Registry
 
@@ -67,8 +67,7 @@ class Ledger:
 
     def events(self) -> models.QuerySet[Any]:
         """The events of the model, those that are opening balances and no moves too."""
-        events: models.QuerySet[Any] = self.event_model._default_manager.using(self.reading)
-        return events.order_by()
+        return stored_events(self.event_model)
 
     def records(self) -> models.QuerySet[FlowRecord]:
         """The flow records that this ledger keeps, of all grains."""

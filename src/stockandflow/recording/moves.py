@@ -10,7 +10,7 @@ from stockandflow.membership.facets import FacetColumn
 from stockandflow.models import ALL, Origin
 from stockandflow.periods import Period
 from stockandflow.recording.ledgers import Ledger, Pair
-from stockandflow.recording.windows import Measures, Row, Window
+from stockandflow.recording.windows import Measures, Window
 
 NOTHING: Measures = (0, 0, 0, 0, 0, 0)
 ORIGINS = (Origin.IMPORT, Origin.SWEEP, Origin.INITIAL)
@@ -51,33 +51,22 @@ def moves_of(
 
     No events are looked for before ``begun``, the first day that has any.
 
-    Queries: one, and one for each facet.
+    Queries: one, and one for each facet; where the year is read whole, one more, and one for each of the others where a
+    flow has several pairs.
     """
     window = Window(ledger, days, begun)
     found: dict[Period, dict[Pair, Line]] = {
         day: {(slug, ALL, ALL): Line() for slug in ledger.slugs} for day in days
     }
     for row in window.read():
-        if ledger.holds(row.pair):
-            for line, measures in _lines(found, row):
-                line.add_origins(tuple(measures[0] * (row.kept == one.value) for one in ORIGINS))
-                if row.kept != Origin.INITIAL.value:
-                    line.add(measures)
+        line = found[row.day].setdefault(row.pair, Line())
+        line.add_origins(tuple(row.measures[0] * (row.kept == one.value) for one in ORIGINS))
+        if row.kept != Origin.INITIAL.value:
+            line.add(row.measures)
     for facet, column, flows in _facets(ledger):
         for row in window.read(flows=flows, facet=(facet, column)):
-            for line, measures in _lines(found, row):
-                line.add_facet(facet, row.kept, measures)
+            found[row.day].setdefault(row.pair, Line()).add_facet(facet, row.kept, row.measures)
     return found
-
-
-def _lines(found: dict[Period, dict[Pair, Line]], row: Row) -> Iterator[tuple[Line, Measures]]:
-    """The lines that a row adds to, each with what it adds: its pair's, and the total of its flow if that has one."""
-    lines = found[row.day]
-    yield lines.setdefault(row.pair, Line()), row.of_pair
-    flow, _, _ = row.pair
-    total = lines.get((flow, ALL, ALL))
-    if total is not None:
-        yield total, row.of_flow
 
 
 def _facets(ledger: Ledger) -> Iterator[tuple[str, FacetColumn, list[str]]]:

@@ -22,7 +22,7 @@ from stockandflow.models.clock import SETTLING, database_now, writing
 from stockandflow.periods import Grain
 from stockandflow.recording.horizons import computable_since
 from stockandflow.recording.ledgers import Ledger
-from stockandflow.recording.levels import LEVELS
+from stockandflow.recording.touches import LEVELS
 from stockandflow.registry import Registry
 
 BATCH = 1000

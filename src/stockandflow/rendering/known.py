@@ -2,66 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from stockandflow.periods import Calendar
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.table import clean, columns_of, right, wrapped
 from stockandflow.rendering.words import UNICODE, Signs, count, moment, span
-from stockandflow.reports import OTHER, OUTSIDE, Known, Number
+from stockandflow.reports import OTHER, OUTSIDE, Balance, Kind, Known, Number
+from stockandflow.reports.reported import numbers_of
+from stockandflow.reports.results import stock_names
 
 
 def known_text(
-    known: Sequence[Known], at: datetime, calendar: Calendar, *, width: int = 80, signs: Signs = UNICODE
+    balance: Balance, known: Sequence[Known], at: datetime, *, width: int = 80, signs: Signs = UNICODE
 ) -> str:
-    """A line for each number with what it was known to be and what it is, and why some weren't known.
+    """A line for each number of the balance and its parts: what it was known to be then, and what it is.
 
-    ``at`` is the instant that was asked for. A number that is another one by now has a note.
+    ``known`` is what ``as_reported`` told of them, and ``at`` the instant that was asked for. A number that is another
+    one by now has a note, and below stands why some weren't known.
     """
-    return "".join(f"{row.rstrip()}\n" for row in _rows(known, at, calendar, width, signs))
+    calendar = balance.process.calendar
+    title = f"As it was reported on {moment(at, calendar)}, {calendar.timezone}"
+    told = {one.number: one for one in known}
+    blocks = [list(_lines(one, told, signs)) for one in (balance, *balance.parts)]
+    lines = [line for block in blocks for line in block]
+    first, second, third = (max(columns_of(line[place]) for line in lines) for place in range(3))
+    rows = wrapped(title, width)
+    for block in blocks:
+        rows.append("")
+        for name, then, now, note in block:
+            rows.append(
+                f"{name + ' ' * (first - columns_of(name))}  {right(then, second)}  {right(now, third)}  {note}"
+            )
+    if reasons := dict.fromkeys(one.reason for one in known if one.value is None):
+        rows.append("")
+        for reason in reasons:
+            rows += wrapped(f"{signs.dash}: {reason}.", width, 3)
+    return "".join(f"{row.rstrip()}\n" for row in rows)
 
 
-def _rows(
-    known: Sequence[Known], at: datetime, calendar: Calendar, width: int, signs: Signs
-) -> Iterator[str]:
-    yield from wrapped(f"As it was reported on {moment(at, calendar)}, {calendar.timezone}", width)
-    when = ""
-    lines = [("", "then", "now", "")]
-    for one in known:
-        number = one.number
-        if number.since and number.until:
-            ranged = span(number.since, number.until, calendar, signs)
-            if ranged != when:
-                lines.append((when := ranged, "", "", ""))
-        changed = one.value is not None and one.value != number.value
-        then, now = count(one.value, signs), count(number.value, signs)
-        lines.append((f"  {name_of(number, calendar)}", then, now, "changed" if changed else ""))
-    first = max(columns_of(line[0]) for line in lines)
-    second, third = (max(columns_of(line[place]) for line in lines) for place in (1, 2))
-    for name, then, now, note in lines:
-        yield f"{name + ' ' * (first - columns_of(name))}  {right(then, second)}  {right(now, third)}  {note}"
-    for reason in dict.fromkeys(one.reason for one in known if one.value is None):
-        yield from wrapped(f"{signs.dash}: {reason}.", width)
+Line = tuple[str, str, str, str]
+"""A name, what was known then, what is now, and a note."""
 
 
-def name_of(number: Number, calendar: Calendar) -> str:
-    """A number in words: of which stock or flow it is, and what it counts."""
+def _lines(balance: Balance, told: Mapping[Number, Known], signs: Signs) -> Iterator[Line]:
+    """Of one balance, without its parts: its range, each stock, and the moves by pair."""
+    mine = [told[number] for number in numbers_of(balance) if number in told]
+    yield span(balance.since, balance.until, balance.process.calendar, signs), "then", "now", ""
+    for stock, some in groupby(mine, key=lambda one: one.number.stock):
+        yield clean(stock.name if stock else "Moves"), "", "", ""
+        for one in some:
+            changed = None not in (one.value, one.number.value) and one.value != one.number.value
+            then, now = count(one.value, signs), count(one.number.value, signs)
+            yield f"  {_name(one.number, balance)}", then, now, "changed" if changed else ""
+
+
+def _name(number: Number, balance: Balance) -> str:
+    """What a number counts: of a stock, or for one of the moves between which two."""
+    if number.kind is Kind.LEVEL:
+        openings = {line.opening_at or balance.since for line in balance.stocks if line.stock is number.stock}
+        return "Opening" if number.until in openings else "Now" if balance.in_progress else "Closing"
     if number.stock is not None:
-        kind = (
-            f"before {moment(number.until, calendar)}" if number.until and not number.since else number.kind
-        )
-        return clean(f"{number.stock.name}, {kind}")
-    process = number.process
-    names = {
-        stock.slug: str(stock.name) for flow in (process.flows if process else ()) for stock in flow.stocks
-    }
-    names |= {stock.slug: str(stock.name) for stock in (process.stocks if process else ())}
-    source, sink = (names.get(state, state) or str(OUTSIDE) for state in (number.source, number.sink))
-    flow = str(number.flow.name) if number.flow else str(OTHER)
+        return {Kind.INFLOW: "In", Kind.OUTFLOW: "Out"}.get(number.kind, number.kind.value.capitalize())
+    names = stock_names(balance.process)
+    source, sink = (names.get(state, state) or OUTSIDE for state in (number.source, number.sink))
     subjects = ", subjects" if number.measure == "subjects" else ""
-    return clean(f"{flow} from {source} to {sink}{subjects}")
+    return clean(f"{number.flow.name if number.flow else OTHER} from {source} to {sink}{subjects}")
 
 
 def known_document(known: Sequence[Known], at: datetime) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from stockandflow.rendering.words import (
     how_written,
     largest_first,
     moment,
+    negated,
     percent,
     period,
     periods,
@@ -202,14 +203,7 @@ class _Table:
             return
         now = "Now" if self.balance.in_progress else "Closing"
         rows = [
-            (
-                line.stock.name,
-                [
-                    signs.dash if unwatched(one) and place < 3 else text
-                    for place, pair in enumerate(_numbers(line, other, signs))
-                    for one, text in zip((line, other), pair, strict=True)
-                ],
-            )
+            (line.stock.name, [text for pair in _numbers(line, other, signs) for text in pair])
             for line, other in zip(self.balance.stocks, before.stocks, strict=True)
         ]
         facts = [f"Compared with {span(before.since, before.until, self.calendar, signs)}"]
@@ -218,18 +212,16 @@ class _Table:
         yield from self.ruled("Stock", ["In", "was", "Out", "was", "Net", "was", now, "was"], rows)
 
     def cells(self, balance: Balance, line: StockBalance) -> list[str]:
-        signs, hidden = self.signs, unwatched(line)
+        signs = self.signs
         beside = "reclassified" if line.slice else "unexplained"
         numbers = {
             "opening": count(line.opening, signs),
             "inflow": signed(line.inflow, signs),
-            "outflow": signed(-line.outflow, signs),
+            "outflow": signed(negated(line.outflow), signs),
             "net": signed(line.net, signs),
             beside: signed(getattr(line, beside), signs),
             "closing": count(line.closing, signs),
         }
-        for name in ("inflow", "outflow", "net") if hidden else ():
-            numbers[name] = signs.dash
         for name in ("opening", "inflow", "outflow", "closing"):
             if balance.restated_of(line, name):
                 numbers[name] = f"{RESTATED}{numbers[name]}"
@@ -270,7 +262,7 @@ class _Table:
                 indent=2,
             )
 
-        if any(None in (line.opening, line.closing) for line in self.sliced()):
+        if any(line.flows_known and None in (line.opening, line.closing) for line in self.sliced()):
             yield from self.wrapped(
                 f"{signs.dash} in a slice isn't known: the level of a value is, where a count of it stands a day away "
                 "at most, and the moves between leave none below 0. Its moves are known.",
@@ -327,17 +319,17 @@ class _Table:
         name = self.fitted(line.stock.name, self.width - columns_of(facts) - 1).rstrip()
         yield f"{self.paint.heading(name)} {facts}"
         if unwatched(line):
-            yield "  No tracker watches it."
+            yield "  Not known: the capture began later." if line.tracked else "  No tracker watches it."
         elif not line.inflows and not line.outflows:
             yield "  Nothing came and nothing went."
         for title, total, lines, paint in (
             ("In", line.inflow, line.inflows, self.paint.inflow),
-            ("Out", -line.outflow, line.outflows, self.paint.outflow),
+            ("Out", negated(line.outflow), line.outflows, self.paint.outflow),
         ):
             if lines:
                 yield self.flow_row((f"  {title}", ""), signed(total, signs), "")
             for flow in largest_first(lines):
-                other = f"to {flow.sink_name}" if total < 0 else f"from {flow.source_name}"
+                other = f"to {flow.sink_name}" if title == "Out" else f"from {flow.source_name}"
                 bar = self.bar(flow.count)
                 yield self.flow_row((f"    {flow.name}", other), count(flow.count, signs), paint(bar))
         if line.unexplained:
@@ -357,7 +349,8 @@ class _Table:
         lines = list(self.lines())
         totals = [
             signed(
-                -max(line.inflow, line.outflow, abs(line.unexplained or line.reclassified or 0)), self.signs
+                -max(line.inflow or 0, line.outflow or 0, abs(line.unexplained or line.reclassified or 0)),
+                self.signs,
             )
             for line in self.balance.stocks
         ]
@@ -394,7 +387,7 @@ class _Table:
 
 def _numbers(line: StockBalance, other: StockBalance, signs: Signs) -> list[tuple[str, str]]:
     """In, out, net and the closing level, of two balances of one stock."""
-    pairs = [(one.inflow, -one.outflow, one.net) for one in (line, other)]
+    pairs = [(one.inflow, negated(one.outflow), one.net) for one in (line, other)]
     flows = [(signed(mine, signs), signed(theirs, signs)) for mine, theirs in zip(*pairs, strict=True)]
     return [*flows, (count(line.closing, signs), count(other.closing, signs))]
 

@@ -68,6 +68,11 @@ def signed(number: int | None, signs: Signs = UNICODE, group: Group = grouped) -
     return f"{'+' if number and number > 0 else ''}{count(number, signs, group)}"
 
 
+def negated(number: int | None) -> int | None:
+    """A number as it counts in a sum that it is taken from."""
+    return None if number is None else -number
+
+
 def arrow(change: int | None, signs: Signs = UNICODE) -> str:
     """The direction of a change; nothing where it isn't known."""
     if change is None:
@@ -112,7 +117,7 @@ def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
 
 def unwatched(line: StockBalance) -> bool:
     """Whether nothing is known of what comes and goes: 0 would claim that nothing did."""
-    return not line.tracked and not line.inflows and not line.outflows
+    return not line.flows_known
 
 
 def said(status: Status) -> str:
@@ -142,27 +147,33 @@ def day(value: date) -> str:
     return f"{value.day} {value:%b %Y}"
 
 
-def moment(at: datetime, calendar: Calendar, *, seconds: bool = False) -> str:
+Day = Callable[[date], str]
+"""A date in words, its year last."""
+
+
+def moment(at: datetime, calendar: Calendar, *, seconds: bool = False, name: Day = day) -> str:
     """A local date and time as ``25 Oct 2026, 14:30``, or with its seconds as ``25 Oct 2026, 14:30:07``."""
     local = at.astimezone(calendar.zone)
-    return f"{day(local.date())}, {local.time().isoformat('seconds' if seconds else 'minutes')}"
+    return f"{name(local.date())}, {local.time().isoformat('seconds' if seconds else 'minutes')}"
 
 
-def span(since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE) -> str:
+def span(
+    since: datetime, until: datetime, calendar: Calendar, signs: Signs = UNICODE, name: Day = day
+) -> str:
     """A range as a person says it: its first and its last day, or its first and last moment when it cuts a day."""
     if not (is_midnight(since, calendar) and is_midnight(until, calendar)):
         if calendar.local_date(since) == last_date(until, calendar):
             end = "24:00" if is_midnight(until, calendar) else f"{until.astimezone(calendar.zone):%H:%M}"
-            return f"{moment(since, calendar)} {signs.dash} {end}"
-        return f"{moment(since, calendar)} {signs.dash} {moment(until, calendar)}"
+            return f"{moment(since, calendar, name=name)} {signs.dash} {end}"
+        ends = (moment(at, calendar, name=name) for at in (since, until))
+        return f" {signs.dash} ".join(ends)
     first, last = calendar.local_date(since), last_date(until, calendar)
     if first == last:
-        return day(first)
-    if first.year != last.year:
-        begin = day(first)
-    else:
-        begin = f"{first.day}" if first.month == last.month else f"{first.day} {first:%b}"
-    return f"{begin} {signs.dash} {day(last)}"
+        return name(first)
+    begin = name(first)
+    if first.year == last.year:
+        begin = f"{first.day}" if first.month == last.month else begin.removesuffix(f" {first.year}")
+    return f"{begin} {signs.dash} {name(last)}"
 
 
 def periods(

@@ -1,20 +1,25 @@
 """A report as a workbook for Excel and its like: the ledger to read, its rows in long form, and what they are of.
 
-Values, no formula.
+Values, no formula. What people read is in their language: the ledger, and what the numbers are of. Names of sheets and
+of columns in long form are for programs, and stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from io import BytesIO
 from typing import Any
+
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import COLUMNS, SUPPRESSED, Row
-from stockandflow.rendering.words import said, span, unwatched
+from stockandflow.rendering.words import negated, said, span
 from stockandflow.reports import Balance, StockBalance
 
 MOST_ROWS = 1_048_575
@@ -30,6 +35,15 @@ LEDGER = 4
 
 
 ABOUT = "About"
+STATUSES = (
+    gettext_noop("in progress"),
+    gettext_noop("provisional"),
+    gettext_noop("final"),
+    gettext_noop("partial"),
+    gettext_noop("gap"),
+    gettext_noop("suppressed"),
+)
+"""What the ledger says of statuses, for the catalogues."""
 
 
 def to_xlsx(rows: Iterable[Row], calendar: Calendar, balance: Balance | None = None) -> bytes:
@@ -63,7 +77,7 @@ def list_to_xlsx(
     held = BytesIO()
     book = _Book(held)
     book.rows(name, columns, rows)
-    book.about(facts)
+    book.about({_(fact): text for fact, text in facts.items()})
     book.book.close()
     return held.getvalue()
 
@@ -80,22 +94,27 @@ def _fitting(rows: Iterable[Any]) -> list[Any]:
 
 def about(rows: Sequence[Row], calendar: Calendar, balance: Balance | None) -> dict[str, str]:
     """What a workbook is of: heading → text, in order."""
-    facts = {"Time zone": calendar.timezone}
+    facts = {_("Time zone"): calendar.timezone}
     if rows:
         since, until = min(row.period_start for row in rows), max(row.period_end for row in rows)
-        facts = {"Process": rows[0].process, "Since": iso(since), "Until, not included": iso(until), **facts}
+        facts = {
+            _("Process"): rows[0].process,
+            _("Since"): iso(since),
+            _("Until, not included"): iso(until),
+            **facts,
+        }
     if balance is not None:
         facts |= {
-            "Process": str(balance.process.name),
-            "Description": str(balance.process.description),
-            "Since": iso(balance.since),
-            "Until, not included": iso(balance.until),
-            "Closing counts of": iso(balance.at),
-            "Status": said(balance.status),
-            "Slice": _slice(balance),
-            "Ledger": "Opening + in + out + unexplained = closing; out is negative.",
+            _("Process"): str(balance.process.name),
+            _("Description"): str(balance.process.description),
+            _("Since"): iso(balance.since),
+            _("Until, not included"): iso(balance.until),
+            _("Closing counts of"): iso(balance.at),
+            _("Status"): _(said(balance.status)),
+            _("Slice"): _slice(balance),
+            _("Ledger"): _("Opening + in + out + unexplained = closing; out is negative."),
         }
-    facts["Rows"] = f"{len(rows):,}"
+    facts[_("Rows")] = f"{len(rows):,}"
     return {name: text for name, text in facts.items() if text}
 
 
@@ -152,15 +171,20 @@ class _Book:
         blocks += [(_range(part, calendar), part) for part in balance.parts]
         blocks += [(_slice(one), one) for one in balance.slices.values()]
         if balance.compared:
-            blocks.append((f"Compared with {_range(balance.compared, calendar)}", balance.compared))
-        names = [str(line.stock.name) for _, one in blocks for line in one.stocks]
+            blocks.append(
+                (
+                    _("Compared with %(range)s") % {"range": _range(balance.compared, calendar)},
+                    balance.compared,
+                )
+            )
+        names = [str(line.stock.name) for _title, one in blocks for line in one.stocks]
         sheet.set_column(0, 0, _width(names, NARROWEST))
         sheet.set_column(1, len(_head(balance)) - 1, 13)
         sheet.freeze_panes(LEDGER + 1, 1)
         sheet.hide_gridlines(2)
         sheet.set_landscape()
         sheet.fit_to_pages(1, 0)
-        facts = [_range(balance, calendar), calendar.timezone, _slice(balance), said(balance.status)]
+        facts = [_range(balance, calendar), calendar.timezone, _slice(balance), _(said(balance.status))]
         sheet.write_string(0, 0, str(balance.process.name), self.title)
         sheet.write_string(1, 0, str(balance.process.description))
         sheet.write_string(2, 0, " · ".join(filter(None, facts)))
@@ -183,19 +207,17 @@ class _Book:
             sheet.write_string(
                 line,
                 len(_head(balance)) - 1,
-                SUPPRESSED if stock.suppressed else said(stock.status),
+                _(SUPPRESSED) if stock.suppressed else _(said(stock.status)),
                 self.right,
             )
         return top + len(balance.stocks) + 2
 
     def _cells(self, line: StockBalance) -> list[tuple[float | None, Any]]:
-        hidden = unwatched(line)
-        moved = [None if hidden else number for number in (line.inflow, -line.outflow, line.net)]
         beside = line.reclassified if line.slice else line.unexplained
         share = line.change / line.opening if line.opening and line.change is not None else None
         return [
             (line.opening, self.integer),
-            *((number, self.signed) for number in (*moved, beside)),
+            *((number, self.signed) for number in (line.inflow, negated(line.outflow), line.net, beside)),
             (line.closing, self.integer),
             (line.change, self.signed),
             (share, self.percent),
@@ -204,25 +226,29 @@ class _Book:
 
 
 def _head(balance: Balance) -> tuple[str, ...]:
-    beside = "Reclassified" if balance.slice else "Unexplained"
-    closing = "Now" if balance.in_progress else "Closing"
+    beside = _("Reclassified") if balance.slice else _("Unexplained")
+    closing = _("Now") if balance.in_progress else _("Closing")
     return (
-        "Stock",
-        "Opening",
-        "In",
-        "Out",
-        "Net",
+        _("Stock"),
+        _("Opening"),
+        _("In"),
+        _("Out"),
+        _("Net"),
         beside,
         closing,
-        "Change",
-        "Change %",
-        "Restated",
-        "Status",
+        _("Change"),
+        f"{_('Change')} %",
+        _("Restated"),
+        _("Status"),
     )
 
 
 def _range(balance: Balance, calendar: Calendar) -> str:
-    return span(balance.since, balance.until, calendar)
+    return span(balance.since, balance.until, calendar, name=_day)
+
+
+def _day(value: date) -> str:
+    return date_format(value, "j M Y")
 
 
 def _slice(balance: Balance) -> str:

@@ -2,6 +2,7 @@
 
 from stockandflow.reports.balances import balance, events_of
 from stockandflow.reports.comparing import Compare
+from stockandflow.reports.hiding import Hidden, without_hidden
 from stockandflow.reports.latest import Latest, latest
 from stockandflow.reports.lines import Extremes, Held, extremes, lines_of
 from stockandflow.reports.listing import Listed, listed, members, subjects
@@ -9,13 +10,22 @@ from stockandflow.reports.netting import Net, NetLine, net
 from stockandflow.reports.numbers import Kind, Number
 from stockandflow.reports.rates import rate, rates
 from stockandflow.reports.reported import Known, as_reported
-from stockandflow.reports.results import OTHER, OUTSIDE, Balance, FlowLine, Method, StockBalance
+from stockandflow.reports.results import (
+    ELSEWHERE_NAME,
+    OTHER,
+    OUTSIDE,
+    Balance,
+    FlowLine,
+    Method,
+    StockBalance,
+)
 from stockandflow.reports.rhythm import Rhythm, latest_moves, rhythm
 from stockandflow.reports.series import Break, Point, Series, series
 from stockandflow.reports.suppressing import is_small, suppressed, suppressed_series
 from stockandflow.reports.unexplained import Causes, Watched, Window, causes
 
 __all__ = [
+    "ELSEWHERE_NAME",
     "OTHER",
     "OUTSIDE",
     "Balance",
@@ -25,6 +35,7 @@ __all__ = [
     "Extremes",
     "FlowLine",
     "Held",
+    "Hidden",
     "Kind",
     "Known",
     "Latest",
@@ -58,4 +69,5 @@ __all__ = [
     "subjects",
     "suppressed",
     "suppressed_series",
+    "without_hidden",
 ]

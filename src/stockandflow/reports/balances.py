@@ -17,19 +17,33 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from stockandflow.declarations import Flow, Process, Stock
+from stockandflow.declarations import Facet, Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import Origin, Restatement
+from stockandflow.membership.counting import Values
+from stockandflow.models import Origin, Restatement, told_since
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import Grain, Period, Status, checked_range
 from stockandflow.reports.comparing import Compare, compared_bounds, compared_span
 from stockandflow.reports.events import checked_process
-from stockandflow.reports.levels import Anchor, Level, between, level, live, nearest_to, recorded
+from stockandflow.reports.levels import (
+    UNKNOWN,
+    YOUNG,
+    Anchor,
+    Level,
+    between,
+    level,
+    live,
+    nearest_to,
+    recorded,
+    tracker_of,
+    trackers_of,
+)
 from stockandflow.reports.planning import Span
-from stockandflow.reports.reading import Move, Moves, read
+from stockandflow.reports.reading import Moves, read
 from stockandflow.reports.restating import in_force
-from stockandflow.reports.results import OUTSIDE, Balance, FlowLine, StockBalance
+from stockandflow.reports.results import OUTSIDE, Balance, FlowLine, StockBalance, stock_names
 from stockandflow.reports.slicing import Slicing, asked
+from stockandflow.reports.stored import Move
 
 MOST_PARTS = 400
 """A year of days. More parts than that are for ``series``."""
@@ -45,6 +59,7 @@ def balance(
     split_by: str | None = None,
     compare: Compare | None = None,
     now_by: Collection[str] = (),
+    known: Mapping[Facet, Values] | None = None,
 ) -> Balance:
     """The balance of a process over ``since <= t < until``; an ``until`` in the future means now.
 
@@ -53,7 +68,8 @@ def balance(
     values as ``slices``. ``now_by`` are slugs of facets by which levels of now are counted too, in the same query, as
     ``values`` of the stocks that have them; a range that is over has none. ``compare`` adds the range before
     (``"previous"``) or a year before (``"year"``). With a ``grain`` these have parts as well: those of a slice are the
-    range's, those of the other range pair with them.
+    range's, those of the other range pair with them. ``known`` gives what facets declare, as a function, where it was
+    asked already.
 
     Whole days that are over and recorded are read from records, in the coarsest periods that fit; the rest, and days
     that aren't final and got events since, from events. Raises InvalidInput for naive datetimes, for ``until`` not
@@ -63,11 +79,12 @@ def balance(
     Queries, whatever the range, the history and the number of stocks, flows and parts: those of the snapshot; one each
     for the stock records, the watermarks and the flow records; two for each event model; one for each model where live
     counts are needed: up to now, or where no record stands; one where a number was restated. That is at most eight
-    with one of each. A facet takes two more, and one where its values are a queryset, as each of ``now_by``
-    does.
+    with one of each. A facet takes two more, and one where its values are a queryset that isn't ``known``, as each of
+    ``now_by`` does.
     """
     since, until = checked_range(since, until)
-    slicing, value = asked(checked_process(process), facets, split_by)
+    slicing, value = asked(checked_process(process), facets, split_by, known)
+    known = {**(known or {}), **(slicing.known if slicing else {})}
     bounds = _bounds(process, since, until, grain)
     if compare is not None:
         compared_span((since, until), until, compare, process.calendar)
@@ -78,7 +95,7 @@ def balance(
     with snapshot(process.stocks[0].queryset.db) as now:
         try:
             if since < now:
-                report = _Report(process, (since, until), now, bounds, slicing, compare, now_by)
+                report = _Report(process, (since, until), now, bounds, slicing, compare, now_by, known)
         except InvalidInput as error:
             refused = error
     if report is None:
@@ -125,10 +142,11 @@ class _Report:
         bounds: list[datetime],
         slicing: Slicing | None,
         compared: Compare | None,
-        now_by: Collection[str] = (),
+        now_by: Collection[str],
+        known: Mapping[Facet, Values],
     ) -> None:
         self.process, self.until, self.now, self.slicing = process, asked_for[1], now, slicing
-        self.facet, self.now_by = slicing.slug if slicing else "", now_by
+        self.facet, self.now_by, self.known = slicing.slug if slicing else "", now_by, known
         self.stocks = list(process.stocks)
         self.tracked = {s.slug for s in self.stocks if s.registry.tracker_of(s) is not None}
         self.in_progress = self.until > now
@@ -158,20 +176,23 @@ class _Report:
     def _anchors(self) -> dict[str, dict[datetime, Anchor]]:
         """Slug → instant → what its level there is known by."""
         inner = {*self.bounds[1:-1], *self.compared_bounds[1:-1]}
+        recent = {at for at in inner if at > self.now - YOUNG}  # where no level may stand that is final
         nearest = {
-            stock.slug: self.outer if stock.slug in self.tracked else self.outer | inner
-            for stock in self.stocks
+            stock: self.outer | (recent if stock.slug in self.tracked else inner) for stock in self.stocks
         }
-        records = recorded(nearest, inner, self.facet)
+        records = recorded(nearest, inner, self.now, self.facet)
         now = live(
             [stock for stock in self.stocks if self.in_progress or stock.slug not in records],
             self.now,
             self.facet,
             self.now_by if self.in_progress else (),
-            self.slicing.known if self.slicing else None,
+            self.known,
         )
         found: dict[str, dict[datetime, Anchor]] = {}
-        for slug, instants in nearest.items():
+        unseen_until = told_since(trackers_of(stock for stock in self.stocks if stock.slug not in records))
+        now = {slug: replace(one, told_since=unseen_until.get(slug)) for slug, one in now.items()}
+        for stock, instants in nearest.items():
+            slug = stock.slug
             known = records.get(slug) or [now[slug]]
             found[slug] = {one.at: one for one in known if one.at in inner}
             found[slug] |= {at: one for at in instants if (one := nearest_to(at, known)) is not None}
@@ -195,6 +216,7 @@ class _Report:
             spans,
             self.now,
             counted_at=counted_at,
+            if_kept=self._before_the_capture(),
             facet=self.facet,
             columns=self.slicing.columns() if self.slicing else None,
             split=self.slicing.flows() if self.slicing else (),
@@ -203,8 +225,39 @@ class _Report:
             slug: {at: anchor.settled(found.settled, slug) for at, anchor in ones.items()}
             for slug, ones in self.anchors.items()
         }
+        self.recorded_since = found.begun
+        known = {**self._captured_since(), **found.begun}
+        self.begun = {
+            flow: known[flow.flow_event_model]
+            for flow in self.process.flows
+            if flow.flow_event_model in known
+        }
         self._fold(found.moves.values())
         return {**found.moves, **{span: Moves() for span in empty}}
+
+    def _captured_since(self) -> dict[type[Any], datetime]:
+        """Event model → since when it tells where all subjects stood, where that isn't always."""
+        found: dict[type[Any], datetime] = {}
+        for stock in self.stocks:
+            began, tracker = self._began(stock), tracker_of(stock)
+            if began is not None and tracker is not None:
+                found[tracker.events] = max(began, found.get(tracker.events, began))
+        return found
+
+    def _began(self, stock: Stock) -> datetime | None:
+        return next((one.told_since for one in self.anchors[stock.slug].values()), None)
+
+    def _before_the_capture(self) -> set[Span]:
+        """Each range or part in which the capture began until then, where levels are carried back over it."""
+        begun = {
+            one.begun
+            for ones in self.anchors.values()
+            for at, one in ones.items()
+            if one.begun and not one.tells(at)
+        }
+        spans = [self.span, *pairwise(self.bounds), *pairwise(self.compared_bounds)]
+        spans += [self.compared] if self.compared else []
+        return {(low, at) for at in begun for low, high in spans if low < at <= high}
 
     def _fold(self, moves: Iterable[Moves]) -> None:
         """Have the values of moves called as those of levels are, and know which there are."""
@@ -269,6 +322,25 @@ class _Report:
         anchor = self.anchors[slug].get(at)
         return level(slug, at, anchor, self.moves, self.now, tracked=slug in self.tracked, value=value)
 
+    def _told(self, levels: _Levels, span: Span) -> _Levels:
+        """Without the levels that were carried back to before the capture began, unless it began in the span."""
+        opening, closing = (
+            {slug: self._told_of(slug, one, at, span[1]) for slug, one in ones.items()}
+            for at, ones in zip(span, (levels.opening, levels.closing), strict=True)
+        )
+        return _Levels(opening, closing)
+
+    def _told_of(self, slug: str, level: Level, at: datetime, until: datetime) -> Level:
+        anchor = level.anchor
+        if anchor is None or anchor.begun is None or anchor.tells(at):
+            return level
+        if not anchor.tells(at, until):
+            return UNKNOWN
+        before = self.moves.get((at, anchor.begun))
+        if before is None or any(slug in move[1:] for move in before.counts):
+            return level
+        return replace(level, begun=anchor.begun)
+
     def _ends(self, span: Span, value: str | None) -> _Levels:
         opening, closing = (
             {stock.slug: self._level(stock.slug, at, value) for stock in self.stocks} for at in span
@@ -303,7 +375,7 @@ class _Report:
         return found
 
     def _of(self, span: Span, until: datetime, levels: _Levels, value: str | None) -> Balance:
-        moves, in_progress = self.moves[span], until > self.now
+        moves, in_progress, levels = self.moves[span], until > self.now, self._told(levels, span)
         ins, outs, beside = self._lines(moves, value)
         stocks = self.slicing.stocks if self.slicing and value is not None else self.stocks
         given = {} if value is None else {self.facet: value}
@@ -327,6 +399,8 @@ class _Report:
                 slice=given,
                 opening_computed_at=_computed_at(opened, span[0]),
                 closing_computed_at=_computed_at(closed, span[1]),
+                flows_known=self._knows_flows(stock, span, moves),
+                opening_at=opened.begun,
                 values=closed.anchor.by if in_progress and value is None and closed.anchor else {},
             )
             for stock in stocks
@@ -347,7 +421,21 @@ class _Report:
             status=_together(line.status for line in lines),
             restated=tuple(restated),
             slice=given,
+            begun=self.begun,
         )
+
+    def _knows_flows(self, stock: Stock, span: Span, moves: Moves) -> bool:
+        """Whether the stock's moves in a span are known: there are some, it was watched by then, or records tell."""
+        began, tracker = self._began(stock), tracker_of(stock)
+        if tracker is not None and (began is None or began < span[1]):
+            return True
+        moved = any(stock.slug in move[1:] for move in moves.counts)
+        if tracker is None or began is None or moved:
+            return moved
+        # Of a history of some, whose days are computed.
+        recorded = self.recorded_since.get(tracker.events)
+        day = self.process.calendar.period(Grain.DAY, began).start
+        return recorded is not None and recorded < min(day, span[1])
 
     def _behind(self, span: Span, moves: Moves, value: str | None) -> list[Restatement]:
         """The restatements behind a span; that of the span itself stands for those of its parts."""
@@ -383,8 +471,7 @@ class _Report:
         """
         flows = {flow.slug: flow for flow in self.process.flows}
         order = {slug: position for position, slug in enumerate(flows)}
-        names = {stock.slug: stock.name for flow in flows.values() for stock in flow.stocks}
-        names |= {stock.slug: stock.name for stock in self.stocks}
+        names = stock_names(self.process)
         counts = moves.counts if value is None else moves.values.get(value, Counter())
         subjects = moves.subjects if value is None else None
         merged: dict[tuple[Flow | None, str, str], list[Move]] = defaultdict(list)

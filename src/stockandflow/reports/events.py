@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db import router
 from django.db.models import Model, Q, QuerySet
 
-from stockandflow.declarations import AppliedFacet, Process
+from stockandflow.declarations import AppliedFacet, Flow, Process, state_key
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership.facets import NONE, OTHER, FacetText
-from stockandflow.models import Origin, Watermark
+from stockandflow.models import Origin, Watermark, stored_events
 
 
 def checked_process(process: Process) -> Process:
@@ -32,7 +31,7 @@ def models_of(process: Process) -> list[type[Any]]:
 
 def moves_within(model: type[Model], since: datetime | None, until: datetime | None) -> QuerySet[Any]:
     """The moves over ``since <= t < until``, unordered; an opening balance is no move. No query yet."""
-    events: QuerySet[Any] = model._default_manager.using(router.db_for_read(model)).order_by()
+    events = stored_events(model)
     if since is not None:
         events = events.filter(timestamp__gte=since)
     if until is not None:
@@ -54,6 +53,23 @@ def refuse_pruned(event_models: Iterable[type[Any]], since: datetime | None) -> 
 def touching(slugs: Collection[str]) -> Q:
     """The condition that an event leads into or out of one of these stocks."""
     return Q(source__in=slugs) | Q(sink__in=slugs)
+
+
+def moves_of(process: Process, prefix: str = "") -> Q:
+    """The condition that a move touches the process's stocks, or is of a flow of it that may lead past them.
+
+    ``prefix`` leads to what has the move's flow, source and sink.
+    """
+    slugs = [stock.slug for stock in process.stocks]
+    found = Q(**{f"{prefix}source__in": slugs}) | Q(**{f"{prefix}sink__in": slugs})
+    beside = sorted(flow.slug for flow in process.flows if _leads_past(flow, slugs))
+    return found | Q(**{f"{prefix}flow__in": beside}) if beside else found
+
+
+def _leads_past(flow: Flow, slugs: Collection[str]) -> bool:
+    """Whether some moves of the flow neither begin nor end in one of these stocks."""
+    sources, sinks = ({state_key(one) for one in side} - set(slugs) for side in (flow.sources, flow.sinks))
+    return any(source != sink for source in sources for sink in sinks)
 
 
 def sliced(events: QuerySet[Any], facet: AppliedFacet, key: str, flows: Collection[str]) -> QuerySet[Any]:

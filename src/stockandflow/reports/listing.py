@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
-from stockandflow.declarations import ANY, AppliedFacet, Flow, ModelTracker, Process, Stock
+from stockandflow.declarations import ANY, ELSEWHERE, AppliedFacet, Flow, ModelTracker, Process, Stock
 from stockandflow.exceptions import InvalidInput
+from stockandflow.periods import TICK
 from stockandflow.reports.events import models_of, moves_within, refuse_pruned, sliced, touching
+from stockandflow.reports.levels import tracker_of
 from stockandflow.reports.netting import netted
 from stockandflow.reports.numbers import Kind, Number
-
-TICK = timedelta(microseconds=1)
-"""Events hold no finer instants."""
 
 
 def members(number: Number) -> QuerySet[Any]:
@@ -140,7 +138,9 @@ def _events(number: Number) -> QuerySet[Any]:
         model = _event_model(number)
         refuse_pruned([model], number.since)
         moved = netted(model, _process(number), number.since, number.until)
-        moved = moved.filter(sf_first_source=number.source, sf_last_sink=number.sink)
+        moved = moved.filter(
+            _stands("sf_first_source", number.source, number), _stands("sf_last_sink", number.sink, number)
+        )
         return moves_within(model, number.since, number.until).filter(pk__in=moved.values("pk"))
     where, model = _where(number), _event_model(number)
     refuse_pruned([model], number.since)
@@ -161,10 +161,15 @@ def _where(number: Number) -> Q:
     else:
         found = ~Q(flow__in=[flow.slug for flow in _process(number).flows])
     if number.source != ANY:
-        found &= Q(source=number.source)
+        found &= _stands("source", number.source, number)
     if number.sink != ANY:
-        found &= Q(sink=number.sink)
+        found &= _stands("sink", number.sink, number)
     return found
+
+
+def _stands(column: str, key: str, number: Number) -> Q:
+    """The condition that a column holds the state that a number names."""
+    return Q(**{f"{column}__in": sorted(number.elsewhere)}) if key == ELSEWHERE else Q(**{column: key})
 
 
 def _facet(number: Number, slug: str) -> tuple[AppliedFacet, set[str]]:
@@ -224,7 +229,7 @@ def _events_of(tracker: ModelTracker, stock: Stock) -> QuerySet[Any]:
 
 def _key_of(stock: Stock) -> str:
     """The field that events know the stock's members by."""
-    tracker = stock.registry.tracker_of(stock) if stock.is_registered else None
+    tracker = tracker_of(stock)
     if tracker is None:
         return "pk"
     events: Any = tracker.events._meta

@@ -42,9 +42,10 @@ class Number:
     """The name of one number, and where it was taken from a report its ``value``, which doesn't make it another one.
 
     A level is that before ``until``, or now where that is None. All else counts over ``since <= t < until``; an
-    ``until`` to come means until now. ``source`` and ``sink`` are keys, "" for external and ``*`` for any. A FLOW
-    without ``flow`` is of the moves that no flow of ``process`` covers. ``slice`` holds (facet slug, value key).
-    ``calendar`` is the one whose records have it, the process's or the project's where it is None.
+    ``until`` to come means until now. ``source`` and ``sink`` are keys, "" for external, ``*`` for any, and ``~`` for
+    those of ``elsewhere``. A FLOW without ``flow`` is of the moves that no flow of ``process`` covers. ``slice`` holds
+    (facet slug, value key). ``calendar`` is the one whose records have it, the process's or the project's where
+    it is None.
     """
 
     kind: Kind
@@ -59,6 +60,8 @@ class Number:
     slice: tuple[tuple[str, str], ...] = ()
     calendar: Calendar | None = None
     value: int | None = field(default=None, compare=False)
+    elsewhere: frozenset[str] = frozenset()
+    """The slugs of the stocks that are hidden from whoever asks."""
 
     @classmethod
     def level(

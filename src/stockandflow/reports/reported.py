@@ -16,7 +16,7 @@ from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, S
 from stockandflow.periods import Calendar, Grain, Period, aware
 from stockandflow.ranges import is_midnight
 from stockandflow.reports.numbers import Kind, Measure, Number
-from stockandflow.reports.results import NUMBERS, Balance
+from stockandflow.reports.results import NUMBERS, Balance, StockBalance
 
 NOT_YET = "it wasn't computed yet, or was provisional and has changed since: provisional numbers aren't kept"
 NO_RECORD = "there is no record of it"
@@ -45,6 +45,9 @@ def as_reported(what: Balance, at: datetime) -> tuple[Known, ...]: ...
 def as_reported(what: Number | Balance, at: datetime) -> Known | tuple[Known, ...]:
     """What a number, or every number of a balance and of its ``parts``, was known to be at ``at``.
 
+    Each is told once: a pair of source and sink, and a level with which one part closes and the next opens, too. What
+    was known neither then nor now is left out.
+
     It is what records held then: as they stand where they were computed until ``at``, else as the first restatement
     after it found them. Numbers that were read from events, and provisional ones that have changed since, aren't kept:
     they are None. Moves are told for whole days of the calendar, subjects for one stored period, one facet at a time;
@@ -62,20 +65,26 @@ def as_reported(what: Number | Balance, at: datetime) -> Known | tuple[Known, ..
         raise InvalidInput(
             f"as_reported() got {what!r}; give a Balance, or a Number, e.g. from balance.number()."
         )
-    return tuple(_told(_numbers(what), at))
+    numbers = dict.fromkeys(number for one in (what, *what.parts) for number in numbers_of(one))
+    return tuple(one for one in _told(numbers, at) if (one.value, one.number.value) != (None, None))
 
 
-def _numbers(balance: Balance) -> Iterator[Number]:
+def numbers_of(balance: Balance) -> Iterator[Number]:
+    """The numbers of one balance, without those of its parts; a pair stands with both its stocks and is told once."""
     for line in balance.stocks:
-        for name in NUMBERS:
+        for name in _names(line):
             number = balance.number(line, name)
-            if number.value is not None:
-                # A closing level counted just now was never recorded; then it is the one before ``at``.
-                yield number if name != "closing" else replace(number, until=balance.at)
-        for flow in (*line.inflows, *line.outflows):
-            yield from (balance.number(flow, name) for name in ("count", "subjects"))
-    for part in balance.parts:
-        yield from _numbers(part)
+            # A closing level counted just now was never recorded; then it is the one before ``at``.
+            yield number if name != "closing" else replace(number, until=balance.at)
+    pairs = [pair for line in balance.stocks for pair in (*line.inflows, *line.outflows)]
+    for pair in dict.fromkeys((*pairs, *balance.beside)):
+        yield from (balance.number(pair, name) for name in ("count", "subjects"))
+
+
+def _names(line: StockBalance) -> list[str]:
+    """The numbers of a stock's line that there are."""
+    beside = {"reclassified": bool(line.slice), "unexplained": line.tracked and not line.slice}
+    return [name for name in NUMBERS if beside.get(name, True)]
 
 
 def _told(numbers: Iterable[Number], at: datetime) -> Iterator[Known]:

@@ -21,6 +21,14 @@ NUMBERS = ("opening", "inflow", "outflow", "net", "unexplained", "reclassified",
 """The numbers of a stock's line."""
 OUTSIDE = gettext_noop("outside")
 OTHER = gettext_noop("Other")
+ELSEWHERE_NAME = gettext_noop("elsewhere")
+"""The name of what stands in for stocks that are hidden from the reader."""
+
+
+def stock_names(process: Process) -> dict[str, str]:
+    """Slug → name of each stock that the process, or a flow of it, has."""
+    of_flows = {stock.slug: stock.name for flow in process.flows for stock in flow.stocks}
+    return of_flows | {stock.slug: stock.name for stock in process.stocks}
 
 
 @dataclass(frozen=True)
@@ -51,9 +59,14 @@ class StockBalance:
     """One stock over a range; ``opening + inflow - outflow + unexplained == closing``, always.
 
     ``unexplained`` is None for a stock that stands in no tracker: nobody promised to explain it, so ``change`` is all
-    there is to say. The methods tell how a level came to be. A record at that very instant has its own method, and a
-    live count is ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without
-    a tracker no events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None.
+    there is to say. ``inflow``, ``outflow`` and ``net`` are None where ``flows_known`` is false, as 0 would claim that
+    nothing moved: for such a stock without moves, and over a range before the capture began of which no history tells.
+
+    The methods tell how a level came to be. A record at that very instant has its own method, and a live count is
+    ``counted``. Else the nearest count was carried there by the events between: ``derived``. Without a tracker no
+    events can carry it: then it is the last count before, the ``nearest``, or ``unknown`` and None, as it is before the
+    capture began.
+
     ``counted_once`` says that both levels come of one count, carried by events, so that nothing can be unexplained. It
     doesn't hold where one of them would have been below 0: that shows a change without an event.
 
@@ -76,6 +89,9 @@ class StockBalance:
     opening_computed_at: datetime | None = None
     """When the level stored for that instant was computed; None for a count, and for one carried there just now."""
     closing_computed_at: datetime | None = None
+    flows_known: bool = True
+    opening_at: datetime | None = None
+    """Before which instant those stood there who open the range, where the capture began within it."""
     slice: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """With ``now_by``: facet slug → value key → members now, as ``count_stocks`` orders them."""
@@ -90,21 +106,21 @@ class StockBalance:
         return bool(self.least)
 
     @property
-    def inflow(self) -> int:
-        return sum(line.count for line in self.inflows)
+    def inflow(self) -> int | None:
+        return sum(line.count for line in self.inflows) if self.flows_known else None
 
     @property
-    def outflow(self) -> int:
-        return sum(line.count for line in self.outflows)
+    def outflow(self) -> int | None:
+        return sum(line.count for line in self.outflows) if self.flows_known else None
 
     @property
-    def net(self) -> int:
-        return self.inflow - self.outflow
+    def net(self) -> int | None:
+        return None if self.inflow is None or self.outflow is None else self.inflow - self.outflow
 
     @property
     def expected(self) -> int | None:
         """What the stock would hold had nothing but its flows changed it."""
-        return None if self.opening is None else self.opening + self.net
+        return None if self.opening is None or self.net is None else self.opening + self.net
 
     @property
     def change(self) -> int | None:
@@ -112,7 +128,7 @@ class StockBalance:
 
     @property
     def unexplained(self) -> int | None:
-        """None for a stock in no tracker, where a level isn't known, and in a slice."""
+        """None for a stock in no tracker, where a level or the moves aren't known, and in a slice."""
         return None if self.slice else self._beside_flows
 
     @property
@@ -122,7 +138,9 @@ class StockBalance:
 
     @property
     def _beside_flows(self) -> int | None:
-        return self.change - self.net if self.tracked and self.change is not None else None
+        if not self.tracked or self.change is None or self.net is None:
+            return None
+        return self.change - self.net
 
 
 @dataclass(frozen=True)
@@ -160,6 +178,8 @@ class Balance:
     """The size from which on groups are told, 0 where all are."""
     few_beside: bool = False
     """Whether ``beside`` is hidden since it has a number below ``least``."""
+    begun: Mapping[Flow, datetime] = field(default_factory=dict)
+    """Flow → the first day that its records tell of, where that is known: what came before isn't."""
 
     @property
     def suppressed(self) -> bool:
@@ -189,6 +209,18 @@ class Balance:
             or any(part.few_beside for part in self.parts)
         )
 
+    def known_since(self, flow: Flow | None) -> datetime | None:
+        """From when on the moves of a flow are known, where that isn't all of the range: later than its beginning.
+
+        It may be later than all of it. For those of no flow, of ``None``, from when on those of some flow are.
+        """
+        if flow is not None:
+            since = self.begun.get(flow)
+        else:
+            every = len(self.begun) == len(self.process.flows)
+            since = min(self.begun.values(), default=None) if every else None
+        return since if since and since > self.since else None
+
     def number(self, line: StockBalance | FlowLine, name: str) -> Number:
         """The number that a line shows under that name, for ``members`` and ``as_reported``.
 
@@ -197,8 +229,7 @@ class Balance:
         """
         stocks = {stock.slug for stock in self.process.stocks}
         sides = {line.source, line.sink} if isinstance(line, FlowLine) else {line.stock.slug}
-        own_flow = isinstance(line, FlowLine) and line.flow in self.process.flows
-        if stocks.isdisjoint(sides) and not own_flow:
+        if stocks.isdisjoint(sides) and not (isinstance(line, FlowLine) and line.flow in self.process.flows):
             raise InvalidInput(
                 f"The line is of {' and '.join(map(repr, sorted(sides)))}, and the process {self.process.slug!r} has "
                 f"the stocks {', '.join(map(repr, sorted(stocks)))}; give a line of this balance."
@@ -221,7 +252,9 @@ class Balance:
                 value=getattr(line, name),
             )
         if name in ("opening", "closing"):
-            at = self.since if name == "opening" else None if self.in_progress else self.at
+            at = None if self.in_progress else self.at
+            if name == "opening":
+                at = line.opening_at or self.since
             kind, since, until = Kind.LEVEL, None, at
         elif name in NUMBERS:
             kind, since, until = Kind(name), self.since, self.until

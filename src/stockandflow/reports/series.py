@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
 from django.db import router
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q, QuerySet
 
 from stockandflow.conf import conf
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import ALL, Definition, FlowRecord, Origin, StockRecord, Watermark, settled_moves
+from stockandflow.models import (
+    ALL,
+    Definition,
+    FlowRecord,
+    Origin,
+    StockRecord,
+    Watermark,
+    settled_moves,
+    told_since,
+    told_since_of,
+)
 from stockandflow.models.clock import snapshot
 from stockandflow.periods import Calendar, Grain, Period, Status, checked_calendar, checked_range
-from stockandflow.reports.events import refuse_pruned
+from stockandflow.reports.events import moves_within, refuse_pruned, touching
 from stockandflow.reports.hours import by_hour
-from stockandflow.reports.levels import between, live, nearest_to, recorded
+from stockandflow.reports.levels import (
+    between,
+    live,
+    nearest_to,
+    recorded,
+    tracker_of,
+    trackers_of,
+)
 from stockandflow.reports.numbers import Number
 
 Measure = Literal["count", "subjects", "rate"]
@@ -241,9 +258,7 @@ class _Series:
     # Flows.
 
     def _moves(self, flow: Flow) -> Iterator[Point]:
-        mark = Watermark.objects.filter(
-            event_model=flow.flow_event_model._meta.label_lower, calendar=self.calendar.key
-        ).first()
+        mark = self._mark(flow)
         if mark is None or mark.since is None or mark.until is None:
             return
         rows = FlowRecord.objects.filter(
@@ -278,12 +293,11 @@ class _Series:
 
     def _held(self, flow: Flow, starts: list[datetime]) -> dict[datetime, int]:
         """Instant → what the flow's source stocks held together, where all of them are known."""
-        slugs = {one.slug for one in flow.sources if isinstance(one, Stock)}
+        sources = [one for one in flow.sources if isinstance(one, Stock)]
         found: dict[datetime, list[int]] = defaultdict(list)
-        rows = StockRecord.objects.filter(stock__in=slugs, timestamp__in=starts)
-        for at, number in rows.values_list("timestamp", "count"):
+        for at, number in self._records(sources, starts).values_list("timestamp", "count"):
             found[at].append(number)
-        return {at: sum(numbers) for at, numbers in found.items() if len(numbers) == len(slugs)}
+        return {at: sum(numbers) for at, numbers in found.items() if len(numbers) == len(set(sources))}
 
     def _moves_by_hour(self, flow: Flow) -> Iterator[Point]:
         events = flow.all().exclude(origin=Origin.INITIAL)
@@ -292,8 +306,21 @@ class _Series:
         counts = {
             hour: number for hour, (number,) in by_hour(events, self.calendar, self.since, end, n=measure)
         }
+        known = self._moves_known_since(flow)
         for period in self._begun():
-            yield Point(period.start, period.end, counts.get(period, 0), self._status_of_read(period))
+            if period in counts or known is None or known < period.end:
+                yield Point(period.start, period.end, counts.get(period, 0), self._status_of_read(period))
+
+    def _mark(self, flow: Flow) -> Watermark | None:
+        label = flow.flow_event_model._meta.label_lower
+        return Watermark.objects.filter(event_model=label, calendar=self.calendar.key).first()
+
+    def _moves_known_since(self, flow: Flow) -> datetime | None:
+        """Since when there are records of its moves, else since when the capture tells of them; None if always."""
+        mark = self._mark(flow)
+        if mark is not None and mark.since is not None:
+            return mark.since
+        return max(told_since(trackers_of(flow.stocks)).values(), default=None)
 
     def _begun(self) -> list[Period]:
         return [*self.closed, *([self.running] if self.running else [])]
@@ -305,14 +332,18 @@ class _Series:
     # Stocks.
 
     def _levels(self, stock: Stock) -> Iterator[Point]:
-        return self._levels_at_midnights(stock) if self._is_tracked(stock) else self._counts(stock)
+        return self._levels_at_midnights(stock) if tracker_of(stock) else self._counts(stock)
 
     def _now(self, stock: Stock) -> tuple[int, ...]:
         """The level now, by which the period under way is told beside those recorded in it."""
         return (live([stock], self.now)[stock.slug].count,) if self.running else ()
 
-    def _is_tracked(self, stock: Stock) -> bool:
-        return stock.is_registered and stock.registry.tracker_of(stock) is not None
+    def _records(self, stocks: Collection[Stock], instants: Collection[datetime]) -> QuerySet[StockRecord]:
+        """Those of these instants, but levels carried back to before the capture began."""
+        rows = StockRecord.objects.filter(stock__in=[stock.slug for stock in stocks], timestamp__in=instants)
+        rows = rows.annotate(sf_told_since=told_since_of(trackers_of(stocks), rows.db))
+        carried_on = Q(carried_from=None) | Q(timestamp__gte=F("carried_from"))
+        return rows.filter(carried_on | Q(sf_told_since=None) | Q(timestamp__gt=F("sf_told_since")))
 
     def _levels_at_midnights(self, stock: Stock) -> Iterator[Point]:
         pick: Callable[[Period], list[datetime]] = {
@@ -321,7 +352,7 @@ class _Series:
         }.get(self.kind, self._ends_of_days)
         wanted = {period: [at for at in pick(period) if at <= self.now] for period in self._begun()}
         instants = {at for ones in wanted.values() for at in ones}
-        rows = StockRecord.objects.filter(stock=stock.slug, timestamp__in=instants)
+        rows = self._records([stock], instants)
         known = {at: (n, made) for at, n, made in rows.values_list("timestamp", "count", "computed_at")}
         now = () if self.kind == "first" else self._now(stock)
         for period, ones in wanted.items():
@@ -351,7 +382,8 @@ class _Series:
         rows = StockRecord.objects.filter(
             stock=stock.slug, timestamp__gt=self.since, timestamp__lte=min(self.until, self.now)
         ).order_by("timestamp")
-        counted = rows.values_list("timestamp", "count").iterator()
+        # Not by a cursor on the server, which an error of the count now would leave open.
+        counted = iter(rows.values_list("timestamp", "count"))
         at, number = next(counted, (None, 0))
         now = self._now(stock)
         for period in self._begun():
@@ -368,18 +400,20 @@ class _Series:
 
     def _levels_by_hour(self, stock: Stock) -> Iterator[Point]:
         """From the nearest count on by the events, hour by hour."""
-        if not self._is_tracked(stock):
+        tracker = tracker_of(stock)
+        if tracker is None:
             yield from self._counts(stock)
             return
-        known = recorded({stock.slug: [self.since]}, []).get(stock.slug, [])
-        anchor = nearest_to(self.since, known) or live([stock], self.now)[stock.slug]
+        known = recorded({stock: [self.since]}, [], self.now).get(stock.slug, [])
+        anchor = nearest_to(self.since, known) or replace(
+            live([stock], self.now)[stock.slug], told_since=told_since([tracker]).get(stock.slug)
+        )
         late = settled_moves([stock], [] if anchor.recent is None else [anchor.at])
         level = anchor.settled(late, stock.slug).count
         nets: Counter[Period] = Counter()
         low, high = between(anchor, self.since)
         for model in stock.registry.event_models_of(stock):
-            events = model._default_manager.using(router.db_for_read(model)).exclude(origin=Origin.INITIAL)
-            events = events.filter(Q(source=stock.slug) | Q(sink=stock.slug)).order_by()
+            events = moves_within(model, None, None).filter(touching([stock.slug]))
             carried = events.filter(timestamp__gte=low, timestamp__lt=high).values_list("source", "sink")
             for source, sink, number in carried.annotate(n=Count("pk")):
                 net = number * ((sink == stock.slug) - (source == stock.slug))
@@ -391,4 +425,6 @@ class _Series:
                 nets[hour] += number * ((sink == stock.slug) - (source == stock.slug))
         for period in self._begun():
             level += nets[period]
-            yield Point(period.start, period.end, max(0, level), self._status_of_read(period))
+            if anchor.tells(period.end):
+                held = self._now(stock)[0] if period is self.running else max(0, level)
+                yield Point(period.start, period.end, held, self._status_of_read(period))

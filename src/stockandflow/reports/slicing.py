@@ -27,15 +27,15 @@ class Slicing:
     known: Mapping[Facet, Values]
 
     @classmethod
-    def of(cls, process: Process, slug: str) -> Slicing:
+    def of(cls, process: Process, slug: str, known: Mapping[Facet, Values] | None = None) -> Slicing:
         """The facet with that slug; raises InvalidInput where no stock has it, or an object may have several values.
 
-        One query where its values are a queryset.
+        One query where its values are a queryset and aren't ``known``.
         """
         facets = {stock: one for stock in process.stocks for one in stock.applied_facets if one.slug == slug}
         if not facets:
-            known = {one.slug for stock in process.stocks for one in stock.applied_facets}
-            raise UnknownSlug(f"facet of the process {process.slug!r}", slug, known)
+            there = {one.slug for stock in process.stocks for one in stock.applied_facets}
+            raise UnknownSlug(f"facet of the process {process.slug!r}", slug, there)
         for stock, facet in facets.items():
             if not facet.column(stock.model).capturable:
                 raise InvalidInput(
@@ -44,7 +44,8 @@ class Slicing:
                     "one value."
                 )
         stock, facet = next(iter(facets.items()))
-        choices, column = facet.facet.choices(), facet.column(stock.model)
+        choices = (known or {}).get(facet.facet, facet.facet.choices)()
+        column = facet.column(stock.model)
         declared = None if choices is None else {label: column.key(value) for label, value in choices}
         return cls(slug, tuple(facets), facets, declared, {facet.facet: lambda: choices})
 
@@ -102,7 +103,10 @@ class Slicing:
 
 
 def asked(
-    process: Process, facets: Mapping[str, Any] | None, split_by: str | None
+    process: Process,
+    facets: Mapping[str, Any] | None,
+    split_by: str | None,
+    known: Mapping[Facet, Values] | None = None,
 ) -> tuple[Slicing | None, str | None]:
     """The facet that a report asks for, and the key of its value where it is about one; (None, None) for the whole.
 
@@ -113,7 +117,7 @@ def asked(
             f"facets is {facets!r} and split_by {split_by!r}; give one of them: records keep each facet by itself."
         )
     if split_by is not None:
-        return Slicing.of(process, split_by), None
+        return Slicing.of(process, split_by, known), None
     if not facets:
         return None, None
     if not isinstance(facets, Mapping) or len(facets) > 1:
@@ -122,5 +126,5 @@ def asked(
             "itself."
         )
     ((slug, value),) = facets.items()
-    slicing = Slicing.of(process, slug)
+    slicing = Slicing.of(process, slug, known)
     return slicing, slicing.key(value)

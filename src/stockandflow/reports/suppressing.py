@@ -152,6 +152,7 @@ def _hidden(line: StockBalance, least: int) -> StockBalance:
         opening_method="unknown",
         closing_method="unknown",
         tracked=False,
+        flows_known=False,
         status=Status.GAP,
         slice=line.slice,
         least=least,
@@ -225,5 +226,5 @@ def _sum(cells: Iterable[Cells]) -> Counter[tuple[str, ...]]:
 
 def _size(balance: Balance) -> int:
     return sum(line.closing or 0 for line in balance.stocks) + sum(
-        line.inflow + line.outflow for line in balance.stocks
+        move.count for line in balance.stocks for move in (*line.inflows, *line.outflows)
     )

@@ -21,7 +21,7 @@ from stockandflow.models import StockRecord
 from stockandflow.models.clock import snapshot
 from stockandflow.models.records import settled_moves
 from stockandflow.periods import checked_range
-from stockandflow.reports.levels import Anchor, live, nearest_to
+from stockandflow.reports.levels import Anchor, live, nearest_to, tracker_of, trackers_of
 from stockandflow.reports.planning import Span
 from stockandflow.reports.reading import read
 
@@ -109,9 +109,9 @@ def causes(of: Stock | Process, since: datetime, until: datetime, *, limit: int 
     if limit < 1:
         raise InvalidInput(f"limit is {limit!r}; write 1 or more.")
     stocks = [
-        stock for stock in (of.stocks if isinstance(of, Process) else [of]) if _tracker(stock) is not None
+        stock for stock in (of.stocks if isinstance(of, Process) else [of]) if tracker_of(stock) is not None
     ]
-    trackers = dict.fromkeys(tracker for stock in stocks if (tracker := _tracker(stock)) is not None)
+    trackers = trackers_of(stocks)
     process = of if isinstance(of, Process) else _alone(of)
     windows: list[Window] = []
     if stocks:
@@ -123,10 +123,6 @@ def causes(of: Stock | Process, since: datetime, until: datetime, *, limit: int 
         windows=tuple(sorted(windows, key=lambda one: (one.since, one.until))),
         watched=tuple(_watched(tracker, limit) for tracker in trackers),
     )
-
-
-def _tracker(stock: Stock) -> ModelTracker | None:
-    return stock.registry.tracker_of(stock)
 
 
 def _alone(stock: Stock) -> Process:

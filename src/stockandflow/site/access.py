@@ -13,12 +13,15 @@ from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import EmptyResultSet, PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest
+from django.utils.translation import gettext as _
 
 from stockandflow.conf import scope_function
 from stockandflow.declarations import Process
 from stockandflow.exceptions import DeclarationError, UnknownSlug
 from stockandflow.models import FlowEvent
 from stockandflow.registry import Registry
+from stockandflow.reports import Hidden
+from stockandflow.site.naming import meant
 
 PERMISSION = "stockandflow.view_process"
 """Needed to see a process that names no permission of its own."""
@@ -48,10 +51,24 @@ def visible(user: User, registry: Registry) -> list[Process]:
     return [process for process in registry.processes if may_view(user, process)]
 
 
-def hidden_stocks(user: User, registry: Registry) -> set[str]:
-    """The slugs of the stocks that stand in processes, none of which the user may see."""
-    stocks = {stock.slug for process in registry.processes for stock in process.stocks}
-    return stocks - {stock.slug for process in visible(user, registry) for stock in process.stocks}
+def hidden_from(user: User, registry: Registry) -> Hidden:
+    """The stocks and flows that stand in processes, none of which the user may see."""
+    seen = visible(user, registry)
+    rest = [process for process in registry.processes if process not in seen]
+    if not rest:
+        return Hidden()
+    return Hidden(
+        frozenset(_stocks(rest) - _stocks(seen)),
+        frozenset(_flows(rest) - _flows(seen)),
+    )
+
+
+def _stocks(processes: Iterable[Process]) -> set[str]:
+    return {stock.slug for process in processes for stock in process.stocks}
+
+
+def _flows(processes: Iterable[Process]) -> set[str]:
+    return {flow.slug for process in processes for flow in process.flows}
 
 
 def names_any(text: str, slugs: Iterable[str]) -> bool:
@@ -60,13 +77,18 @@ def names_any(text: str, slugs: Iterable[str]) -> bool:
 
 
 def process_or_404(user: User, registry: Registry, slug: str) -> Process:
-    """The process with that slug; Http404, with one text for both, where there is none or the user may not see it."""
+    """The process with that slug; Http404, with one text for both, where there is none or the user may not see it.
+
+    It names the one that may be meant, of those that the user may see.
+    """
     try:
         process = registry.process(slug)
     except UnknownSlug:
         process = None
     if process is None or not may_view(user, process):
-        raise Http404(f"There is no process {slug!r}.")
+        known = [one.slug for one in visible(user, registry)]
+        text = _("There is no process %r.") % slug
+        raise Http404(" ".join(filter(None, (text, meant(slug, known)))))
     return process
 
 

@@ -358,7 +358,7 @@ class _Sums:
         periods = list(zip(*slices, strict=True))
         by_border = zip(*(_levels(lines) for lines in slices), strict=True)
         return cls(
-            (Layer("", tuple(sum(line.inflow for line in lines) for lines in periods), "1"),),
-            (Layer("", tuple(sum(line.outflow for line in lines) for lines in periods), "1"),),
+            (Layer("", tuple(sum(line.inflow or 0 for line in lines) for lines in periods), "1"),),
+            (Layer("", tuple(sum(line.outflow or 0 for line in lines) for lines in periods), "1"),),
             [None if None in ones else sum(filter(None, ones)) for ones in by_border],
         )

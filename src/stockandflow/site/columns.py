@@ -224,9 +224,9 @@ def shown(value: Any, calendar: Calendar) -> str:
         return _("Yes") if value else _("No")
     if isinstance(value, datetime):
         local = value.astimezone(calendar.zone) if is_aware(value) else value
-        return date_format(local, "SHORT_DATETIME_FORMAT")
+        return date_format(local, "DATETIME_FORMAT")
     if isinstance(value, date):
-        return date_format(value, "SHORT_DATE_FORMAT")
+        return date_format(value, "DATE_FORMAT")
     if isinstance(value, time):
         return time_format(value)
     if isinstance(value, int | float | Decimal):

@@ -12,10 +12,10 @@ from django.utils.translation import ngettext
 from stockandflow.declarations import Process, Stock, state_key
 from stockandflow.drawing.diagram import Box, Diagram, Pipe, diagram, miniature, neighbourhood
 from stockandflow.rendering import words
-from stockandflow.reports import OUTSIDE, Balance, FlowLine, StockBalance
+from stockandflow.reports import Balance, FlowLine, Hidden, StockBalance
 from stockandflow.site.filters import Asked
 from stockandflow.site.frames import page_url
-from stockandflow.site.naming import flow_name, place_name
+from stockandflow.site.naming import flow_name, place_name, state_name
 from stockandflow.site.words import count, grouped, hidden
 
 UNCOVERED = "-"
@@ -47,22 +47,23 @@ class Drawing:
     rows: tuple[Row, ...]
 
 
-def drawing_of(balance: Balance, address: Address) -> Drawing:
+def drawing_of(balance: Balance, address: Address, hidden: Hidden) -> Drawing:
     """The diagram of a process over the range of a balance; with parts of it the boxes have sparklines. No query."""
-    boxes, pipes = _boxes(balance, address), _pipes(balance, address)
+    boxes, pipes = _boxes(balance, address), _pipes(balance, address, hidden)
     return _drawing(balance.process, diagram(boxes, pipes, places=balance.process.layout), pipes)
 
 
-def neighbourhood_of(balance: Balance, stock: Stock, address: Address) -> Drawing:
+def neighbourhood_of(balance: Balance, stock: Stock, address: Address, hidden: Hidden) -> Drawing:
     """One stock of a balance with what flows in and out, and where from and to. No query."""
-    pipes = [pipe for pipe in _pipes(balance, address) if stock.slug in (pipe.source, pipe.sink)]
+    pipes = [pipe for pipe in _pipes(balance, address, hidden) if stock.slug in (pipe.source, pipe.sink)]
     return _drawing(balance.process, neighbourhood(_boxes(balance, address), pipes, stock.slug), pipes)
 
 
 def miniature_of(process: Process, balance: Balance | None = None) -> Diagram:
     """A small diagram without text, of the moves in a balance, else of what is declared alone. No query."""
     boxes = [Box(stock.slug, str(stock.name)) for stock in process.stocks]
-    pipes = list(_declared(process, _nowhere)) if balance is None else _pipes(balance, _nowhere)
+    told = Hidden()  # it names nothing
+    pipes = list(_declared(process, _nowhere, told)) if balance is None else _pipes(balance, _nowhere, told)
     return miniature(boxes, pipes, places=process.layout)
 
 
@@ -112,7 +113,7 @@ def _spoken(line: StockBalance) -> str:
     return ", ".join(filter(None, (direction, word)))
 
 
-def _pipes(balance: Balance, address: Address) -> list[Pipe]:
+def _pipes(balance: Balance, address: Address, hidden: Hidden) -> list[Pipe]:
     """The moves of a balance, and the declared ways that nothing took, in the order of the flows."""
     lines = {
         (line.flow.slug if line.flow else "", line.source, line.sink): line
@@ -121,27 +122,31 @@ def _pipes(balance: Balance, address: Address) -> list[Pipe]:
     }
     found = [_pipe(line, address) for line in lines.values()]
     moved = {pipe.slug for pipe in found}
-    hides = {line.stock.slug for line in balance.stocks if line.suppressed}
-    declared = [pipe for pipe in _declared(balance.process, address) if pipe.slug not in moved]
-    found += [_hidden(pipe) if hides & {pipe.source, pipe.sink} else pipe for pipe in declared]
+    untold = {
+        line.stock.slug: _("hidden") if line.suppressed else count(None)
+        for line in balance.stocks
+        if line.suppressed or words.unwatched(line)
+    }
+    for pipe in _declared(balance.process, address, hidden):
+        if pipe.slug not in moved:
+            text = untold.get(pipe.source) or untold.get(pipe.sink)
+            found.append(_without_number(pipe, text) if text else pipe)
     places = {flow.slug: place for place, flow in enumerate(balance.process.flows)}
     return sorted(found, key=lambda pipe: places.get(pipe.slug, len(places)))
 
 
-def _declared(process: Process, address: Address) -> Iterable[Pipe]:
+def _declared(process: Process, address: Address, hidden: Hidden) -> Iterable[Pipe]:
     """A pipe for each flow that leads one way alone: of the others most ways may never be taken."""
     stocks = set(process.stocks)
     for flow in process.flows:
         if len(flow.sources) == len(flow.sinks) == 1 and stocks.intersection(flow.stocks):
-            source, sink = flow.sources[0], flow.sinks[0]
-            source_name, sink_name = (OUTSIDE if state is None else str(state) for state in (source, sink))
-            line = FlowLine(flow, state_key(source), state_key(sink), 0, source_name, sink_name)
+            source, sink = (hidden.state(state_key(state)) for state in (flow.sources[0], flow.sinks[0]))
+            line = FlowLine(flow, source, sink, 0, state_name(process, source), state_name(process, sink))
             yield _pipe(line, address)
 
 
-def _hidden(pipe: Pipe) -> Pipe:
-    """The pipe without a number, of moves that may not be told."""
-    text = _("hidden")
+def _without_number(pipe: Pipe, text: str) -> Pipe:
+    """The pipe with a text for a number: of moves that may not be told, or aren't known."""
     spoken = _("%(flow)s %(count)s, from %(source)s to %(sink)s") % {
         "flow": pipe.name,
         "count": text,

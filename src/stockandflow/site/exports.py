@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.translation import gettext as _
 
-from stockandflow.declarations import Process
+from stockandflow.declarations import Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import FlowEvent
 from stockandflow.periods import Calendar
@@ -33,8 +33,9 @@ from stockandflow.rendering import (
 )
 from stockandflow.rendering.document import iso
 from stockandflow.rendering.rows import COLUMNS
-from stockandflow.reports import Balance, Latest, Series
+from stockandflow.reports import Balance, Hidden, Latest, Series
 from stockandflow.site.access import EXPORTING, NotAllowed, is_scoped, may_export, viewing
+from stockandflow.site.filters import Asked, read_filters
 from stockandflow.site.refusing import refused_page
 from stockandflow.site.telling import latest
 
@@ -82,17 +83,15 @@ def export(
     request: HttpRequest,
     process: Process,
     make: Callable[[str], HttpResponseBase],
-    errors: Mapping[str, str] | None = None,
     *,
     of_part: bool = False,
 ) -> HttpResponseBase | None:
     """The file that the address asks for, None where it asks for the page.
 
-    ``make`` gives the file of a format, e.g. ``partial(balance_file, balance, calendar)``. ``errors`` are those of the
-    filters: a page shows another report beside them, and a file would pass it on as what was asked for, so that it is
-    refused, as is a format there isn't. With ``of_part`` the file holds the objects that the request sees, and no
-    number of all. Raises PermissionDenied for who may not export the process, and for a file of all where the request
-    sees but a part of its objects.
+    ``make`` gives the file of a format, e.g. ``partial(balance_file, balance, calendar)``; where it raises
+    InvalidInput the file is refused, as is a format there isn't. With ``of_part`` the file holds the objects that the
+    request sees, and no number of all. Raises PermissionDenied for who may not export the process, and for a file of
+    all where the request sees but a part of its objects.
     """
     if not request.GET.get(PARAMETER, ""):
         return None
@@ -105,20 +104,25 @@ def export(
         raise PermissionDenied(
             _("You see a part of this process's objects, and its records aren't kept for a part.")
         )
-    return made(request, make, errors)
+    return made(request, make)
 
 
-def made(
-    request: HttpRequest,
-    make: Callable[[str], HttpResponseBase],
-    errors: Mapping[str, str] | None = None,
-) -> HttpResponseBase:
+def asked_of_file(request: HttpRequest, process: Process, now: datetime) -> Asked:
+    """What a file is asked for, with the queries of ``read_filters``; raises InvalidInput with all that is wrong.
+
+    A page shows another report beside what is wrong, and a file would pass that on as what was asked for.
+    """
+    asked = read_filters(request.GET, process, now)
+    if asked.errors:
+        raise InvalidInput("\n".join(asked.errors.values()))
+    return asked
+
+
+def made(request: HttpRequest, make: Callable[[str], HttpResponseBase]) -> HttpResponseBase:
     """The file in the format that the address asks for; where there can be none, 400 with what is wrong."""
     kind = request.GET.get(PARAMETER, "")
-    wrong = "\n".join((errors or {}).values())
-    if kind not in TYPES:
-        wrong = f"format is {kind!r}; write one of {', '.join(TYPES)}, or leave it out for the page."
-    if not wrong:
+    wrong = f"format is {kind!r}; write one of {', '.join(TYPES)}, or leave it out for the page."
+    if kind in TYPES:
         try:
             return make(kind)
         except InvalidInput as error:
@@ -126,6 +130,13 @@ def made(
     if "text/html" in request.headers.get("Accept", ""):
         return refused_page(request, 400, wrong)
     return HttpResponse(f"{wrong}\n", status=400, content_type="text/plain; charset=utf-8")
+
+
+def no_file_without(broken: Iterable[Stock]) -> str:
+    """Why there is no file: it would lack stocks without a word."""
+    return _(
+        "There is no file, since these stocks can't be counted: %(stocks)s. The server's log says why."
+    ) % {"stocks": ", ".join(str(stock.name) for stock in broken)}
 
 
 def exportable(request: HttpRequest, processes: Iterable[Process]) -> list[Process]:
@@ -234,11 +245,12 @@ def _plain(value: Cell) -> Cell:
     return iso(value) if isinstance(value, datetime) else value
 
 
-def list_of(found: QuerySet[Any]) -> tuple[tuple[str, ...], Iterator[tuple[Cell, ...]]]:
+def list_of(found: QuerySet[Any], hidden: Hidden) -> tuple[tuple[str, ...], Iterator[tuple[Cell, ...]]]:
     """The columns and rows of objects, or of events, in their order; read as they are written.
 
     No field of an object is among them but its key and what it is called: a file goes further than a page, and which
-    fields may is for the project to say. One query. Raises InvalidInput where there are more than MOST_OBJECTS.
+    fields may is for the project to say. Events don't name what is hidden. One query. Raises
+    InvalidInput where there are more than MOST_OBJECTS.
     """
     if (number := found.order_by().count()) > MOST_OBJECTS:
         raise InvalidInput(
@@ -260,7 +272,7 @@ def list_of(found: QuerySet[Any]) -> tuple[tuple[str, ...], Iterator[tuple[Cell,
             "" if event.subject is None else str(event.subject),
             event.origin,
         )
-        for event in events
+        for event in map(hidden.told, events)
     )
 
 

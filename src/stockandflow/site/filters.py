@@ -16,8 +16,9 @@ from django.db import Error
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from stockandflow.declarations import Process
+from stockandflow.declarations import Facet, Process
 from stockandflow.exceptions import InvalidInput
+from stockandflow.membership.counting import Values
 from stockandflow.membership.facets import NONE, OTHER
 from stockandflow.periods import Calendar, Grain
 from stockandflow.ranges import asked_range, described, end_of_day, instant, last_days, last_year
@@ -127,6 +128,8 @@ class Asked:
     """Facet slug → value key → label, of those declared."""
     facets: Mapping[str, str]
     """Facet slug → name, of all that a page can be asked for."""
+    known: Mapping[Facet, Values]
+    """What these declare, so that nobody asks again."""
     parameters: Mapping[str, str]
     """The parameters that were given and that this module knows."""
 
@@ -158,6 +161,25 @@ class Asked:
             Chip(self.facets[slug], self.label(slug, key), self.query(**{_parameter(slug): None}))
             for slug, key in self.slice.items()
         )
+
+    @property
+    def range_alone(self) -> Asked:
+        """The same range, of the whole: for a page that nothing else changes. Links keep what else was asked for."""
+        return replace(
+            self,
+            slice={},
+            split_by=None,
+            compare=None,
+            refused=None,
+            fields=self.ends,
+            errors={name: error for name, error in self.errors.items() if name in ("range", *ENDS)},
+        )
+
+    @property
+    def kept(self) -> tuple[tuple[str, str], ...]:
+        """The parameters that were given, and that no field of the form has: (name, text)."""
+        shown = {*ENDS, *(field.name for field in self.fields), *(["range"] if self.is_custom else [])}
+        return tuple((name, text) for name, text in self.parameters.items() if name not in shown)
 
     @property
     def custom_query(self) -> str:
@@ -272,6 +294,7 @@ class _Reading:
                 for slug, facet in self.facets.items()
             },
             facets={slug: _name(facet) for slug, facet in self.facets.items()},
+            known={one: values for facet in self.facets.values() for one, values in facet.known.items()},
             parameters=kept,
         )
         presets = tuple(Preset(key, labels[key], key == preset, asked.query(range=key)) for key in PRESETS)

@@ -12,8 +12,9 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from stockandflow.declarations import ModelTracker, Process, Stock
+from stockandflow.declarations import ELSEWHERE, ModelTracker, Process, Stock
 from stockandflow.models import Origin
+from stockandflow.reports import Hidden
 from stockandflow.reports.events import models_of
 from stockandflow.reports.listing import everybody
 
@@ -63,10 +64,11 @@ class Lifeline:
         return self.moves[-1].stay.since
 
 
-def lifelines(process: Process, model: type[Model], key: Any) -> list[Lifeline]:
+def lifelines(process: Process, model: type[Model], key: Any, hidden: Hidden) -> list[Lifeline]:
     """The lifelines of the object that events know by that key: one for each tracker of the process, in its order.
 
-    Events that were written by hand stand in one of their own. One query for each event model.
+    Events that were written by hand stand in one of their own. Of what is hidden is told that the object was elsewhere,
+    and not how it moved there. One query for each event model.
     """
     trackers = {
         tracker.slug: tracker
@@ -84,8 +86,9 @@ def lifelines(process: Process, model: type[Model], key: Any) -> list[Lifeline]:
         ours = events._base_manager.filter(Q(tracker__in=trackers) | Q(flow__in=flows), subject_id=key)
         latest = list(ours.order_by("-timestamp", "-id")[: MOST_EVENTS + 1])
         cut |= len(latest) > MOST_EVENTS
-        for event in reversed(latest[:MOST_EVENTS]):
-            found.setdefault(event.tracker, []).append(event)
+        for event in map(hidden.told, reversed(latest[:MOST_EVENTS])):
+            if event.source != event.sink or event.source != ELSEWHERE or event.flow in flows:
+                found.setdefault(event.tracker, []).append(event)
     return [
         Lifeline(slug, trackers.get(slug), tuple(_moves(events)), cut)
         for slug, events in found.items()

@@ -11,14 +11,14 @@ from typing import Any, TypeVar, cast, get_args
 from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
-from django.db import router
 from django.db.models import Field, Model
 from django.http import HttpRequest
 from django.urls import reverse
 
-from stockandflow.declarations import ANY, Flow, Process, Stock, state_key
+from stockandflow.declarations import ANY, ELSEWHERE, Flow, Process, Stock, state_key
 from stockandflow.declarations.slugs import LENGTH
 from stockandflow.exceptions import InvalidInput, UnknownSlug
+from stockandflow.models import stored_events
 from stockandflow.periods import Calendar
 from stockandflow.ranges import described, instant, is_midnight
 from stockandflow.reports.events import models_of
@@ -130,20 +130,24 @@ def _side(name: str, given: Mapping[str, str]) -> str:
 
 
 def undeclared_sides(number: Number, process: Process) -> dict[str, str]:
-    """``source`` and ``sink`` of the number where they are no state that the process or one of its flows declares."""
+    """``source`` and ``sink`` of the number where they are no state that the process or one of its flows declares.
+
+    Nor is one that is hidden.
+    """
     states = [state for flow in process.flows for state in (*flow.sources, *flow.sinks)]
-    known = {ANY, "", *map(state_key, states), *(stock.slug for stock in process.stocks)}
+    known = {ANY, ELSEWHERE, "", *map(state_key, states), *(stock.slug for stock in process.stocks)}
+    known -= number.elsewhere
     return {side: key for side in ("source", "sink") if (key := getattr(number, side)) not in known}
 
 
 def check_sides(number: Number, process: Process) -> None:
-    """Raise InvalidInput where a side is neither declared nor told of by an event of the process.
+    """Raise InvalidInput where a side is neither declared nor told of by an event of the process, or is hidden.
 
     States that were declared once stay in events. No query where all are declared, else one for each event model.
     """
     for side, key in undeclared_sides(number, process).items():
-        kept = (model._default_manager.using(router.db_for_read(model)) for model in models_of(process))
-        if not any(events.filter(**{side: key}).exists() for events in kept):
+        told = (stored_events(model).filter(**{side: key}).exists() for model in models_of(process))
+        if key in number.elsewhere or not any(told):
             known = ", ".join(repr(stock.slug) for stock in process.stocks)
             raise InvalidInput(
                 f"{side} is no state of the process {process.slug!r}, and none of its events names it; write one of "

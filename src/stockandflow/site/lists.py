@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ from stockandflow.declarations import Process
 from stockandflow.declarations.facet import AppliedFacet
 from stockandflow.membership.facets import NONE
 from stockandflow.models import Origin
-from stockandflow.reports import Kind, Listed, Number
+from stockandflow.reports import Hidden, Kind, Listed, Number
 from stockandflow.reports.listing import everybody
 from stockandflow.site.access import is_scoped, scoped
 from stockandflow.site.columns import Column, columns_of, ordered, related_of
@@ -113,9 +114,14 @@ def in_scope(request: HttpRequest, process: Process, found: Listed) -> Listed:
 
 
 def list_page(
-    request: HttpRequest, process: Process, number: Number, found: Listed, admin: ModelAdmin[Any] | None
+    request: HttpRequest,
+    process: Process,
+    number: Number,
+    found: Listed,
+    admin: ModelAdmin[Any] | None,
+    hidden: Hidden,
 ) -> ListPage:
-    """The page of the list that ``page`` and ``sort`` ask for.
+    """The page of the list that ``page`` and ``sort`` ask for, without the names of what is hidden.
 
     Three queries: how many there are, one page of them, and how many are gone; two more where some are.
     """
@@ -125,7 +131,7 @@ def list_page(
         rows = rows.order_by(*(default or ()), "pk")
     else:
         rows = found.events if found.events is not None else everybody(found.model, "default").none()
-        columns = _event_columns(number, process)
+        columns = _event_columns(number, process, hidden)
         rows = rows.order_by("-timestamp", "-id").select_related("subject")
     size = rows.order_by().count()
     by_key = {column.key: column for column in columns if column.ordering is not None}
@@ -193,9 +199,9 @@ def _head(column: Column, asked: str, parameters: Mapping[str, str]) -> Head:
     )
 
 
-def _event_columns(number: Number, process: Process) -> list[Column]:
+def _event_columns(number: Number, process: Process, hidden: Hidden) -> list[Column]:
     flows = {flow.slug: str(flow.name) for flow in process.flows}
-    names = {key: state_name(process, key) for key in ("", *(stock.slug for stock in process.stocks))}
+    names = cache(lambda key: state_name(process, hidden.state(key)))
     facets = {facet.slug: facet.name for owner in process.flows for facet in owner.applied_facets}
     origins = dict(Origin.choices)
 
@@ -216,8 +222,8 @@ def _event_columns(number: Number, process: Process) -> list[Column]:
         ),
         Column("timestamp", _("Time"), lambda event: event.timestamp, ordering="timestamp"),
         Column("flow", _("Flow"), lambda event: flows.get(event.flow, _("Other")), ordering="flow"),
-        Column("source", _("From"), lambda event: names.get(event.source, event.source), ordering="source"),
-        Column("sink", _("To"), lambda event: names.get(event.sink, event.sink), ordering="sink"),
+        Column("source", _("From"), lambda event: names(event.source), ordering="source"),
+        Column("sink", _("To"), lambda event: names(event.sink), ordering="sink"),
         Column("facets", _("As they were"), values),
         Column(
             "origin", _("Known by"), lambda event: origins.get(event.origin, event.origin), ordering="origin"

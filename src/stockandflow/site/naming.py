@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from stockandflow.declarations import ANY, Process
+from stockandflow.declarations import ANY, ELSEWHERE, Process
+from stockandflow.exceptions import closest
 from stockandflow.membership import facets
 from stockandflow.periods import Calendar
 from stockandflow.ranges import is_midnight, last_date
-from stockandflow.reports import OTHER, OUTSIDE, Kind, Number
+from stockandflow.reports import ELSEWHERE_NAME, OTHER, OUTSIDE, Kind, Number
+from stockandflow.reports.results import stock_names
 
 
 def state_name(process: Process, key: str) -> str:
-    """What people call a source or a sink of the process: a stock's name, "outside", or what stands in for a stock."""
-    if not key:
-        return _(OUTSIDE)
-    names = {stock.slug: str(stock.name) for flow in process.flows for stock in flow.stocks}
-    return (names | {stock.slug: str(stock.name) for stock in process.stocks}).get(key, key)
+    """What people call a source or a sink of the process: a stock's name, "outside", "elsewhere", or its stand-in."""
+    if key in ("", ELSEWHERE):
+        return _(ELSEWHERE_NAME if key else OUTSIDE)
+    return str(stock_names(process).get(key, key))
 
 
 def place_name(name: str) -> str:
-    """The name of a stock as it is, and "outside" in the reader's language."""
-    return _(OUTSIDE) if name == OUTSIDE else name
+    """The name of a stock as it is, and "outside" and "elsewhere" in the reader's language."""
+    return _(name) if name in (OUTSIDE, ELSEWHERE_NAME) else name
 
 
 def flow_name(name: str) -> str:
@@ -37,6 +38,12 @@ def value_name(key: str, labels: Mapping[str, str]) -> str:
     """What people call a value of a facet: its label where it is declared, "(none)", "Other values", else its key."""
     others = {facets.NONE: _("(none)"), facets.OTHER: _("Other values")}
     return labels.get(key) or others.get(key, key)
+
+
+def meant(given: str, known: Iterable[str]) -> str:
+    """``Did you mean 'active'?`` where one of those known is like what was given, else ""."""
+    close = closest(given, known)
+    return _("Did you mean %r?") % close if close else ""
 
 
 def heading(number: Number, process: Process) -> str:

@@ -7,16 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from django.db import connections, transaction
+from django.utils import timezone
 
-from stockandflow.declarations import Process, Stock
+from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import StockRecord
-from stockandflow.reports import Balance, Compare
+from stockandflow.periods import Grain
+from stockandflow.reports import Balance, Compare, Series
 from stockandflow.site.access import User
 from stockandflow.site.filters import Asked, read_filters
-from stockandflow.site.telling import balance
+from stockandflow.site.telling import balance, series
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +34,17 @@ class Report:
     """The stocks that raise when they are counted; the log says what."""
 
 
-class NothingCounted(Exception):
+class Uncounted(Exception):
+    """Nothing can be told, since a stock can't be counted."""
+
+
+class NothingCounted(Uncounted):
     """None of a process's stocks can be counted. ``asked`` is what was asked for."""
 
     def __init__(self, process: Process, asked: Asked) -> None:
-        super().__init__(f"No stock of the process {process.slug!r} can be counted; the log says why.")
+        super().__init__(
+            f"No stock of the process {process.slug!r} can be counted; the server's log says why."
+        )
         self.process, self.asked = process, asked
 
 
@@ -49,12 +58,13 @@ def report(
     compare: Compare | None = None,
     bars: Iterable[Stock] = (),
     most_bars: int = 1,
+    range_alone: bool = False,
 ) -> Report:
     """The report that a page's parameters ask for, in the periods of its grain, as far as the user is told it.
 
     The stocks of ``bars`` are counted by the first ``most_bars`` of their facets with declared values as well, where
     the whole is asked for. ``split_by`` and ``compare`` are what the balance has where the parameters ask for no split
-    or comparison.
+    or comparison. With ``range_alone`` they ask for a range and for nothing else.
     What is wrong is told by ``asked.errors``. The queries are those of ``read_filters`` and of ``telling.balance``.
     A stock that can't be counted is left out, and logged; where none can, NothingCounted is raised.
     """
@@ -73,11 +83,15 @@ def report(
             () if split or asked.slice else now_by,
         )
 
-    asked = read_filters(parameters, process, now)
+    def read(errors: Mapping[str, str] | None = None) -> Asked:
+        found = read_filters(parameters, process, now, errors=errors)
+        return found.range_alone if range_alone else found
+
+    asked = read()
     try:
         found, broken = counted(process, lambda sound: answer(sound, asked))
     except InvalidInput as error:  # the database's clock may be behind ours, or events were pruned
-        asked = read_filters(parameters, process, now, errors={"since": str(error)})
+        asked = read({"since": str(error)})
         found, broken = counted(process, lambda sound: answer(sound, asked))
     if found is None:
         raise NothingCounted(process, asked)
@@ -102,6 +116,36 @@ def counted(process: Process, make: Callable[[Process], Balance]) -> tuple[Balan
     if len(broken) == len(process.stocks):
         return None, tuple(broken)
     return make(without(process, broken)), tuple(broken)
+
+
+def counted_series(
+    user: User, process: Process, of: Stock | Flow, asked: Asked, grain: Grain, **measured: Any
+) -> tuple[Series, tuple[Stock, ...]]:
+    """The series that was asked for, as far as the user is told it, and the stock of it if that can't be counted.
+
+    Counting tells of the period under way, so that one is left out then, and the error logged. Raises Uncounted where
+    nothing else is asked for, and as ``reports.series`` does, whose queries it makes.
+    """
+
+    def make(until: datetime) -> Series:
+        return series(user, process, of, asked.since, until, grain, **measured)
+
+    if isinstance(of, Flow):
+        return make(asked.until), ()
+    try:
+        with _left_as_it_was(of.queryset.db):
+            return make(asked.until), ()
+    except InvalidInput:
+        raise
+    except Exception:
+        if not _is_broken(of):
+            raise
+    begun = process.calendar.period(grain, timezone.now()).start
+    if asked.since >= begun:
+        raise Uncounted(
+            f"The stock {of.slug!r} can't be counted, and no period of this range is over; the server's log says why."
+        )
+    return make(begun), (of,)
 
 
 def without(process: Process, broken: list[Stock]) -> Process:
@@ -138,6 +182,7 @@ def asked_balance(user: User, process: Process, asked: Asked, now_by: Collection
         split_by=asked.split_by,
         compare=asked.compare,
         now_by=now_by,
+        known=asked.known,
     )
 
 

@@ -10,9 +10,16 @@ from django.utils.translation import gettext as _
 
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.site.exports import Link, export, export_links, series_file
-from stockandflow.site.filters import Asked, read_filters
-from stockandflow.site.telling import series
+from stockandflow.site.exports import (
+    Link,
+    asked_of_file,
+    export,
+    export_links,
+    no_file_without,
+    series_file,
+)
+from stockandflow.site.filters import Asked
+from stockandflow.site.reporting import counted_series
 from stockandflow.site.words import grouped
 
 
@@ -38,17 +45,19 @@ def series_export(
     request: HttpRequest, process: Process, of: Stock | Flow, now: datetime
 ) -> HttpResponseBase | None:
     """The series of the page as a file, None where the address asks for the page; raises as ``export`` does."""
-    asked = read_filters(request.GET, process, now)
 
     def make(kind: str) -> HttpResponseBase:
+        asked = asked_of_file(request, process, now)
         if asked.slice:
             raise InvalidInput(
                 _("A series is of all objects; take the file of the process for those of one value.")
             )
-        found = series(request.user, process, of, asked.since, asked.until, asked.grain)
+        found, broken = counted_series(request.user, process, of, asked, asked.grain)
+        if broken:
+            raise InvalidInput(no_file_without(broken))
         return series_file([found], process, kind)
 
-    return export(request, process, make, asked.errors)
+    return export(request, process, make)
 
 
 def series_links(request: HttpRequest, process: Process, asked: Asked) -> list[Link]:

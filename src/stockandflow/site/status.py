@@ -17,7 +17,7 @@ from stockandflow.capture import databases
 from stockandflow.capture.explanation import MIGRATE, REACH, SWEEP, SYNC, explain
 from stockandflow.models import Delivery, ScheduleRun, StockRecord, Watermark
 from stockandflow.periodic import GRACE, Bounds, Cron, Frequency, Overview, State
-from stockandflow.periods import Calendar
+from stockandflow.periods import TICK, Calendar
 from stockandflow.registry import Registry
 from stockandflow.site.access import names_any
 
@@ -248,8 +248,7 @@ def frequency_words(frequency: Frequency | Cron) -> str:
 
 def moment_words(at: datetime, calendar: Calendar) -> str:
     """Local date and time by the reader's locale, in the calendar's zone."""
-    local = at.astimezone(calendar.zone)
-    return f"{date_format(local, 'SHORT_DATE_FORMAT')} {time_format(local, 'H:i')}"
+    return date_format(at.astimezone(calendar.zone), "DATETIME_FORMAT")
 
 
 def _moment(at: datetime | None) -> str:
@@ -259,19 +258,19 @@ def _moment(at: datetime | None) -> str:
 def period_words(period: Bounds, calendar: Calendar) -> str:
     """The days where it is made of whole days, the last one included; else its first day and its times."""
     first = calendar.local_date(period.start)
-    last = calendar.local_date(period.end - timedelta(microseconds=1))
+    last = calendar.local_date(period.end - TICK)
     whole = (
         calendar.midnight(first) == period.start and calendar.midnight(last + timedelta(days=1)) == period.end
     )
     if not whole:
         start, end = (at.astimezone(calendar.zone) for at in period)
-        ended = time_format(end, "H:i") if first == last else moment_words(period.end, calendar)
+        ended = time_format(end, "TIME_FORMAT") if first == last else moment_words(period.end, calendar)
         return (
             f"{moment_words(period.start, calendar)} – {ended}"
             if start != end
             else moment_words(start, calendar)
         )
-    days = [date_format(day, "SHORT_DATE_FORMAT") for day in dict.fromkeys((first, last))]
+    days = [date_format(day, "DATE_FORMAT") for day in dict.fromkeys((first, last))]
     return " – ".join(days)
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from stockandflow.models import Restatement
 from stockandflow.periods import Grain
 from stockandflow.rendering.words import unwatched
-from stockandflow.reports import Balance, FlowLine, Number, StockBalance
+from stockandflow.reports import OTHER, Balance, FlowLine, Number, StockBalance
 from stockandflow.site.dates import period_header, period_name, short_day
 from stockandflow.site.naming import flow_name, place_name
 from stockandflow.site.words import count, hidden, signed
@@ -139,13 +139,12 @@ class _Table:
         calendar = self.balance.process.calendar
         flows = {flow.slug: flow.name for flow in self.balance.process.flows}
         stocks = {stock.slug: stock.name for stock in self.balance.process.stocks}
-        names = flows if one.kind == "flow" else stocks
-        return _("%(what)s, %(day)s: %(old)s became %(new)s on %(at)s. %(cause)s") % {
-            "what": names.get(one.slug, one.slug),
+        return _("%(what)s, %(day)s: %(old)s became %(new)s on %(at)s (%(cause)s)") % {
+            "what": flows.get(one.slug, _(OTHER)) if one.kind == "flow" else stocks.get(one.slug, one.slug),
             "day": short_day(calendar.local_date(one.start), year=True),
             "old": count(one.old_count),
             "new": count(one.new_count),
-            "at": date_format(one.at.astimezone(calendar.zone), "SHORT_DATETIME_FORMAT"),
+            "at": date_format(one.at.astimezone(calendar.zone), "DATETIME_FORMAT"),
             "cause": ", ".join(_(cause) for cause in one.cause.split(", ")),
         }
 

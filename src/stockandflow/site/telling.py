@@ -1,12 +1,13 @@
 """What a user is told: the one way from reports to pages, files, the API and feeds, where small groups are hidden.
 
 Whoever may list all objects of a process is told every number, since the objects are there to be counted. All others
-are told of groups of ``min_cell`` objects or more, by the rules of ``reports.suppressing``.
+are told of groups of ``min_cell`` objects or more, by the rules of ``reports.suppressing``. Nobody is told of stocks
+that stand in other processes alone which he may not see: moves go there and come from there, "elsewhere".
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,9 @@ from stockandflow import reports
 from stockandflow.conf import conf
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.periods import Grain
+from stockandflow.registry import registry
 from stockandflow.reports import Balance, Compare, Latest, Series
-from stockandflow.site.access import User, may_list, subject_models
+from stockandflow.site.access import User, hidden_from, may_list, subject_models
 
 
 def least_told(user: User, process: Process) -> int:
@@ -28,8 +30,12 @@ def least_told(user: User, process: Process) -> int:
 
 
 def told(user: User, process: Process, found: Balance) -> Balance:
-    """What the user is told of a balance of whole objects, which may have stocks of other processes too. No query."""
-    return reports.suppressed(found, least_told(user, process))
+    """What the user is told of a balance of whole objects, which may have stocks of other processes too.
+
+    The queries are those for the user's permissions.
+    """
+    hidden = hidden_from(user, registry)
+    return reports.without_hidden(reports.suppressed(found, least_told(user, process)), hidden)
 
 
 def balance(
@@ -38,35 +44,24 @@ def balance(
     since: datetime,
     until: datetime,
     *,
-    grain: Grain | str | None = None,
     facets: Mapping[str, Any] | None = None,
-    split_by: str | None = None,
     compare: Compare | None = None,
-    now_by: Collection[str] = (),
+    **asked: Any,
 ) -> Balance:
-    """``reports.balance`` as far as the user is told it; raises as it does.
+    """``reports.balance``, with what else it can be asked for, as far as the user is told it; raises as it does.
 
     Whether one value of a facet can be told depends on the others, so where groups are hidden it takes the queries
     twice, and has no comparison.
     """
     least = least_told(user, process)
     alone = bool(least and facets)
-    found = reports.balance(
-        process,
-        since,
-        until,
-        grain=grain,
-        facets=facets,
-        split_by=split_by,
-        compare=None if alone else compare,
-        now_by=now_by,
-    )
-    if alone and facets:
+    found = reports.balance(process, since, until, facets=facets, compare=None if alone else compare, **asked)
+    if alone:
         ((facet, value),) = found.slice.items()
-        whole = reports.balance(process, since, until, grain=grain, split_by=facet)
+        whole = reports.balance(process, since, until, **asked | {"split_by": facet})
         split = reports.suppressed(whole, least).slices
         found = split.get(value, found)
-    return reports.suppressed(found, least)
+    return told(user, process, found)
 
 
 def series(
@@ -80,6 +75,11 @@ def series(
 ) -> Series:
     """``reports.series`` of a stock or flow of the process as far as the user is told it; raises as it does."""
     found = reports.series(of, since, until, grain, calendar=process.calendar, **measured)
+    hidden = hidden_from(user, registry)
+    if isinstance(of, Flow) and hidden.stocks:
+        found = replace(
+            found, breaks=tuple(replace(one, text=hidden.meaning(one.text)) for one in found.breaks)
+        )
     return reports.suppressed_series(found, least_told(user, process))
 
 

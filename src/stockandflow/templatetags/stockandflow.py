@@ -46,14 +46,14 @@ def signed(number: int | None) -> str:
 
 
 @register.filter
-def negative(number: int) -> str:
+def negative(number: int | None) -> str:
     """What goes out, as it counts in the sum: ``−1,280``."""
-    return words.signed(-number, group=grouped)
+    return words.signed(words.negated(number), group=grouped)
 
 
 def _written(number: int | None, how: str) -> str:
     if how == "negative":
-        return signed(None if number is None else -number)
+        return negative(number)
     return signed(number) if how == "signed" else count(number)
 
 
@@ -150,7 +150,7 @@ def last_line(text: str) -> str:
 @register.filter
 def untracked(balance: Balance) -> list[str]:
     """The names of the stocks that stand in no tracker."""
-    return [line.stock.name for line in balance.stocks if line.unexplained is None and not line.suppressed]
+    return [line.stock.name for line in balance.stocks if not line.tracked and not line.suppressed]
 
 
 @register.filter

@@ -175,7 +175,11 @@ def _since(process: Process, tracked: list[Stock], since: datetime) -> list[_Lin
     return [
         _Line(line.stock, line.opening, line.inflow, line.outflow, line.closing)
         for line in found.stocks
-        if line.tracked and line.opening is not None and line.closing is not None
+        if line.tracked
+        and line.opening is not None
+        and line.inflow is not None
+        and line.outflow is not None
+        and line.closing is not None
     ]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
 from stockandflow.drawing.diagram import Box, Diagram, Pipe, Rectangle, diagram, miniature, neighbourhood
+from stockandflow.drawing.diagram.layout import BOX_PAD
+from stockandflow.drawing.diagram.lettering import text_width
 from tests.drawing.diagram.processes import (
     bends,
     crossings,
@@ -159,3 +162,31 @@ def test_a_miniature_has_no_text() -> None:
     found = miniature(*random_process(1))
     assert not any(pipe.label or pipe.valve for pipe in found.pipes)
     assert not any(box.name or box.count for box in found.boxes)
+
+
+def test_the_counts_of_all_boxes_have_one_size_at_which_they_fit() -> None:
+    for seed in SEEDS:
+        boxes = drawn(seed).boxes
+        assert len({box.count_font for box in boxes}) == 1, seed
+        for box in boxes:
+            assert text_width(box.count, box.count_font) <= box.place.width - 2 * BOX_PAD, (seed, box.count)
+
+
+def test_counts_in_thousands_are_as_large_as_small_ones_beside_their_change() -> None:
+    boxes, pipes = example_process("membership")
+    found = diagram([replace(box, count="4,442", change="▲ 5.5 %") for box in boxes], pipes)
+    assert [(box.count_font, box.change) for box in found.boxes] == [(22, "▲ 5.5 %")] * len(boxes)
+
+
+def test_a_count_of_twelve_digits_keeps_to_its_box() -> None:
+    boxes, pipes = example_process("membership")
+    found = diagram([replace(box, count="987,654,321,012", change="▲ 5.5 %") for box in boxes], pipes)
+    for box in found.boxes:
+        assert text_width(box.count, box.count_font) <= box.place.width - 2 * BOX_PAD
+        assert not box.change
+
+
+def test_a_line_of_zeros_stands_clear_of_the_foot_of_its_box() -> None:
+    boxes, pipes = example_process("membership")
+    for box in diagram([replace(box, values=(0, 0, 0)) for box in boxes], pipes).boxes:
+        assert box.spark_at.bottom <= box.place.bottom - 3

@@ -70,8 +70,8 @@ class DrawnBox:
     count: str
     change: str
     """"" where it doesn't fit beside the count."""
-    small: bool
-    """Whether the count has to be written smaller, to fit."""
+    count_font: float
+    """The size of the count in px, the same in all boxes of a diagram."""
     spark: Sparkline | None
     spark_at: Rectangle
     name_at: Point

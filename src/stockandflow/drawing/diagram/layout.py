@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
-from math import sqrt
+from math import floor, sqrt
 
 from stockandflow.drawing.diagram.columns import columns_of, components_of
 from stockandflow.drawing.diagram.drawn import (
@@ -35,6 +36,10 @@ MOST_PIPES = 40
 """More can't be told from each other: the smallest ones are left out."""
 SPARK = 30
 """The height of a box's sparkline, in px."""
+BOX_PAD = 11
+"""Between a box's sides and its text, in px."""
+COUNT_FONT, COUNT_FONT_LEAST = 22, 16
+"""The size of the counts, in px, and the least one that makes room for a change."""
 
 
 def diagram(
@@ -312,12 +317,9 @@ class _Drawing:
         y = self.stacked.items[place] + self.shift - height / 2
         rectangle = Rectangle(x, y, sizes.box_width, height)
         if not sizes.labels:
-            return DrawnBox(box, rectangle, "", "", "", False, None, rectangle, (x, y), (x, y), (x, y))
-        inside = sizes.box_width - 25
-        change = text_width(box.change, 11.5) + 8 if box.change else 0
-        large, small = (text_width(box.count, font) for font in (22, 16))
-        is_small = large + change > inside
-        fits = (small if is_small else large) + change <= inside
+            return DrawnBox(box, rectangle, "", "", "", 0, None, rectangle, (x, y), (x, y), (x, y))
+        inside = sizes.box_width - 2 * BOX_PAD
+        fits = text_width(box.count, self.count_font) + _change_width(box) <= inside
         is_known = sum(value is not None for value in box.values) > 1
         return DrawnBox(
             box,
@@ -325,13 +327,26 @@ class _Drawing:
             name=fitted(box.name, 12.5, inside),
             count=box.count,
             change=box.change if fits else "",
-            small=is_small,
+            count_font=self.count_font,
             spark=sparkline(box.values, height=SPARK) if is_known else None,
-            spark_at=Rectangle(x + 1, y + height - SPARK - 1, sizes.box_width - 2, SPARK),
-            name_at=(x + 13, y + 22),
-            count_at=(x + 13, y + 48),
-            change_at=(x + sizes.box_width - 12, y + 47),
+            spark_at=Rectangle(x + 2, y + height - SPARK - 4, sizes.box_width - 4, SPARK),
+            name_at=(x + BOX_PAD, y + 22),
+            count_at=(x + BOX_PAD, y + 48),
+            change_at=(x + sizes.box_width - BOX_PAD, y + 47),
         )
+
+    @cached_property
+    def count_font(self) -> float:
+        """The size of all counts in px: as large as leaves room for each change, but a change gives way to 16 px."""
+        inside = self.sizes.box_width - 2 * BOX_PAD
+        widths = [(text_width(box.count, 1) or 1, _change_width(box)) for box in self.boxes]
+        alone, beside = (
+            min((room for room in rooms), default=COUNT_FONT)
+            for rooms in zip(
+                *((inside / count, (inside - change) / count) for count, change in widths), strict=True
+            )
+        )
+        return floor(min(COUNT_FONT, alone, max(COUNT_FONT_LEAST, beside)) * 2) / 2
 
     def _pipe(self, index: int, points: list[Point], label: Label | None, cloud: Point | None) -> DrawnPipe:
         shift, width, sizes = self.shift, self.widths[index], self.sizes
@@ -363,6 +378,11 @@ class _Drawing:
             cloud=cloud,
             label=label,
         )
+
+
+def _change_width(box: Box) -> float:
+    """What the change takes in px, with the air before it; 0 where there is none."""
+    return text_width(box.change, 11.5) + 8 if box.change else 0
 
 
 def _kind(source: int | None, sink: int | None) -> Kind:

@@ -26,10 +26,14 @@ def text_width(text: str, font: float) -> float:
 
 
 def fitted(text: str, font: float, most: float) -> str:
-    """The text, or as much of its beginning as fits into ``most`` px, with an ellipsis: one letter at least."""
+    """The text, or as much of its beginning as fits into ``most`` px, with an ellipsis: one letter at least.
+
+    It ends with a word where that leaves most of what fits.
+    """
     if text_width(text, font) <= most:
         return text
     kept = text
     while len(kept) > 1 and text_width(kept + "…", font) > most:
         kept = kept[:-1]
-    return kept.rstrip() + "…"
+    words = kept if text[len(kept)].isspace() else kept.rpartition(" ")[0]
+    return (words if len(words) * 3 >= len(kept) * 2 else kept).rstrip() + "…"

@@ -52,10 +52,10 @@ class Sizes:
 
 FULL = Sizes()
 MEDIUM = replace(
-    FULL, box_width=128, box_height=86, font=12, label_above=22, label_air=3, label_most=140, pad=14
+    FULL, box_width=136, box_height=86, font=12, label_above=22, label_air=3, label_most=140, pad=14
 )
 COMPACT = replace(
-    MEDIUM, box_width=120, label_under=18, label_air=1, label_most=108, track=11, pad=13, hook=28, corner=9
+    MEDIUM, box_width=132, label_under=18, label_air=1, label_most=108, track=11, pad=13, hook=28, corner=9
 )
 MINIATURE = Sizes(
     box_width=26,

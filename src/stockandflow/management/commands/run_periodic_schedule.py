@@ -27,6 +27,7 @@ from stockandflow.periodic import (
     run,
     schedule,
 )
+from stockandflow.periods import TICK
 from stockandflow.registry import registry
 
 MOST_SECONDS = 1e9
@@ -247,7 +248,7 @@ def _period(entry: Entry, period: Bounds) -> str:
     calendar = entry.calendar
     first, last = (
         calendar.local_date(period.start),
-        calendar.local_date(period.end - timedelta(microseconds=1)),
+        calendar.local_date(period.end - TICK),
     )
     if calendar.midnight(first) == period.start and calendar.midnight(last) < period.end and first != last:
         return f"{first} to {last}"

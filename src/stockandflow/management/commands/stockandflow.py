@@ -18,13 +18,19 @@ class Command(BaseCommand):
     help = "Report on stocks and flows, and record them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+        subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND")
         for name, subcommand in SUBCOMMANDS.items():
             subparser = subparsers.add_parser(name, help=subcommand.HELP, description=subcommand.HELP)
             subcommand.add_arguments(subparser)
             self._accept_common_options(subparser)
 
-    def handle(self, *args: Any, subcommand: str, **options: Any) -> None:
+    def handle(self, *args: Any, subcommand: str | None, **options: Any) -> None:
+        if subcommand is None:  # argparse would ask for one, and not say which there are
+            raise CommandError(
+                f"No SUBCOMMAND was given; write one of {', '.join(SUBCOMMANDS)}, e.g. 'manage.py stockandflow "
+                "report', or --help for what they do.",
+                returncode=2,
+            )
         try:
             with told_to_migrate(registry):
                 SUBCOMMANDS[subcommand].run(self, options)

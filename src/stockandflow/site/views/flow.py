@@ -20,10 +20,10 @@ from stockandflow.registry import registry
 from stockandflow.rendering.words import percent
 from stockandflow.reports import Balance, FlowLine, is_small, latest_moves, lines_of, rate, rates, rhythm
 from stockandflow.reports.rhythm import LONGEST, Slot
-from stockandflow.site.access import is_scoped, may_list, process_or_404
+from stockandflow.site.access import hidden_from, is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
 from stockandflow.site.charts import LegendLine
-from stockandflow.site.dates import short_span
+from stockandflow.site.dates import short_day, short_span
 from stockandflow.site.diagrams import UNCOVERED, addresses
 from stockandflow.site.filters import Asked
 from stockandflow.site.flow_chart import flow_chart, total_number
@@ -140,13 +140,14 @@ class _Page:
         self.request, self.process, self.flow, self.facets = request, process, flow, facets
         self.asked: Asked = found.asked
         self.balance: Balance = found.balance
+        self.hidden = hidden_from(request.user, registry)
         self.link: Link = linker(request, process)
         self.address = addresses(request, process, found.asked)
         self.lines = lines_of(self.balance, flow)
         self.total = sum(line.count for line in self.lines)
         models = {one.subject_model for one in ([flow] if flow else process.flows)}
         self.may_list = all(may_list(request.user, process, model) for model in models)
-        self.events_since = self.balance.since
+        self.known_since = self.balance.known_since(flow)
         self.errors = dict(self.asked.errors)
 
     def context(self) -> dict[str, Any]:
@@ -166,6 +167,8 @@ class _Page:
             "chart": chart,
             "table": chart.table,
             "total": count(self.total),
+            "known_since": self._known_since(),
+            "known_later": bool(self.known_since and self.known_since >= balance.at),
             "total_url": (self.link(number) if number and self.total else None) or "",
             "per_day": self._per_day(self.total),
             "change": None if before is None else self.total - before,
@@ -195,14 +198,21 @@ class _Page:
 
     # The numbers.
 
+    def _known_since(self) -> str:
+        """The first day whose moves are known, where that isn't the first of the range, else ""."""
+        if self.known_since is None:
+            return ""
+        day = self.process.calendar.local_date(self.known_since)
+        return _("Known since %(day)s") % {"day": short_day(day, year=True)}
+
     def _per_day(self, number: int) -> str:
-        days = (self.balance.at - self.balance.since) / timedelta(days=1)
+        days = (self.balance.at - (self.known_since or self.balance.since)) / timedelta(days=1)
         return grouped(number / days, 1 if number / days < 100 else 0) if days > 0 else ""
 
     def _before(self, lines: Sequence[FlowLine]) -> int | None:
-        """As many in the range that this one is compared with, None where there is none."""
+        """As many in the range that this one is compared with, None where there is none or they aren't all known."""
         other = self.balance.compared
-        if other is None:
+        if other is None or other.known_since(self.flow):
             return None
         pairs = {(line.source, line.sink) for line in lines}
         every = lines is self.lines
@@ -215,13 +225,15 @@ class _Page:
         return "" if other is None else short_span(other.since, other.until, self.process.calendar)
 
     def _rate(self) -> str:
-        share = rates(self.balance).get(self.flow) if self.flow and not self.asked.slice else None
-        return percent_of(share)
+        if self.flow is None or self.asked.slice or self.known_since:
+            return ""
+        return percent_of(rates(self.balance)[self.flow])
 
     def _sources(self) -> str:
-        """The one source stock by name, "" where there are several."""
+        """The one source stock by name, "" where there are several, or it is hidden."""
         sources = [one for one in (self.flow.sources if self.flow else ()) if isinstance(one, Stock)]
-        return str(sources[0].name) if len(sources) == 1 else ""
+        named = len(sources) == 1 and sources[0].slug not in self.hidden.stocks
+        return str(sources[0].name) if named else ""
 
     def _row(self, pair: LegendLine) -> PairRow:
         line = pair.line
@@ -234,7 +246,7 @@ class _Page:
             sink_url=self._stock_url(line.sink),
             per_day=self._per_day(line.count),
             share=percent_of(line.count / self.total if self.total else None),
-            rate=percent_of(rate(line.count, openings)),
+            rate="" if self.known_since else percent_of(rate(line.count, openings)),
             was="" if before is None else count(before),
         )
 
@@ -348,8 +360,8 @@ class _Page:
             at=move.timestamp.astimezone(self.process.calendar.zone),
             name=name,
             url=timeline_url(model, move.subject_id, self.process, self.request),
-            source=state_name(self.process, move.source),
-            sink=state_name(self.process, move.sink),
+            source=state_name(self.process, self.hidden.state(move.source)),
+            sink=state_name(self.process, self.hidden.state(move.sink)),
             facets=tuple(self._labels(move.facets)),
         )
 

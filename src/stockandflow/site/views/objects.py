@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -21,11 +22,12 @@ from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.ranges import described
 from stockandflow.registry import registry
-from stockandflow.reports import Kind, Listed, Number, listed
+from stockandflow.reports import Hidden, Kind, Listed, Number, listed
 from stockandflow.site.access import (
     ACTING,
     LISTING,
     NotAllowed,
+    hidden_from,
     may_act,
     may_list,
     process_or_404,
@@ -67,9 +69,9 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
     """
     process = process_or_404(request.user, registry, slug)
     crumbs = [Crumb(str(process.name), page_url(request, "process", process.slug))]
-    parameters = _parameters(request.GET)
+    parameters, hidden = _parameters(request.GET), hidden_from(request.user, registry)
     try:
-        number = read_number(parameters, process)
+        number = replace(read_number(parameters, process), elsewhere=hidden.stocks)
     except InvalidInput as error:
         return _told(request, process, crumbs, str(error), title=_("Objects"), status=400)
     # A heading names the sides; what the address made up isn't named.
@@ -85,7 +87,7 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
         found = in_scope(request, process, listed(number))
     except InvalidInput as error:
         return _told(request, process, crumbs, str(error), title=heading(number, process), number=number)
-    if made := export(request, process, lambda kind: _file(number, process, found, kind), of_part=True):
+    if made := export(request, process, partial(_file, number, process, found, hidden), of_part=True):
         return made
     declaration = number.stock if number.kind is Kind.LEVEL else None
     admin = admin_of(request, declaration) if declaration else None
@@ -95,7 +97,7 @@ def objects(request: HttpRequest, slug: str) -> HttpResponseBase:
     context = {
         **_asked(number, process),
         "process": process,
-        "page": list_page(request, process, number, found, admin),
+        "page": list_page(request, process, number, found, admin, hidden),
         "actions": actions_of(acting, request),
         "is_past": number.until is not None,
         "work_url": _work_url(request, process, number),
@@ -167,10 +169,11 @@ def _told(
     return render_page(request, TEMPLATE, context, title=title, crumbs=crumbs, status=status)
 
 
-def _file(number: Number, process: Process, found: Listed, kind: str) -> HttpResponseBase:
+def _file(number: Number, process: Process, found: Listed, hidden: Hidden, kind: str) -> HttpResponseBase:
     rows: Any = found.objects if found.objects is not None else found.events
     facts = {"process": process.slug, "number": str(replace(number, value=None))}
-    return list_file(f"{process.slug}_{number.kind}", *list_of(rows.order_by("pk")), facts, kind)
+    listed = list_of(rows.order_by("pk"), hidden)
+    return list_file(f"{process.slug}_{number.kind}", *listed, facts, kind)
 
 
 def actions_of(admin: ModelAdmin[Any] | None, request: HttpRequest) -> list[tuple[str, str]]:

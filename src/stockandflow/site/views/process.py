@@ -7,19 +7,17 @@ from datetime import datetime
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periodic import schedule, silence
 from stockandflow.registry import registry
-from stockandflow.site.access import is_scoped, process_or_404
+from stockandflow.site.access import hidden_from, is_scoped, process_or_404
 from stockandflow.site.bars import now_bars
 from stockandflow.site.charts import stock_charts
 from stockandflow.site.diagrams import addresses, drawing_of
-from stockandflow.site.exports import balance_file, export, export_links
-from stockandflow.site.filters import read_filters
+from stockandflow.site.exports import asked_of_file, balance_file, export, export_links, no_file_without
 from stockandflow.site.frames import admin_url, render_page
 from stockandflow.site.links import linker
 from stockandflow.site.part import part_page
@@ -36,7 +34,7 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
 
     Invalid parameters are told beside their fields, above the report without them. The queries are those for the user,
     those of ``reports.balance``, one for each facet whose values are a queryset, one for when the schedule was run
-    last, and one for the last record: fifteen at most with one event model. A request that sees but a part of the
+    last, and one for the last record: fourteen at most with one event model. A request that sees but a part of the
     objects gets the stocks' counts of now, one query each, and no more.
     """
     shown = process_or_404(request.user, registry, slug)
@@ -63,14 +61,16 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
         "calendar": shown.calendar,
         "charts": stock_charts(found.balance, found.asked.grain, link=link, value_names=names),
         "bars": {line.stock: now_bars(line, found.asked, link) for line in found.balance.stocks},
-        "drawing": drawing_of(found.balance, addresses(request, shown, found.asked)),
+        "drawing": drawing_of(
+            found.balance, addresses(request, shown, found.asked), hidden_from(request.user, registry)
+        ),
         "link": link,
         "kept": found.asked.query() if found.asked.parameters else "",
         "exports": export_links(request.user, shown, found.asked.query),
         "admin_url": admin_url(request, "process", shown.slug),
         "nothing_moved": not moved
         and not found.balance.suppressed
-        and any(line.tracked for line in found.balance.stocks),
+        and any(line.tracked and line.flows_known for line in found.balance.stocks),
         "recorded_at": last_recorded(list(shown.stocks)),
         "silence": silence(schedule, now=now),
         "tabs": tabs(request, shown, found.asked),
@@ -80,13 +80,8 @@ def process(request: HttpRequest, slug: str) -> HttpResponseBase:
 
 def _file(request: HttpRequest, process: Process, now: datetime, kind: str) -> HttpResponseBase:
     """The report as a file; raises InvalidInput for what the page would tell beside its fields."""
-    asked = read_filters(request.GET, process, now)
-    if asked.errors:
-        raise InvalidInput("\n".join(asked.errors.values()))
+    asked = asked_of_file(request, process, now)
     found, broken = counted(process, lambda whole: asked_balance(request.user, whole, asked))
     if found is None or broken:
-        raise InvalidInput(
-            _("There is no file, since these stocks can't be counted: %(stocks)s. The server's log says why.")
-            % {"stocks": ", ".join(str(stock.name) for stock in broken)}
-        )
+        raise InvalidInput(no_file_without(broken))
     return balance_file(found, process.calendar, kind)

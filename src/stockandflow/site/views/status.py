@@ -23,7 +23,7 @@ from stockandflow.periodic import Result, State, overview, run, run_period, sche
 from stockandflow.periods import Calendar
 from stockandflow.ranges import instant
 from stockandflow.registry import registry
-from stockandflow.site.access import SEEING, NotAllowed, hidden_stocks
+from stockandflow.site.access import SEEING, NotAllowed, hidden_from
 from stockandflow.site.frames import framed_by, page_url, render_page
 from stockandflow.site.status import captured, entry_shown, freshness, outboxes, period_words, summary
 
@@ -58,7 +58,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "silence": silence(schedule, now=at),
         "freshness": freshness(),
         "outboxes": outboxes(registry) if user.has_perm(DELIVERIES) else None,
-        "trackers": list(captured(registry, hidden_stocks(user, registry)))
+        "trackers": list(captured(registry, hidden_from(user, registry).stocks))
         if user.has_perm(CAPTURE)
         else None,
         "calendar": Calendar.default(),

@@ -18,7 +18,7 @@ from stockandflow.periodic import schedule, silence
 from stockandflow.ranges import last_date
 from stockandflow.registry import registry
 from stockandflow.reports import Balance, Extremes, Held, Kind, Number, StockBalance, extremes, members, rate
-from stockandflow.site.access import is_scoped, may_list, process_or_404
+from stockandflow.site.access import hidden_from, is_scoped, may_list, process_or_404
 from stockandflow.site.admin_lists import admin_list_url
 from stockandflow.site.bars import now_bars
 from stockandflow.site.charts import LegendLine, stock_charts
@@ -132,6 +132,7 @@ class _Page:
     def __init__(self, request: HttpRequest, process: Process, stock: Stock, found: Report) -> None:
         self.request, self.process, self.stock = request, process, stock
         self.asked, self.balance, self.broken = found.asked, found.balance, found.broken
+        self.hidden = hidden_from(request.user, registry)
         self.link = linker(request, process)
         self.address = addresses(request, process, found.asked)
         self.may_list = may_list(request.user, process, stock.model)
@@ -178,7 +179,7 @@ class _Page:
             "levels": self._levels(line),
             "work_url": self._work_url(line),
             "unexplained_url": page_url(self.request, "unexplained", self.process.slug) + self.asked.query(),
-            "drawing": neighbourhood_of(self.balance, stock, self.address),
+            "drawing": neighbourhood_of(self.balance, stock, self.address, self.hidden),
             **self._objects(line),
         }
 

@@ -24,6 +24,7 @@ from stockandflow.reports.listing import everybody
 from stockandflow.site.access import (
     LISTING,
     NotAllowed,
+    hidden_from,
     is_scoped,
     may_list,
     process_or_404,
@@ -74,7 +75,8 @@ def timeline(request: HttpRequest, slug: str, model: str, pk: str) -> HttpRespon
     except InvalidInput as error:
         raise Http404(str(error)) from error
     subject = _subject(request, process, kind, {field.name: key})
-    lines = lifelines(process, kind, key) if subject or not is_scoped(request, process) else []
+    whole = subject is not None or not is_scoped(request, process)
+    lines = lifelines(process, kind, key, hidden_from(request.user, registry)) if whole else []
     if subject is None and not lines:
         raise Http404(f"Nothing is known of {pk!r}.")
     if made := export(request, process, lambda kind: _file(process, str(key), lines, kind), of_part=True):
