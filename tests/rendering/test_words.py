@@ -16,9 +16,8 @@ from stockandflow.rendering.words import (
     periods,
     signed,
     span,
-    unwatched,
 )
-from tests.rendering.balances import LONDON, line, stock_balance
+from tests.rendering.balances import LONDON, line
 
 
 @pytest.mark.parametrize(
@@ -149,12 +148,3 @@ def test_lines_are_ordered_by_count_and_those_without_a_flow_come_last() -> None
         line(("Also", "A", "C", 7)),
     ]
     assert [found.name for found in largest_first(lines)] == ["Big", "Also", "Small", "Other"]
-
-
-def test_only_a_stock_without_tracker_and_without_moves_is_unwatched() -> None:
-    by_hand = stock_balance(
-        "Urgent", 1, inflows=[("Escalating", "", "Urgent", 2)], unexplained=None, change=2
-    )
-    assert unwatched(stock_balance("Urgent", 1, unexplained=None))
-    assert not unwatched(by_hand)
-    assert not unwatched(stock_balance("Trial", 1))

@@ -25,7 +25,6 @@ from stockandflow.rendering.words import (
     said,
     signed,
     span,
-    unwatched,
 )
 from stockandflow.reports import Balance, FlowLine, StockBalance
 
@@ -318,7 +317,7 @@ class _Table:
         facts = f"{signs.dot} {count(line.closing, signs)} {signs.dot} {change}"
         name = self.fitted(line.stock.name, self.width - columns_of(facts) - 1).rstrip()
         yield f"{self.paint.heading(name)} {facts}"
-        if unwatched(line):
+        if not line.flows_known:
             yield "  Not known: the capture began later." if line.tracked else "  No tracker watches it."
         elif not line.inflows and not line.outflows:
             yield "  Nothing came and nothing went."

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 
 from stockandflow.periods import Calendar, Status
 from stockandflow.ranges import is_midnight, last_date
-from stockandflow.reports import FlowLine, StockBalance
+from stockandflow.reports import FlowLine
 
 NEW_YEAR = timedelta(days=100)
 """A range over New Year that is shorter, such as a week or a quarter, is clear from its last year alone."""
@@ -113,11 +113,6 @@ def bar(share: float, columns: int, signs: Signs = UNICODE) -> str:
 def largest_first(lines: Iterable[FlowLine]) -> list[FlowLine]:
     """The lines by their count, equal ones in the order given; moves that no flow covers come last."""
     return sorted(lines, key=lambda line: (line.flow is None, -line.count))
-
-
-def unwatched(line: StockBalance) -> bool:
-    """Whether nothing is known of what comes and goes: 0 would claim that nothing did."""
-    return not line.flows_known
 
 
 def said(status: Status) -> str:

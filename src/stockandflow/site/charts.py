@@ -27,7 +27,6 @@ from stockandflow.drawing.scales import count_axis, nice
 from stockandflow.drawing.sparkline import Sparkline, sparkline
 from stockandflow.membership.facets import NONE, OTHER
 from stockandflow.periods import Calendar, Grain, Status
-from stockandflow.rendering.words import unwatched
 from stockandflow.reports import Balance, FlowLine, StockBalance
 from stockandflow.site.dates import partial, per, period_name, short_span, tick_names
 from stockandflow.site.naming import value_name
@@ -94,11 +93,6 @@ class StockChart:
     @cached_property
     def sparkline(self) -> Sparkline:
         return sparkline(self.levels)
-
-    @property
-    def watched(self) -> bool:
-        """Whether anything is known of what comes and goes."""
-        return not unwatched(self.line)
 
     @property
     def in_words(self) -> str:
@@ -171,7 +165,7 @@ def _chart(
         ticks=ticks,
         gaps=[at for at, one in enumerate(lines) if one.status is Status.GAP],
         open_from=len(lines) - balance.in_progress,
-        size=size if not unwatched(line) else Size(0, size.count),
+        size=size if line.flows_known else Size(0, size.count),
     )
     years = {day.year for day in starts}
     statuses = [
@@ -253,7 +247,7 @@ def _reading(
         "count": count(line.closing),
         "was": count(was),
     }
-    if unwatched(line):
+    if not line.flows_known:
         text = _("%(period)s: count %(count)s") % facts
     else:
         text = _("%(period)s: in %(inflow)s · count %(count)s · out %(outflow)s") % facts
@@ -286,7 +280,7 @@ def _summary(name: str, line: StockBalance, grain: Grain, span: str) -> str:
         "inflow": count(line.inflow),
         "outflow": count(line.outflow),
     }
-    if unwatched(line):
+    if not line.flows_known:
         return _("%(stock)s: count %(per)s, %(span)s. From %(opening)s to %(closing)s.") % facts
     return (
         _(

@@ -125,7 +125,7 @@ def _pipes(balance: Balance, address: Address, hidden: Hidden) -> list[Pipe]:
     untold = {
         line.stock.slug: _("hidden") if line.suppressed else count(None)
         for line in balance.stocks
-        if line.suppressed or words.unwatched(line)
+        if line.suppressed or not line.flows_known
     }
     for pipe in _declared(balance.process, address, hidden):
         if pipe.slug not in moved:

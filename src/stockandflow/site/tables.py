@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 
 from stockandflow.models import Restatement
 from stockandflow.periods import Grain
-from stockandflow.rendering.words import unwatched
 from stockandflow.reports import OTHER, Balance, FlowLine, Number, StockBalance
 from stockandflow.site.dates import period_header, period_name, short_day
 from stockandflow.site.naming import flow_name, place_name
@@ -125,7 +124,7 @@ class _Table:
 
     def _flow(self, part: Balance, one: FlowLine | None, side: str, line: StockBalance) -> Cell:
         if one is None:
-            return Cell(hidden(line, "") or count(None if unwatched(line) else 0), side=side)
+            return Cell(hidden(line, "") or count(0 if line.flows_known else None), side=side)
         return self._cell(part, one, "count", signed(one.count if side == "in" else -one.count), side)
 
     def _cell(self, part: Balance, line: StockBalance | FlowLine, name: str, text: str, side: str) -> Cell:

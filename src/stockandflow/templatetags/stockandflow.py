@@ -105,12 +105,6 @@ def percent(line: StockBalance) -> str:
 
 
 @register.filter
-def unwatched(line: StockBalance) -> bool:
-    """Whether nothing is known of what comes and goes."""
-    return words.unwatched(line)
-
-
-@register.filter
 def how_written(origins: Mapping[str, int]) -> str:
     """How the moves came to be known: ``9 imported, 120 written as they happened``; nothing where all were live."""
     said = {"import": _("imported"), "sweep": _("found by a sweep"), "live": _("written as they happened")}
