@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 from hypothesis import HealthCheck, settings
+from pytest_django import DjangoDbBlocker
 
 # A database makes examples slow and uneven, which says nothing about the code under test. On CI the search
 # starts from the same seed each time: a red run can be repeated. `thorough` is for hunting by hand.
@@ -74,6 +75,19 @@ def is_about_the_database(item: pytest.Item) -> bool:
         return True
     of_django = isinstance(item, pytest.Function) and issubclass(item.cls or object, TransactionTestCase)
     return of_django or "django_db_setup" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """On PostgreSQL, no table of the tests is analyzed behind their backs.
+
+    What one test left would have a table analyzed while the next one, in a transaction, has filled it anew: of that
+    nothing is seen, the table is taken to be empty, and every join is a loop within a loop for half a minute.
+    """
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            for table in connection.introspection.table_names(cursor):
+                cursor.execute(f'ALTER TABLE "{table}" SET (autovacuum_enabled = false)')
 
 
 _committing: Any = TransactionTestCase
