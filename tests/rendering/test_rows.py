@@ -38,6 +38,8 @@ def test_one_row_for_each_number() -> None:
         ("unexplained", "count", "past-due", "", "", "", -3),
         ("closing", "count", "past-due", "", "", "", 179),
         ("opening", "count", "urgent", "", "", "", 17),
+        ("inflow", "count", "urgent", "", "", "", None),
+        ("outflow", "count", "urgent", "", "", "", None),
         ("closing", "count", "urgent", "", "", "", 22),
     ]
 
@@ -70,10 +72,25 @@ def test_a_row_says_what_it_covers_and_what_everything_is_called() -> None:
 
 
 def test_levels_say_how_they_came_to_be_and_one_of_now_when_it_was_counted() -> None:
-    levels = [row for row in rows_of(business()) if row.stock == "urgent"]
+    levels = [row for row in rows_of(business()) if row.stock == "urgent" and row.method]
     assert [(row.method, row.computed_at) for row in levels] == [("derived", None), ("counted", AT)]
     over = balance(stock_balance("Trial", 1), in_progress=False)
     assert {row.computed_at for row in rows_of(over)} == {None}
+
+
+def test_what_is_not_known_has_a_row_without_a_value_and_says_gap() -> None:
+    before = replace(stock_balance("Trial", 4), opening=None, opening_method="unknown", flows_known=False)
+    assert [(row.kind, row.value, row.status, row.method) for row in rows_of(balance(before))] == [
+        ("opening", None, "gap", "unknown"),
+        ("inflow", None, "gap", ""),
+        ("outflow", None, "gap", ""),
+        ("unexplained", None, "gap", ""),
+        ("closing", 4, "in_progress", "counted"),
+    ]
+    untracked = replace(before, tracked=False, opening=3)
+    assert "unexplained" not in {row.kind for row in rows_of(balance(untracked))}
+    sliced = replace(before, slice={"plan": "Pro"})
+    assert [row.kind for row in rows_of(balance(sliced))][-2:] == ["reclassified", "closing"]
 
 
 def test_numbers_of_records_say_when_they_were_computed() -> None:

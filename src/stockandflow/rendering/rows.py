@@ -48,6 +48,8 @@ class Row(NamedTuple):
 
 
 COLUMNS = Row._fields
+MOVES = ("inflow", "outflow", "flow")
+"""The kinds of rows that are about moves; the others are about levels."""
 SUPPRESSED = "suppressed"
 """The status of a number that is hidden, since it or one that would tell it is too small."""
 
@@ -104,26 +106,20 @@ def _of_balance(balance: Balance, scope: str, calendar: Calendar) -> Iterator[Ro
 
 
 def _of_stock(balance: Balance, line: StockBalance, about: dict[str, Any]) -> Iterator[Row]:
-    def level(
-        kind: str, value: int | None, method: str = "", computed_at: datetime | None = None
-    ) -> Iterator[Row]:
-        if value is not None:
-            yield Row(
-                kind=kind,
-                measure="count",
-                value=value,
-                method=method,
-                restated=len(balance.restated_of(line, kind)),
-                computed_at=computed_at,
-                **about,
-            )
+    def row(kind: str, value: int | None, **more: Any) -> Row:
+        """Of a number that isn't known there is a row too, so that nobody takes it for 0."""
+        known = {} if value is not None else {"status": Status.GAP.value}
+        restated = len(balance.restated_of(line, kind))
+        return Row(kind=kind, measure="count", value=value, restated=restated, **about | known | more)
 
     if line.suppressed:
         # Its levels stand for the row, so that nobody takes what is hidden for what isn't there.
         yield from (Row(kind=kind, measure="count", **about) for kind in ("opening", "closing"))
         return
-    yield from level("opening", line.opening, line.opening_method, line.opening_computed_at)
+    yield row("opening", line.opening, method=line.opening_method, computed_at=line.opening_computed_at)
     for kind, moves in (("inflow", line.inflows), ("outflow", line.outflows)):
+        if not line.flows_known:
+            yield row(kind, None)
         for move in moves:
             share = rate(move.count, [line.opening]) if kind == "outflow" else None
             restated = len(balance.restated_of(move, "count"))
@@ -138,10 +134,11 @@ def _of_stock(balance: Balance, line: StockBalance, about: dict[str, Any]) -> It
                         **_ends(move),
                         **about,
                     )
-    yield from level("unexplained", line.unexplained)
-    yield from level("reclassified", line.reclassified)
+    if line.tracked:
+        beside = "reclassified" if line.slice else "unexplained"
+        yield row(beside, getattr(line, beside))
     closed_at = balance.at if balance.in_progress else line.closing_computed_at
-    yield from level("closing", line.closing, line.closing_method, closed_at)
+    yield row("closing", line.closing, method=line.closing_method, computed_at=closed_at)
 
 
 def _ends(move: FlowLine) -> dict[str, Any]:

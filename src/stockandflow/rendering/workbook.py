@@ -18,7 +18,7 @@ from django.utils.translation import gettext_noop
 from stockandflow.exceptions import InvalidInput
 from stockandflow.periods import Calendar
 from stockandflow.rendering.document import iso
-from stockandflow.rendering.rows import COLUMNS, SUPPRESSED, Row
+from stockandflow.rendering.rows import COLUMNS, MOVES, SUPPRESSED, Row
 from stockandflow.rendering.words import negated, said, span
 from stockandflow.reports import Balance, StockBalance
 
@@ -57,7 +57,7 @@ def to_xlsx(rows: Iterable[Row], calendar: Calendar, balance: Balance | None = N
     book = _Book(held)
     if balance is not None:
         book.ledger(balance, calendar)
-    levels, moves = ([row for row in rows if bool(row.flow_name) is moved] for moved in (False, True))
+    levels, moves = ([row for row in rows if (row.kind in MOVES) is moved] for moved in (False, True))
     for name, some in (("Stocks", levels), ("Flows", moves)):
         if some or balance is not None:
             book.rows(name, COLUMNS, some)
