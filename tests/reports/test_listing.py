@@ -190,6 +190,37 @@ def test_values_that_a_facet_leaves_out_are_other() -> None:
     assert [event.facets["country"] for event in reports.members(number)] == ["XX"]
 
 
+def test_a_value_that_a_count_has_though_nobody_declares_it_any_more_is_not_listed_among_the_others() -> None:
+    before, after = timezone.now() - HOUR, timezone.now() + DAY
+    basic = Plan.objects.create(name="Basic", monthly_price=9)
+    for _ in range(2):
+        Member.objects.create(plan=basic, status="trial")
+    recording.record(registry)  # counts both by their plan
+    Plan.objects.update(name="Gold")
+    Member.objects.create(plan=Plan.objects.create(name="Brief", monthly_price=1), status="trial")
+    Plan.objects.filter(name="Brief").update(name="Long")
+
+    split = reports.balance(membership(), before, after, split_by="plan").slices
+    moved = {key: one.stocks[0].inflow for key, one in split.items()}
+    assert moved == {"Gold": 0, "Long": 0, "Basic": 2, "(other)": 1}
+    for key, whole in split.items():
+        asked = reports.balance(membership(), before, after, facets={"plan": key})
+        for one in (whole, asked):
+            line = one.stocks[0]
+            numbers = [one.number(line, "inflow"), *(one.number(way, "count") for way in line.inflows)]
+            for number in numbers:
+                events = reports.listed(number).events
+                assert events is not None
+                assert events.count() == number.value
+    others = split["(other)"]
+    flow, apart = registry.flow("signing-up"), others.apart
+    assert apart == {"Basic"}
+    found = reports.rhythm(membership(), flow, before, after, facets={"plan": "(other)"}, apart=apart)
+    assert found.total == 1
+    latest = reports.latest_moves(membership(), flow, before, after, facets={"plan": "Basic"}, apart=apart)
+    assert len(latest) == 2
+
+
 def test_subjects_are_counted_once_and_moves_each_time() -> None:
     (key,) = written(
         [[(START, "active"), *((START + n * DAY, ("paused", "active")[n % 2]) for n in range(2, 6))]]
@@ -296,6 +327,22 @@ def other_line() -> reports.StockBalance:
         ),
         (lambda: reports.rates(untyped(None)), "balance is None; give a Balance"),
         (lambda: Number.level(untyped("trial")), "stock is 'trial'; give a Stock"),
+        (
+            lambda: Number.level(SLUGS["trial"], facets=untyped("plan")),
+            "facets is 'plan'; write slugs and keys",
+        ),
+        (
+            lambda: Number.level(SLUGS["trial"], facets=untyped(["plan"])),
+            r"facets is \['plan'\]; write slugs",
+        ),
+        (
+            lambda: Number.level(SLUGS["trial"], facets=untyped({"plan": ["a"]})),
+            "facets is {'plan': .*; write",
+        ),
+        (
+            lambda: reports.members(Number.level(SLUGS["trial"], datetime(1, 1, 1, tzinfo=UTC))),
+            "asked for at 0001-01-01 00:00:00.00:00, and no time is before that",
+        ),
         (
             lambda: Number.of_flow(untyped("signing-up"), START, START + DAY),
             "flow is 'signing-up'; give a Flow",

@@ -160,6 +160,16 @@ def test_what_there_is_not_is_refused_with_what_there_is(
         reports.balance(membership, SINCE, UNTIL, **asked)
 
 
+@pytest.mark.parametrize("how", ["previous", "year"])
+def test_before_the_first_year_there_is_nothing_to_compare_with(membership: Process, how: Any) -> None:
+    for since, until in ((1, 9), (1, 300)):
+        asked = (datetime(1, 1, 3, tzinfo=UTC) + timedelta(days=days) for days in (since, until))
+        with pytest.raises(
+            InvalidInput, match=f"compare is '{how}', and no calendar has what comes before 0001-01"
+        ):
+            reports.balance(membership, *asked, compare=how)
+
+
 def test_a_facet_of_several_values_is_refused(plans: list[Plan]) -> None:
     notes = Facet("price", "Price", "plan__monthly_price__gte", [5, 10])
     stock = Stock("rich", "Rich", Member.objects.filter(status=Status.ACTIVE), facets=[notes, plan_facet])

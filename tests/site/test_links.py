@@ -61,6 +61,7 @@ def numbers(draw: st.DrawFn) -> Number:
         until=draw(st.none() | st.just(until)),
         measure=draw(st.sampled_from(["count", "subjects"])),
         slice=tuple(sorted(draw(st.dictionaries(st.sampled_from(["plan", "country"]), TEXTS)).items())),
+        apart=draw(st.frozensets(TEXTS)),
         value=draw(st.none() | st.integers(-(10**17), 10**17)),
     )
 
@@ -136,6 +137,9 @@ LEVEL = {"kind": "level", "stock": "trial"}
         ({**LEVEL, "facet-plan__price": "9"}, "has the slug 'plan__price'"),
         ({**LEVEL, "facet-plan": "a\0b"}, "facet-plan is 'a\\x00b', and no text here holds a NUL"),
         ({"kind": "flow", "source": "a" * 101}, "source has 101 characters"),
+        ({**LEVEL, "apart": "Basic"}, "apart is 'Basic'; write a JSON list of the values"),
+        ({**LEVEL, "apart": "[1]"}, "apart is '[1]'; write a JSON list"),
+        ({**LEVEL, "apart": "[" * 200_000}, "apart is '[["),
         ({**LEVEL, "value": "12.5"}, "value is '12.5'; write the number that the report showed"),
         ({**LEVEL, "value": "9" * 5000}, "value is "),
     ],

@@ -262,6 +262,7 @@ class _Report:
     def _fold(self, moves: Iterable[Moves]) -> None:
         """Have the values of moves called as those of levels are, and know which there are."""
         self.values: list[str] = []
+        self.apart: frozenset[str] = frozenset()
         if self.slicing is None:
             return
         levels = {
@@ -270,6 +271,7 @@ class _Report:
             for anchor in ones.values()
             for value in anchor.values or ()
         }
+        self.apart = self.slicing.apart(levels)
         moved = set()
         for one in moves:
             moved |= set(one.values)
@@ -422,6 +424,7 @@ class _Report:
             restated=tuple(restated),
             slice=given,
             begun=self.begun,
+            apart=self.apart if value is not None else frozenset(),
         )
 
     def _knows_flows(self, stock: Stock, span: Span, moves: Moves) -> bool:

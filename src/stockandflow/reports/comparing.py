@@ -24,6 +24,15 @@ def compared_span(span: Span, now: datetime, how: Compare, calendar: Calendar) -
     """
     if how not in get_args(Compare):
         raise InvalidInput(f"compare is {how!r}; write 'previous', 'year', or None for no comparison.")
+    try:
+        return _compared_span(span, now, how, calendar)
+    except (OverflowError, ValueError):  # from a year that there isn't, or a date
+        raise InvalidInput(
+            f"compare is {how!r}, and no calendar has what comes before {span[0]}; take a later range, or None."
+        ) from None
+
+
+def _compared_span(span: Span, now: datetime, how: Compare, calendar: Calendar) -> Span:
     since, until = span
     if how == "year":
         low, high, reached = _moved(since, calendar), _moved_end(until, calendar), _moved(now, calendar)

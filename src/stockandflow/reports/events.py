@@ -72,11 +72,18 @@ def _leads_past(flow: Flow, slugs: Collection[str]) -> bool:
     return any(source != sink for source in sources for sink in sinks)
 
 
-def sliced(events: QuerySet[Any], facet: AppliedFacet, key: str, flows: Collection[str]) -> QuerySet[Any]:
+def sliced(
+    events: QuerySet[Any],
+    facet: AppliedFacet,
+    key: str,
+    flows: Collection[str],
+    apart: Collection[str] = (),
+) -> QuerySet[Any]:
     """The events whose subjects had the facet value with that key when they moved. One query.
 
-    ``flows`` are the slugs of those that have the facet; moves of all others count under ``(none)``. What events keep
-    is text, and several texts can share a key, so the texts that they have are asked first.
+    ``flows`` are the slugs of those that have the facet; moves of all others count under ``(none)``. ``apart`` are the
+    keys that don't count under ``(other)`` though they aren't declared. What events keep is text, and several texts can
+    share a key, so the texts that they have are asked first.
     """
     subject_model: Any = events.model._meta.get_field("subject").related_model
     column, name = facet.column(subject_model), f"sf_facet_{facet.slug.replace('-', '_')}"
@@ -89,7 +96,7 @@ def sliced(events: QuerySet[Any], facet: AppliedFacet, key: str, flows: Collecti
     keys = {text: column.key(text) for text in texts if text is not None}
     if key == OTHER and OTHER not in keys.values():
         declared = {column.key(value) for _, value in facet.facet.choices() or ()}
-        wanted = [text for text, found in keys.items() if found not in declared]
+        wanted = [text for text, found in keys.items() if found not in declared and found not in apart]
     else:
         wanted = [text for text, found in keys.items() if found == key]
     return events.filter(**{f"{name}__in": wanted})

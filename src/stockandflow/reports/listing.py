@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet, Subquery, Value
@@ -97,7 +98,7 @@ def subjects(number: Number) -> QuerySet[Any]:
     if number.kind is Kind.LEVEL:
         stock = _stock(number)
         if number.until is not None and not number.slice:
-            return stock.member_keys(at=number.until - TICK)
+            return stock.member_keys(at=_just_before(number.until))
         return _standing(number).order_by().values_list(_key_of(stock), flat=True)
     return _events(number).order_by().values_list("subject_id", flat=True).distinct()
 
@@ -123,7 +124,16 @@ def _standing(number: Number) -> QuerySet[Any]:
             f"The {number} can't be listed: events keep facet values as they were at a move, so who had them in "
             "between isn't known. Ask for the whole stock at that instant, or for the slice now."
         )
-    return stock.members(at=number.until - TICK)
+    return stock.members(at=_just_before(number.until))
+
+
+def _just_before(at: datetime) -> datetime:
+    try:
+        return at - TICK
+    except OverflowError:
+        raise InvalidInput(
+            f"The level is asked for at {at}, and no time is before that; take a later one."
+        ) from None
 
 
 def _events(number: Number) -> QuerySet[Any]:
@@ -147,7 +157,7 @@ def _events(number: Number) -> QuerySet[Any]:
     events = moves_within(model, number.since, number.until).filter(where)
     for slug, key in number.slice:
         facet, flows = _facet(number, slug)
-        events = sliced(events, facet, key, flows)
+        events = sliced(events, facet, key, flows, number.apart)
     return events.order_by("timestamp", "id")
 
 

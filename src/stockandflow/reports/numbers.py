@@ -59,6 +59,8 @@ class Number:
     measure: Measure = "count"
     slice: tuple[tuple[str, str], ...] = ()
     calendar: Calendar | None = None
+    apart: frozenset[str] = frozenset()
+    """In the slice ``(other)``: value keys that aren't declared, and that the report tells by themselves."""
     value: int | None = field(default=None, compare=False)
     elsewhere: frozenset[str] = frozenset()
     """The slugs of the stocks that are hidden from whoever asks."""
@@ -126,5 +128,12 @@ def _check_state(flow: Flow, side: str, state: State, known: Iterable[State]) ->
 
 
 def slice_of(facets: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    """Facet slug → value key, as a number keeps it."""
-    return tuple(sorted((facets or {}).items()))
+    """Facet slug → value key, as a number keeps it; raises InvalidInput for anything but texts."""
+    found = {} if facets is None else facets
+    if not isinstance(found, Mapping) or not all(
+        isinstance(one, str) for pair in found.items() for one in pair
+    ):
+        raise InvalidInput(
+            f"facets is {facets!r}; write slugs and keys of values as text, e.g. {{'plan': 'Pro'}}."
+        )
+    return tuple(sorted(found.items()))

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop
 
 from stockandflow.declarations import Flow, Process, Stock
 from stockandflow.exceptions import InvalidInput
+from stockandflow.membership.facets import OTHER as OTHER_VALUES
 from stockandflow.models import Restatement
 from stockandflow.periods import Status
 from stockandflow.reports.numbers import Kind, Measure, Number, slice_of
@@ -178,6 +179,9 @@ class Balance:
     """The size from which on groups are told, 0 where all are."""
     few_beside: bool = False
     """Whether ``beside`` is hidden since it has a number below ``least``."""
+    apart: frozenset[str] = frozenset()
+    """With ``slice``: the value keys that counts of the report have though they aren't declared any more; they stand by
+    themselves, and not under ``(other)``."""
     begun: Mapping[Flow, datetime] = field(default_factory=dict)
     """Flow → the first day that its records tell of, where that is known: what came before isn't."""
 
@@ -249,6 +253,7 @@ class Balance:
                 until=self.until,
                 measure=cast(Measure, name),
                 slice=slice_of(self.slice),
+                apart=self._apart,
                 value=getattr(line, name),
             )
         if name in ("opening", "closing"):
@@ -269,8 +274,13 @@ class Balance:
             since=since,
             until=until,
             slice=slice_of(self.slice),
+            apart=self._apart,
             value=getattr(line, name),
         )
+
+    @property
+    def _apart(self) -> frozenset[str]:
+        return self.apart if OTHER_VALUES in self.slice.values() else frozenset()
 
     def restated_of(self, line: StockBalance | FlowLine, name: str) -> tuple[Restatement, ...]:
         """The restatements in force on that number, newest first; of a number worked out, on any that it is made of.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,10 +65,12 @@ def rhythm(
     until: datetime,
     *,
     facets: Mapping[str, Any] | None = None,
+    apart: Collection[str] = (),
 ) -> Rhythm:
     """The moves of a flow of the process by weekday and hour, of one facet value where given.
 
-    ``flow`` None is for the moves of its stocks that no flow of the process covers. Raises InvalidInput for a flow of
+    ``flow`` None is for the moves of its stocks that no flow of the process covers, ``apart`` that of the balance whose
+    moves they are. Raises InvalidInput for a flow of
     another process, a range of more than 367 days, events that were pruned, and a facet or value that there isn't. One
     query for each event model, whose cost is one look at each of the range's events, and one for the horizon; a facet
     takes up to two more.
@@ -81,7 +83,7 @@ def rhythm(
             "days at most. Take a shorter range."
         )
     counts: Counter[Slot] = Counter()
-    for events in _moves(process, flow, since, until, facets):
+    for events in _moves(process, flow, since, until, facets, apart):
         rows = with_hour_of_week(events, calendar, since, until)
         for slot, number in rows.values_list("sf_slot").annotate(n=Count("pk")):
             counts[hour_of_week(slot)] += number
@@ -95,6 +97,7 @@ def latest_moves(
     until: datetime,
     *,
     facets: Mapping[str, Any] | None = None,
+    apart: Collection[str] = (),
     slot: Slot | None = None,
     start: int = 0,
     limit: int = 25,
@@ -108,7 +111,7 @@ def latest_moves(
     if slot is not None and (slot[0] not in range(7) or slot[1] not in range(24)):
         raise InvalidInput(f"slot is {slot!r}; write a weekday, 0 for Monday to 6, and an hour, 0 to 23.")
     found: list[Any] = []
-    models = _moves(process, flow, since, until, facets)
+    models = _moves(process, flow, since, until, facets, apart)
     for moves in models:
         events = moves
         if slot is not None:
@@ -127,6 +130,7 @@ def _moves(
     since: datetime,
     until: datetime,
     facets: Mapping[str, Any] | None,
+    apart: Collection[str],
 ) -> list[QuerySet[Any]]:
     """The moves of a flow that touch the process, by event model."""
     if flow is not None and flow not in process.flows:
@@ -139,7 +143,7 @@ def _moves(
     refuse_pruned(models, since)
     slicing, key = asked(process, facets, None)
     if slicing is not None and key is not None:
-        slicing.check(key, ())
+        slicing.check(key, apart)
     found = []
     for model in models:
         events = moves_within(model, since, until)
@@ -150,6 +154,6 @@ def _moves(
             events = events.exclude(flow__in=[one.slug for one in process.flows])
         if slicing is not None and key is not None:
             facet = next(iter(slicing.facets.values()))
-            events = sliced(events, facet, key, slicing.flows())
+            events = sliced(events, facet, key, slicing.flows(), apart)
         found.append(events)
     return found

@@ -87,6 +87,12 @@ class Slicing:
         last = [value for value in (OTHER, NONE) if value in found]
         return [*declared, *sorted(found - {*declared, OTHER, NONE}), *last]
 
+    def apart(self, levels: Iterable[str]) -> frozenset[str]:
+        """The values that levels have and nobody declares any more, so that they don't count under ``(other)``."""
+        if self.declared is None:
+            return frozenset()
+        return frozenset(levels) - {NONE, OTHER, *self.declared.values()}
+
     def folded(self, value: str, levels: Iterable[str]) -> str:
         """The key under which a move's value counts."""
         if self.declared is None or value == NONE or value in self.declared.values() or value in levels:

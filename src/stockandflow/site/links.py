@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -67,6 +68,8 @@ def _parameters(number: Number, written: Callable[[datetime], str]) -> dict[str,
     ends = {"since": number.since, "until": number.until}
     parameters |= {name: written(at) for name, at in ends.items() if at is not None}
     parameters |= {f"{FACET}{slug}": key for slug, key in number.slice}
+    if number.apart:
+        parameters["apart"] = json.dumps(sorted(number.apart), ensure_ascii=False)
     if number.value is not None:
         parameters["value"] = str(number.value)
     return parameters
@@ -105,11 +108,12 @@ def read_number(parameters: Mapping[str, str], process: Process) -> Number:
         until=until,
         measure=cast(Measure, measure),
         slice=_slice(given, process),
+        apart=_apart(given.get("apart", "")),
         value=_value(given.get("value", "")),
     )
 
 
-NAMES = frozenset({"kind", "stock", "flow", "source", "sink", "measure", "since", "until", "value"})
+NAMES = frozenset({"kind", "stock", "flow", "source", "sink", "measure", "since", "until", "apart", "value"})
 """The parameters that name a number, beside those of facets."""
 
 
@@ -162,6 +166,18 @@ def _slice(given: Mapping[str, str], process: Process) -> tuple[tuple[str, str],
     for slug in wanted.keys() - known:
         raise UnknownSlug(f"facet of the process {process.slug!r}", slug, known)
     return tuple(sorted(wanted.items()))
+
+
+def _apart(text: str) -> frozenset[str]:
+    try:
+        found = json.loads(text) if text else []
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) and "\0" not in one for one in found):
+        raise InvalidInput(
+            f"apart is {text!r}; write a JSON list of the values that the report told, or leave it out."
+        )
+    return frozenset(found)
 
 
 def _value(text: str) -> int | None:

@@ -304,7 +304,9 @@ class _Page:
         if not self.total:
             return None, "", None, slot
         try:
-            found = rhythm(self.process, self.flow, since, until, facets=self.asked.slice)
+            found = rhythm(
+                self.process, self.flow, since, until, facets=self.asked.slice, apart=self.balance.apart
+            )
         except InvalidInput as error:
             return None, str(error), None, slot
         if any(is_small(number, self.balance.least) for number in found.counts.values()):
@@ -329,6 +331,7 @@ class _Page:
                 self.balance.since,
                 self.balance.at,
                 facets=self.asked.slice,
+                apart=self.balance.apart,
                 slot=slot,
                 start=(page - 1) * PAGE_SIZE,
                 limit=PAGE_SIZE + 1,
