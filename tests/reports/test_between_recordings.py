@@ -10,6 +10,7 @@ import pytest
 from example.membership.models import Member
 from stockandflow import recording, reports
 from stockandflow.periods import Calendar, Grain, Status
+from stockandflow.rendering import balance_rows
 from tests.recording.world import TRACKER, World
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -131,3 +132,29 @@ def test_values_are_carried_no_further_by_way_of_a_level_that_is_recorded() -> N
         with world.clock():
             found = reports.balance(world.process, begun + 2 * DAY, begun + 2 * DAY + HOUR, split_by="plan")
         assert {part.stocks[0].opening for part in found.slices.values()} == {None}
+
+
+def test_moves_that_are_known_have_their_status_where_the_levels_beside_them_are_not() -> None:
+    world = World(Calendar("Pacific/Apia"), 20)
+    joined = ("join", 3, 0, "trial")
+    for step in (("lapse", 72), joined, RECORD, ("lapse", 36), joined, ("lapse", 60), RECORD):
+        world.do(step)
+    with world.clock():
+        # The levels of a slice are those of counts alone, and no count is near.
+        since, until = world.now() - 2.9 * DAY, world.now() - 1.5 * DAY
+        found = reports.balance(world.process, since, until, facets={"plan": "Basic"})
+        rows = [row for row in balance_rows(found, world.process.calendar) if row.stock == "trial"]
+
+    line = found.stocks[0]
+    assert (line.opening, line.closing, line.flows_known, line.status) == (
+        None,
+        None,
+        True,
+        Status.PROVISIONAL,
+    )
+    assert [(row.kind, row.value, row.status) for row in rows] == [
+        ("opening", None, "gap"),
+        ("inflow", 3, "provisional"),
+        ("reclassified", None, "gap"),
+        ("closing", None, "gap"),
+    ]

@@ -382,6 +382,7 @@ class _Report:
         stocks = self.slicing.stocks if self.slicing and value is not None else self.stocks
         given = {} if value is None else {self.facet: value}
         restated = self._behind(span, moves, value)
+        flows_known = {stock: self._knows_flows(stock, span, moves) for stock in stocks}
         lines = tuple(
             StockBalance(
                 stock=stock,
@@ -396,12 +397,14 @@ class _Report:
                 and opened.anchor is not None
                 and closed.anchor is not None
                 and opened.anchor.counted_at == closed.anchor.counted_at,
-                status=self._status(stock, moves, opened, closed, in_progress=in_progress),
+                status=self._status(
+                    stock, moves, opened, closed, flows_known=flows_known[stock], in_progress=in_progress
+                ),
                 restated=tuple(one for one in restated if stock.slug in (one.slug, one.source, one.sink)),
                 slice=given,
                 opening_computed_at=_computed_at(opened, span[0]),
                 closing_computed_at=_computed_at(closed, span[1]),
-                flows_known=self._knows_flows(stock, span, moves),
+                flows_known=flows_known[stock],
                 opening_at=opened.begun,
                 values=closed.anchor.by if in_progress and value is None and closed.anchor else {},
             )
@@ -455,15 +458,23 @@ class _Report:
         return any(one.start == period.start and one.grain == period.grain for period in periods if period)
 
     def _status(
-        self, stock: Stock, moves: Moves, opening: Level, closing: Level, *, in_progress: bool
+        self,
+        stock: Stock,
+        moves: Moves,
+        opening: Level,
+        closing: Level,
+        *,
+        flows_known: bool,
+        in_progress: bool,
     ) -> Status:
+        """What can still change of the numbers that are known."""
         if in_progress:
             return Status.IN_PROGRESS
-        if opening.count is None or closing.count is None:
-            return Status.GAP
-        final = moves.final or stock.slug not in self.tracked
-        both = opening.status is Status.FINAL and closing.status is Status.FINAL
-        return Status.FINAL if final and both else Status.PROVISIONAL
+        known = {level.status for level in (opening, closing) if level.count is not None}
+        if flows_known:
+            final = moves.final or stock.slug not in self.tracked
+            known.add(Status.FINAL if final else Status.PROVISIONAL)
+        return _together(known)
 
     def _lines(
         self, moves: Moves, value: str | None
