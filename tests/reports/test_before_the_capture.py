@@ -12,7 +12,7 @@ from stockandflow import recording, reports
 from stockandflow.exceptions import InvalidInput
 from stockandflow.membership.counting import StockCount
 from stockandflow.models import Delivery, LevelWatermark, Origin, StockRecord, Sweep
-from stockandflow.periods import Calendar, Grain, Period, Status
+from stockandflow.periods import TICK, Calendar, Grain, Period, Status
 from stockandflow.recording.pruning import prune
 from stockandflow.recording.retention import Retention
 from stockandflow.rendering import as_document, to_table
@@ -286,3 +286,27 @@ def test_the_hour_under_way_closes_with_the_level_now(world: World) -> None:
     assert found.open.value == 0
     assert list(reports.members(found.number(found.open))) == []
     assert found.points[-1].value == 3
+
+
+@pytest.mark.parametrize("facets", [None, {"plan": "Basic"}])
+def test_as_reported_tells_the_levels_that_a_report_tells(
+    world: World, begun: datetime, facets: dict[str, str] | None
+) -> None:
+    """Of the day in which the capture began the record is that of its midnight, and none of the days before counts."""
+    recording.record(world.registry)
+    there = CALENDAR.period(Grain.DAY, begun)
+    first, last = CALENDAR.preceding(there), CALENDAR.following(there)
+    since = CALENDAR.preceding(first).start
+    for asked in (
+        {"since": first.start, "until": first.end},
+        {"since": since, "until": last.end, "grain": "day"},
+    ):
+        balance = reports.balance(world.process, **asked, facets=facets)
+        told = reports.as_reported(balance, world.now())
+        for known in told:
+            if known.number.kind == "level" or known.value is not None:
+                assert known.value == known.number.value, str(known.number)
+        levels = [known.number.until for known in told if known.number.kind == "level"]
+        assert all(at is not None and at > begun for at in levels)
+        if "grain" in asked and facets is None:
+            assert begun + TICK in levels

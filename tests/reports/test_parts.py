@@ -110,20 +110,23 @@ def test_a_value_may_be_given_by_its_label(plans: list[Plan], membership: Proces
         assert found.slice == {"country": "GB"}
 
 
-def test_values_whose_moves_contradict_their_count_are_not_known(membership: Process) -> None:
+@pytest.mark.parametrize("number", [1, 2])
+def test_values_whose_moves_contradict_their_count_are_known_where_nobody_is_left_alone(
+    membership: Process, number: int
+) -> None:
     at = timezone.now().replace(microsecond=0) - timedelta(hours=9)
     pro = Plan.objects.create(name="Pro", monthly_price=19)
     written([[(at - 40 * DAY, "trial"), (at + timedelta(hours=2), "active")]], pro)
-    record = StockRecord.objects.create(stock="trial", timestamp=at, count=1)
-    StockFacetRecord.objects.create(stock_record=record, facet="plan", value="Basic", count=1)
+    record = StockRecord.objects.create(stock="trial", timestamp=at, count=number)
+    StockFacetRecord.objects.create(stock_record=record, facet="plan", value="Basic", count=number)
 
     whole = reports.balance(membership, at, at + timedelta(hours=4), split_by="plan")
     trials = {value: balance.stocks[0] for value, balance in whole.slices.items()}
 
-    assert whole.stocks[0].closing == 0
+    assert whole.stocks[0].closing == number - 1
     assert {value: (line.opening, line.closing) for value, line in trials.items()} == {
-        "Basic": (1, None),
-        "Pro": (0, None),
+        "Basic": (number, None if number > 1 else 0),
+        "Pro": (0, None if number > 1 else 0),
     }
 
 

@@ -11,6 +11,7 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from example.membership.models import Plan
 from stockandflow import reports
 from stockandflow.declarations import Process
 from stockandflow.exceptions import InvalidInput
@@ -373,3 +374,30 @@ def test_a_derived_level_is_told_as_it_was_derived() -> None:
     assert [known(level, at) for at in (first, timezone.now())] == [6, 7], (
         "carried from another count, it stands"
     )
+
+
+def test_a_slice_was_told_with_what_has_no_value_under_none_and_undeclared_ones_under_other() -> None:
+    gone = Plan.objects.create(name="Gone", monthly_price=1)
+    lost = [
+        (day(0), "paused"),
+        (day(1), "trial"),
+        (day(1) + DAY / 2, "active"),
+    ]  # no flow covers the first step
+    for plan in (None, gone):
+        written([lost], plan)
+    Plan.objects.filter(pk=gone.pk).update(name="New")
+    StockRecord.objects.create(stock="trial", timestamp=day(3), count=0)
+    record_flows(registry)
+    process = registry.process("membership")
+    for value, moved in {"(none)": (2, 0), "(other)": (0, 1), "Basic": (0, 1), "New": (0, 0)}.items():
+        balance = reports.balance(process, day(1), day(2), facets={"plan": value})
+        line = balance.stocks[0]
+        assert (line.inflow, line.outflow) == moved
+        for name, number in zip(("inflow", "outflow"), moved, strict=True):
+            assert known(balance.number(line, name), timezone.now()) == number
+        (net,) = (
+            one.value
+            for one in reports.as_reported(balance, timezone.now())
+            if one.number.kind is Kind.NET and one.number.stock == line.stock
+        )
+        assert net == moved[0] - moved[1]

@@ -1,9 +1,12 @@
 """Series hold closed periods; the open one and the gaps stand apart, and no gap is drawn as zero."""
 
+import sqlite3
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from example.membership.models import Member, MemberFlowEvent, Plan
@@ -33,6 +36,32 @@ def test_a_stock_closes_with_the_level_at_the_end_unless_asked_otherwise(levels:
     assert value() == value(aggregate="closing") == 9
     assert value(aggregate="first") == 2
     assert (value(aggregate="min"), value(aggregate="max"), value(aggregate="mean")) == (3, 9, 6)
+
+
+@pytest.fixture
+def few_parameters() -> Iterator[None]:
+    """As many as a SQLite takes that nobody has compiled otherwise."""
+    connection.ensure_connection()
+    if connection.vendor != "sqlite":
+        yield
+        return
+    usual = connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
+    yield
+    connection.connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, usual)
+
+
+def test_the_days_of_a_century_are_no_parameters(levels: Stock, few_parameters: None) -> None:
+    month = LONDON.period(Grain.MONTH, midnight(2025, 6, 2))
+    for day in LONDON.periods(Grain.DAY, month.start, month.end):
+        StockRecord.objects.update_or_create(
+            {"count": LONDON.local_date(day.start).day}, stock=levels.slug, timestamp=day.end
+        )
+    StockRecord.objects.create(stock=levels.slug, timestamp=month.start + HOUR, count=1000)
+    wanted: dict[Any, float] = {"mean": 15.5, "min": 1, "max": 30}
+    for aggregate, value in wanted.items():
+        found = reports.series(levels, midnight(1930, 6, 1), month.end, "month", aggregate=aggregate)
+        assert [point.value for point in found if point.start == month.start] == [value]
+        assert len(found) + len(found.gaps) == 95 * 12 + 1
 
 
 @pytest.mark.parametrize("tracked", [True, False])

@@ -275,6 +275,8 @@ def level(
         number: int | None = anchor.count
     else:
         number = None if anchor.values is None else anchor.values.get(value, 0)
+        if anchor.at != at and tracked and _nobody(anchor, at, moves, slug):
+            return Level(0, "derived", Status.PROVISIONAL, anchor)
     if number is None:
         return UNKNOWN
     if anchor.at == at:
@@ -291,6 +293,12 @@ def level(
     net = carried.net(slug, value)
     # Carried back from a later count, a change that nobody saw can lead below nothing; a stock can't be there.
     return Level(max(0, number + (net if anchor.at < at else -net)), "derived", Status.PROVISIONAL, anchor)
+
+
+def _nobody(anchor: Anchor, at: datetime, moves: Mapping[Span, Moves], slug: str) -> bool:
+    """Whether the stock is carried to an instant at which nobody was in it, whatever the values."""
+    net = moves[between(anchor, at)].net(slug)
+    return anchor.count + (net if anchor.at < at else -net) == 0
 
 
 def _contradict(anchor: Anchor, at: datetime, carried: Moves, slug: str) -> bool:

@@ -156,7 +156,7 @@ def _events(number: Number) -> QuerySet[Any]:
     refuse_pruned([model], number.since)
     events = moves_within(model, number.since, number.until).filter(where)
     for slug, key in number.slice:
-        facet, flows = _facet(number, slug)
+        facet, flows = facet_of(number, slug)
         events = sliced(events, facet, key, flows, number.apart)
     return events.order_by("timestamp", "id")
 
@@ -182,7 +182,7 @@ def _stands(column: str, key: str, number: Number) -> Q:
     return Q(**{f"{column}__in": sorted(number.elsewhere)}) if key == ELSEWHERE else Q(**{column: key})
 
 
-def _facet(number: Number, slug: str) -> tuple[AppliedFacet, set[str]]:
+def facet_of(number: Number, slug: str) -> tuple[AppliedFacet, set[str]]:
     """The facet of a number, and the slugs of the flows that have it; raises UnknownSlug where nobody does."""
     stocks = [number.stock] if number.stock else list(number.process.stocks if number.process else ())
     flows = [number.flow] if number.flow else []

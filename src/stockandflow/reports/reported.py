@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, overload
 
@@ -12,9 +12,20 @@ from django.db.models import Q, QuerySet
 
 from stockandflow.declarations import ANY, Stock
 from stockandflow.exceptions import InvalidInput
-from stockandflow.models import ALL, FlowFacetRecord, FlowRecord, Restatement, StockFacetRecord, StockRecord
-from stockandflow.periods import Calendar, Grain, Period, aware
+from stockandflow.membership.facets import NONE, OTHER
+from stockandflow.models import (
+    ALL,
+    FlowFacetRecord,
+    FlowRecord,
+    Restatement,
+    StockFacetRecord,
+    StockRecord,
+    told_since_of,
+)
+from stockandflow.periods import TICK, Calendar, Grain, Period, aware
 from stockandflow.ranges import is_midnight
+from stockandflow.reports.levels import trackers_of
+from stockandflow.reports.listing import facet_of
 from stockandflow.reports.numbers import Kind, Measure, Number
 from stockandflow.reports.results import NUMBERS, Balance, StockBalance
 
@@ -54,9 +65,9 @@ def as_reported(what: Number | Balance, at: datetime) -> Known | tuple[Known, ..
     a level for an instant that has a record. Lines that a balance didn't have then are 0; those that it has no more are
     in the inflow and the outflow.
 
-    Two queries for levels, and two for each grain that the ranges are made of; with facets two more each. Raises
-    InvalidInput for a level now, which no record tells, for an ``at`` that is naive, and for what is neither number
-    nor balance.
+    Two queries for levels, and two for each grain that the ranges are made of; with facets two more each, and one for
+    the declared values where they are a queryset and the slice is ``(other)``. Raises InvalidInput for a level now,
+    which no record tells, for an ``at`` that is naive, and for what is neither number nor balance.
     """
     at = aware(at, "at")
     if isinstance(what, Number):
@@ -90,54 +101,74 @@ def _names(line: StockBalance) -> list[str]:
 def _told(numbers: Iterable[Number], at: datetime) -> Iterator[Known]:
     numbers = list(numbers)
     parts = {number: list(_parts(number)) for number in numbers}
-    book = _Book(at, [part for some in parts.values() for _, part in some])
+    book = _Book(at, [part for some in parts.values() for _, part, _ in some])
     for number in numbers:
         total: int | None = 0
         reason = ""
-        for sign, part in parts[number]:
-            value, why = book.read(part)
+        for sign, part, opens_until in parts[number]:
+            value, why = book.read(part, opens_until)
             reason = reason or why
             total = None if total is None or value is None else total + sign * value
         yield Known(number, at, total, reason)
 
 
-def _parts(number: Number) -> Iterator[tuple[int, Number]]:
-    """The numbers that records keep of which this one is made, each with its sign."""
+def _parts(number: Number) -> Iterator[tuple[int, Number, datetime | None]]:
+    """The numbers that records keep of which this one is made, each with its sign.
+
+    With a level that opens a range goes where the range ends.
+    """
     if number.kind is Kind.LEVEL and number.until is None:
         raise InvalidInput(
             f"The {number} is counted live, and no record keeps it; ask for a level at an instant."
         )
     if number.kind in (Kind.UNEXPLAINED, Kind.RECLASSIFIED):
         level = replace(number, kind=Kind.LEVEL, since=None)
-        yield from ((1, level), (-1, replace(level, until=number.since)))
+        yield from ((1, level, None), (-1, replace(level, until=number.since), number.until))
     if number.kind in (Kind.NET, Kind.UNEXPLAINED, Kind.RECLASSIFIED):
         sign = 1 if number.kind is Kind.NET else -1
-        yield from ((sign, replace(number, kind=Kind.INFLOW)), (-sign, replace(number, kind=Kind.OUTFLOW)))
+        for way, kind in ((sign, Kind.INFLOW), (-sign, Kind.OUTFLOW)):
+            yield way, replace(number, kind=kind), None
     else:
-        yield 1, number
+        yield 1, number, None
 
 
 @dataclass
 class _Then:
     """A record as it was: (count, subjects) by slice, and whether it had been computed.
 
-    ``unsplit`` are the facets that it should have been split by and wasn't. It may be the sum of those of successive
-    ``periods``; then its subjects aren't known.
+    ``unsplit`` are the facets that a level should have been split by and wasn't; moves of a flow that doesn't have a
+    facet are under ``(none)``. It may be the sum of those of successive ``periods``; then its subjects aren't known.
     """
 
     computed: bool
     values: dict[Slice, tuple[int, int | None]]
-    unsplit: set[str]
+    unsplit: set[str] = field(default_factory=set)
     periods: int = 1
 
-    def value(self, number: Number) -> tuple[int | None, str]:
-        """What it said of a number, and why nothing."""
+    def value(self, number: Number, told: Collection[str] | None = None) -> tuple[int | None, str]:
+        """What it said of a number, and why nothing.
+
+        ``told`` are the values of its facet of which moves don't count under ``(other)``, None where no others do.
+        """
         if not self.computed:
             return None, NOT_YET
         if number.slice and number.slice[0][0] in self.unsplit:
             return None, NO_RECORD
+        moves = number.kind is not Kind.LEVEL
+        if number.measure == "count" and moves and number.slice:
+            return self._moves_with(*number.slice[0], told), ""
         count, subjects = self.values.get(number.slice[0] if number.slice else WHOLE, (0, 0))
         return (count, "") if number.measure == "count" else (subjects, "")
+
+    def _moves_with(self, facet: str, value: str, told: Collection[str] | None) -> int:
+        """The moves of one value, as balances count them."""
+        counts = {key: count for (slug, key), (count, _) in self.values.items() if slug == facet}
+        if value == NONE:
+            whole, _ = self.values.get(WHOLE, (0, 0))
+            return whole - sum(count for key, count in counts.items() if key != NONE)
+        if value == OTHER and told is not None:
+            return sum(count for key, count in counts.items() if key not in told)
+        return counts.get(value, 0)
 
 
 def _summed(some: list[_Then]) -> _Then:
@@ -150,7 +181,6 @@ def _summed(some: list[_Then]) -> _Then:
     return _Then(
         computed=all(then.computed for then in some),
         values={key: (count, None) for key, count in counts.items()},
-        unsplit={facet for then in some for facet in then.unsplit},
         periods=len(some),
     )
 
@@ -165,10 +195,13 @@ class _Book:
     def __init__(self, at: datetime, numbers: list[Number]) -> None:
         self.at = at
         self.facets = {facet for number in numbers for facet, _ in number.slice}
+        self.begun: dict[tuple[str, datetime | None], datetime] = {}
+        """Stock and instant of the levels that were carried back → just after the capture began."""
         levels = [number for number in numbers if number.kind is Kind.LEVEL]
         self.levels = self._levels(levels) if levels else {}
         moves = [number for number in numbers if number.kind is not Kind.LEVEL]
         self.periods = {one: _periods(*one) for one in map(_range, moves)}
+        self.declared: dict[str, set[str] | None] = {}
         self.sums: dict[Range, dict[Pair, _Then]] = {}
         wanted: dict[tuple[Calendar, Grain], set[Period]] = defaultdict(set)
         for (calendar, *_), periods in self.periods.items():
@@ -178,12 +211,12 @@ class _Book:
         for (calendar, _), some in wanted.items():
             self.flows |= self._moves(calendar, some, moves)
 
-    def read(self, number: Number) -> tuple[int | None, str]:
-        """The number as it was, and why it wasn't known."""
+    def read(self, number: Number, opens_until: datetime | None = None) -> tuple[int | None, str]:
+        """The number as it was, and why it wasn't known; of a level also until when the range goes that it opens."""
         if len(number.slice) > 1:
             return None, f"{NO_RECORD}: records keep each facet by itself"
         if number.kind is Kind.LEVEL:
-            then = self.levels.get((_slug(number), number.until))
+            then = self._level(number, opens_until)
             return then.value(number) if then else (None, NO_RECORD)
         if number.kind is Kind.NETTED:
             return None, f"{NO_RECORD}: net moves are read from events"
@@ -196,14 +229,33 @@ class _Book:
         known = [then for then in totals if then and then.computed and then.periods == len(periods)]
         if not totals or len(known) < len(totals):
             return None, NOT_YET
-        total = 0
+        total, told = 0, self._told_apart(number)
+        facet = number.slice[0][0] if number.slice else ""
+        split = facet_of(number, facet)[1] if facet else ()
         for pair, then in records.items():
             if _is_of(number, pair):
-                value, reason = then.value(number)
+                if pair[0] in split and facet in self._unsplit(then.values):
+                    return None, NO_RECORD
+                value, reason = then.value(number, told)
                 if value is None:
                     return None, reason
                 total += value
         return total, ""
+
+    def _told_apart(self, number: Number) -> Collection[str] | None:
+        """The values that don't count under ``(other)``, where the number is of those; one query for each facet."""
+        if not number.slice or number.slice[0][1] != OTHER:
+            return None
+        facet, _ = facet_of(number, number.slice[0][0])
+        if facet.slug not in self.declared:
+            stocks = number.process.stocks if number.process else ()
+            owner = number.flow or number.stock or next(one for one in stocks if facet in one.applied_facets)
+            column, choices = facet.column(owner.subject_model), facet.facet.choices()
+            self.declared[facet.slug] = (
+                None if choices is None else {column.key(value) for _, value in choices}
+            )
+        declared = self.declared[facet.slug]
+        return None if declared is None else {NONE, *declared, *number.apart}
 
     def _sums(self, of: Range) -> dict[Pair, _Then]:
         """The records of a range's periods by flow, source and sink, summed."""
@@ -215,14 +267,29 @@ class _Book:
             self.sums[of] = {pair: _summed(some) for pair, some in found.items()}
         return self.sums[of]
 
+    def _level(self, number: Number, opens_until: datetime | None) -> _Then | None:
+        """The record of a level; those that were carried back to before the capture began tell what began with it."""
+        key = _slug(number), number.until
+        begun = self.begun.get(key)
+        if key in self.levels and (begun is None or (opens_until and begun <= opens_until)):
+            return self.levels[key]
+        before = _slug(number), _midnight(number)
+        return self.levels.get(before) if self.begun.get(before) == number.until else None
+
     def _levels(self, numbers: list[Number]) -> dict[tuple[str, datetime | None], _Then]:
         slugs = {_slug(number) for number in numbers}
-        instants = {number.until for number in numbers if number.until}
+        instants = {at for number in numbers for at in (number.until, _midnight(number)) if at}
         records = StockRecord.objects.filter(stock__in=slugs, timestamp__in=instants)
-        names = "pk", "stock", "timestamp", "count", "computed_at", "method"
+        trackers = trackers_of({number.stock for number in numbers if number.stock})
+        records = records.annotate(sf_told_since=told_since_of(trackers, records.db))
+        names = "pk", "stock", "timestamp", "count", "computed_at", "method", "carried_from", "sf_told_since"
         found: dict[Any, tuple[datetime | None, dict[Slice, tuple[int, int | None]]]] = {}
         by_pk = {}
-        for pk, slug, instant, count, computed_at, method in records.order_by().values_list(*names):
+        for pk, slug, instant, count, computed_at, method, carried, told in records.order_by().values_list(
+            *names
+        ):
+            if told and carried and instant < carried and instant <= told:
+                self.begun[slug, instant] = told + TICK
             # When a level was imported isn't kept.
             since = instant if method == "counted" else computed_at
             by_pk[pk] = found[slug, instant] = since, {WHOLE: (count, None)}
@@ -231,7 +298,8 @@ class _Book:
             for pk, facet, value, count in facets.values_list("stock_record", "facet", "value", "count"):
                 by_pk[pk][1][facet, value] = count, None
         restated = Restatement.objects.filter(kind="stock", slug__in=slugs, start__in=instants)
-        return self._as_they_were(found, restated, lambda one: (one.slug, one.start))
+        told = self._as_they_were(found, restated, lambda one: (one.slug, one.start))
+        return {key: replace(then, unsplit=self._unsplit(then.values)) for key, then in told.items()}
 
     def _moves(
         self, calendar: Calendar, periods: set[Period], numbers: list[Number]
@@ -279,11 +347,7 @@ class _Book:
             of = (one.facet, one.value) if one.facet else WHOLE
             values.setdefault(key, {})[of] = one.old_count, one.old_subjects
         return {
-            key: _Then(
-                computed is not None and computed <= self.at,
-                values[key],
-                self._unsplit(values[key]),
-            )
+            key: _Then(computed is not None and computed <= self.at, values[key])
             for key, computed in since.items()
         }
 
@@ -294,6 +358,12 @@ class _Book:
 
 def _slug(number: Number) -> str:
     return number.stock.slug if number.stock else ""
+
+
+def _midnight(number: Number) -> datetime | None:
+    """The last one up to the instant of a level."""
+    calendar = _calendar(number)
+    return number.until and calendar.midnight(calendar.local_date(number.until))
 
 
 def _calendar(number: Number) -> Calendar:

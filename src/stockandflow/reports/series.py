@@ -339,8 +339,12 @@ class _Series:
         return (live([stock], self.now)[stock.slug].count,) if self.running else ()
 
     def _records(self, stocks: Collection[Stock], instants: Collection[datetime]) -> QuerySet[StockRecord]:
-        """Those of these instants, but levels carried back to before the capture began."""
-        rows = StockRecord.objects.filter(stock__in=[stock.slug for stock in stocks], timestamp__in=instants)
+        """Those of these instants, of many also those between; but levels carried back to before the capture began."""
+        rows = StockRecord.objects.filter(stock__in=[stock.slug for stock in stocks])
+        if len(instants) > MOST_POINTS + 1:  # each is a parameter, of which SQLite takes 32,766
+            rows = rows.filter(timestamp__gte=min(instants), timestamp__lte=max(instants))
+        else:
+            rows = rows.filter(timestamp__in=instants)
         rows = rows.annotate(sf_told_since=told_since_of(trackers_of(stocks), rows.db))
         carried_on = Q(carried_from=None) | Q(timestamp__gte=F("carried_from"))
         return rows.filter(carried_on | Q(sf_told_since=None) | Q(timestamp__gt=F("sf_told_since")))
