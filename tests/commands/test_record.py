@@ -121,7 +121,11 @@ def test_since_is_a_local_day() -> None:
     [
         ({"since": "soon"}, "since is 'soon', which is no date; write YYYY-MM-DD"),
         ({"since": "2026-07-01", "until": "2026-06-01"}, r"until \(.*\) doesn't come after since"),
-        ({"until": "2026-06-01"}, "until is .* and since is missing"),
+        ({"until": "2026-06-01"}, "until is 2026-05-31T23:00:00.00:00 and since is missing"),
+        (
+            {"since": "2199-01-01"},
+            r"since \(2199-01-01T00:00:00.00:00\) is in the future; it must be before now",
+        ),
     ],
 )
 def test_a_range_that_is_none_is_told(options: dict[str, str], message: str) -> None:

@@ -265,6 +265,11 @@ def test_it_splits_by_a_facet_and_reports_on_a_slice(members: None) -> None:
     assert "plan=Basic" in report(format="csv", facet="plan=Basic")
 
 
+def test_a_second_facet_is_refused_and_not_taken_for_the_first(members: None) -> None:
+    with pytest.raises(CommandError, match="--facet is given twice; give one"):
+        call_command("stockandflow", "report", "membership", "--facet", "plan=Basic", "--facet", "plan=Pro")
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [

@@ -162,6 +162,7 @@ def test_quiet_says_nothing(missed: list[Member]) -> None:
         (["--database", "nope"], "There is no database 'nope'"),
         (["--chunk", "0"], "chunk is 0"),
         (["--dry-run", "--chunk", "-1"], "chunk is -1"),
+        (["--dry-run", "--names", "-1"], "names is -1; give how many"),
     ],
 )
 def test_what_can_not_be_is_told(arguments: list[str], message: str) -> None:

@@ -19,6 +19,7 @@ from stockandflow.capture.sweep import (
     why_left_out,
 )
 from stockandflow.declarations import ModelTracker
+from stockandflow.exceptions import InvalidInput
 from stockandflow.membership import count_memberships, members_of_exactly
 from stockandflow.membership.overlap import unheld_choices
 from stockandflow.models import sweeps
@@ -137,6 +138,8 @@ def audit(
     sums don't tell to be in order, and two for each kind of thing that is amiss. Raises UnknownSlug or InvalidInput for
     what isn't there.
     """
+    if named < 0:
+        raise InvalidInput(f"names is {named!r}; give how many objects of a kind to name at most, 0 or more.")
     return [
         audit_tracker(tracker, alias, chunk=chunk, named=named, progress=progress)
         for tracker, alias in chosen(registry, using, slugs)

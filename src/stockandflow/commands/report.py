@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from datetime import datetime
 from typing import Any, get_args
@@ -36,6 +37,15 @@ NAMED = 3
 """How many windows and objects of a kind are shown where something is unexplained."""
 
 
+class _Once(argparse.Action):
+    """An option that would mean something else if it were given again, not the last one."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string} is given twice; give one: records keep each facet by itself.")
+        setattr(namespace, self.dest, values)
+
+
 def add_arguments(parser: CommandParser) -> None:
     """The slug, ``--since``, ``--until``, what to split by and compare with, and ``--format``."""
     parser.add_argument("slug", metavar="SLUG", help="The slug of a registered process.")
@@ -58,6 +68,7 @@ def add_arguments(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--facet",
+        action=_Once,
         metavar="FACET=VALUE",
         help="Report on the objects with this value of a facet alone, e.g. plan=Pro; (none) is the value of NULL.",
     )

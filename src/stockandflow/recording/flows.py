@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
+
 from stockandflow.batches import batched
 from stockandflow.exceptions import InvalidInput
 from stockandflow.models import Watermark
@@ -61,15 +63,17 @@ def checked_days(
 ) -> tuple[datetime | None, datetime | None]:
     """``(since, until)`` in UTC, of days to be computed anew.
 
-    Raises InvalidInput for an ``until`` without ``since`` or not after it, and for a ``since`` whose events were
-    pruned. With ``since`` one query for each ledger.
+    Raises InvalidInput for an ``until`` without ``since`` or not after it, and for a ``since`` to come or one whose
+    events were pruned. With ``since`` one query for each ledger.
     """
     if since is None and until is not None:
-        raise InvalidInput(f"until is {until!s} and since is missing; give both, or since alone.")
+        raise InvalidInput(f"until is {until.isoformat()} and since is missing; give both, or since alone.")
     if since is not None and until is not None:
         since, until = checked_range(since, until)
     if since is not None:
         since = aware(since, "since")
+        if since > timezone.now():
+            raise InvalidInput(f"since ({since.isoformat()}) is in the future; it must be before now.")
         _refuse_pruned(ledgers(registry, calendar), since)
     return since, until
 
