@@ -176,6 +176,7 @@ def test_events_are_the_stocks_and_balances_add_up_whatever_is_written() -> None
     run_state_machine_as_test(Business, settings=settings(max_examples=EXAMPLES, stateful_step_count=25))
 
 
+@pytest.mark.once
 def test_the_machine_finds_a_write_that_goes_round_the_capture() -> None:
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
@@ -183,6 +184,7 @@ def test_the_machine_finds_a_write_that_goes_round_the_capture() -> None:
         )
 
 
+@pytest.mark.once
 def test_both_laws_see_a_hole_in_the_capture() -> None:
     plan = Plan.objects.create(name="Basic", monthly_price=9)
     since = record(registry).at

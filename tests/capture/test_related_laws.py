@@ -431,6 +431,7 @@ def test_the_events_replayed_are_the_querysets_whatever_is_written() -> None:
         run_state_machine_as_test(Declared, settings=settings(max_examples=EXAMPLES, stateful_step_count=15))
 
 
+@pytest.mark.once
 def test_both_laws_see_a_hole_in_the_capture() -> None:
     declarations = list(trackers())
     with declared(*declarations):

@@ -25,7 +25,7 @@ from stockandflow.registry import registry
 from tests.site.routes import Route, routes
 from tests.site.test_views import text_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 SMALL, LARGE, LEAST = 1237, 1871, 1500
 """So many are paused, so many active: numbers that are nobody else's. Fewer than LEAST are hidden."""

@@ -20,7 +20,7 @@ from stockandflow.registry import registry
 from tests.reports.history import counted, histories, midnight, recorded_long_ago, written
 from tests.users import user_with
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 PAGE, API = "/stockandflow/membership/", "/stockandflow/api/v1/processes/membership/"
 SINCE, UNTIL = midnight(2024, 11, 9), midnight(2026, 3, 1)
