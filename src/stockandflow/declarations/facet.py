@@ -119,6 +119,11 @@ class AppliedFacet(NamedTuple):
         """The column that the facet reads on ``model``; raises FieldError when the lookup doesn't resolve."""
         return FacetColumn.resolve(model, self.lookup)
 
+    def declared_keys(self, model: type[Model]) -> set[str] | None:
+        """The keys of the values that it declares; None where the column decides. One query for those of a queryset."""
+        column, choices = self.column(model), self.facet.choices()
+        return None if choices is None else {column.key(value) for _, value in choices}
+
     def condition(self, model: type[Model], key: str) -> Q:
         """The condition that an object of ``model`` has the value kept under ``key``.
 

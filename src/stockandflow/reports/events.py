@@ -95,8 +95,8 @@ def sliced(
     texts = events.order_by().values_list(name, flat=True).distinct()
     keys = {text: column.key(text) for text in texts if text is not None}
     if key == OTHER and OTHER not in keys.values():
-        declared = {column.key(value) for _, value in facet.facet.choices() or ()}
-        wanted = [text for text, found in keys.items() if found not in declared and found not in apart]
+        told = (facet.declared_keys(subject_model) or set()).union(apart)
+        wanted = [text for text, found in keys.items() if found not in told]
     else:
         wanted = [text for text, found in keys.items() if found == key]
     return events.filter(**{f"{name}__in": wanted})

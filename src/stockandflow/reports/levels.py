@@ -275,8 +275,8 @@ def level(
         number: int | None = anchor.count
     else:
         number = None if anchor.values is None else anchor.values.get(value, 0)
-        if anchor.at != at and tracked and _nobody(anchor, at, moves, slug):
-            return Level(0, "derived", Status.PROVISIONAL, anchor)
+        if anchor.at != at and tracked and anchor.count + _change(anchor, at, moves, slug) == 0:
+            return Level(0, "derived", Status.PROVISIONAL, anchor)  # nobody was in it, whatever the value
     if number is None:
         return UNKNOWN
     if anchor.at == at:
@@ -285,26 +285,27 @@ def level(
         if anchor.at > at:
             return UNKNOWN
         return Level(number, "nearest", Status.of(at, now, now, conf().allowed_lateness), anchor)
-    carried = moves[between(anchor, at)]
     if value is not None and (
-        abs(anchor.counted_at - at) > VALUES_CARRIED or _contradict(anchor, at, carried, slug)
+        abs(anchor.counted_at - at) > VALUES_CARRIED or _contradict(anchor, at, moves, slug)
     ):
         return UNKNOWN
-    net = carried.net(slug, value)
     # Carried back from a later count, a change that nobody saw can lead below nothing; a stock can't be there.
-    return Level(max(0, number + (net if anchor.at < at else -net)), "derived", Status.PROVISIONAL, anchor)
+    reached = max(0, number + _change(anchor, at, moves, slug, value))
+    return Level(reached, "derived", Status.PROVISIONAL, anchor)
 
 
-def _nobody(anchor: Anchor, at: datetime, moves: Mapping[Span, Moves], slug: str) -> bool:
-    """Whether the stock is carried to an instant at which nobody was in it, whatever the values."""
-    net = moves[between(anchor, at)].net(slug)
-    return anchor.count + (net if anchor.at < at else -net) == 0
+def _change(
+    anchor: Anchor, at: datetime, moves: Mapping[Span, Moves], slug: str, value: str | None = None
+) -> int:
+    """What the moves between change of a stock, or of its slice, on the way from the anchor to an instant."""
+    net = moves[between(anchor, at)].net(slug, value)
+    return net if anchor.at < at else -net
 
 
-def _contradict(anchor: Anchor, at: datetime, carried: Moves, slug: str) -> bool:
+def _contradict(anchor: Anchor, at: datetime, moves: Mapping[Span, Moves], slug: str) -> bool:
     """Whether more would have come or gone with some value than there were, so that the values wouldn't sum."""
-    sign = 1 if anchor.at < at else -1
     values = anchor.values or {}
     return any(
-        values.get(value, 0) + sign * carried.net(slug, value) < 0 for value in {*values, *carried.values}
+        values.get(value, 0) + _change(anchor, at, moves, slug, value) < 0
+        for value in {*values, *moves[between(anchor, at)].values}
     )

@@ -22,9 +22,9 @@ from stockandflow.models import (
     StockRecord,
     told_since_of,
 )
-from stockandflow.periods import TICK, Calendar, Grain, Period, aware
+from stockandflow.periods import Calendar, Grain, Period, aware
 from stockandflow.ranges import is_midnight
-from stockandflow.reports.levels import trackers_of
+from stockandflow.reports.levels import Anchor, trackers_of
 from stockandflow.reports.listing import facet_of
 from stockandflow.reports.numbers import Kind, Measure, Number
 from stockandflow.reports.results import NUMBERS, Balance, StockBalance
@@ -195,8 +195,7 @@ class _Book:
     def __init__(self, at: datetime, numbers: list[Number]) -> None:
         self.at = at
         self.facets = {facet for number in numbers for facet, _ in number.slice}
-        self.begun: dict[tuple[str, datetime | None], datetime] = {}
-        """Stock and instant of the levels that were carried back → just after the capture began."""
+        self.records: dict[tuple[str, datetime | None], Anchor] = {}
         levels = [number for number in numbers if number.kind is Kind.LEVEL]
         self.levels = self._levels(levels) if levels else {}
         moves = [number for number in numbers if number.kind is not Kind.LEVEL]
@@ -250,10 +249,7 @@ class _Book:
         if facet.slug not in self.declared:
             stocks = number.process.stocks if number.process else ()
             owner = number.flow or number.stock or next(one for one in stocks if facet in one.applied_facets)
-            column, choices = facet.column(owner.subject_model), facet.facet.choices()
-            self.declared[facet.slug] = (
-                None if choices is None else {column.key(value) for _, value in choices}
-            )
+            self.declared[facet.slug] = facet.declared_keys(owner.subject_model)
         declared = self.declared[facet.slug]
         return None if declared is None else {NONE, *declared, *number.apart}
 
@@ -270,11 +266,13 @@ class _Book:
     def _level(self, number: Number, opens_until: datetime | None) -> _Then | None:
         """The record of a level; those that were carried back to before the capture began tell what began with it."""
         key = _slug(number), number.until
-        begun = self.begun.get(key)
-        if key in self.levels and (begun is None or (opens_until and begun <= opens_until)):
+        record = self.records.get(key)
+        if key in self.levels and (record is None or record.tells(record.at, opens_until)):
             return self.levels[key]
         before = _slug(number), _midnight(number)
-        return self.levels.get(before) if self.begun.get(before) == number.until else None
+        record = self.records.get(before)
+        began_then = record is not None and not record.tells(record.at) and record.begun == number.until
+        return self.levels.get(before) if began_then else None
 
     def _levels(self, numbers: list[Number]) -> dict[tuple[str, datetime | None], _Then]:
         slugs = {_slug(number) for number in numbers}
@@ -288,8 +286,7 @@ class _Book:
         for pk, slug, instant, count, computed_at, method, carried, told in records.order_by().values_list(
             *names
         ):
-            if told and carried and instant < carried and instant <= told:
-                self.begun[slug, instant] = told + TICK
+            self.records[slug, instant] = Anchor(instant, count, carried_from=carried, told_since=told)
             # When a level was imported isn't kept.
             since = instant if method == "counted" else computed_at
             by_pk[pk] = found[slug, instant] = since, {WHOLE: (count, None)}
